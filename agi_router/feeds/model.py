@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -134,6 +135,7 @@ _AUTHORIZATION = re.compile(r"[!-~](?:[ -~]{0,4094}[!-~])?")
 _HEX = re.compile(r"(?:[0-9a-f]{2})+", re.IGNORECASE)
 _BARE_DAY = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
 _OFFSET = re.compile(r".*:.*(?:z|[+-][0-9]{2}(?::?[0-9]{2})?)", re.IGNORECASE)
+_LONGEST_DATE = 40
 _BEIJING = "+08:00"
 _DAY = timedelta(days=1)
 
@@ -318,7 +320,10 @@ def read_notice(
         return Fault(line, f"the status is one of {known}; got something else")
     if answer is Answer.UNKNOWN or answer is Answer.KEPT:
         return Notice(line, number, answer, now)
-    until = _read_until(cells.get("date", ""), now)
+    date = cells.get("date", "")
+    # Most records of a file have one of a few dates; what is longer than any is not kept.
+    read = _read_until if len(date) > _LONGEST_DATE else _read_until_once
+    until = read(date, now)
     return Fault(line, until) if isinstance(until, str) else Notice(line, number, answer, until)
 
 
@@ -353,3 +358,6 @@ def _read_until(text: str, now: datetime) -> datetime | str:
     if at > now:
         return "the date lies in the future"
     return at if ":" in text else min(at + _DAY, now)
+
+
+_read_until_once = lru_cache(maxsize=1024)(_read_until)

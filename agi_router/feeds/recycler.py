@@ -4,9 +4,9 @@ Reading a file of a feed: whose number has a new owner is found among live bindi
 1. A binding ends in a transaction of its own, those of a party group with the membership; a step
    of the file is noted when all of it is done. So a run that is killed does its last step again,
    and finds what is done already over.
-2. Plain numbers are found by tag, step by step. Digests are looked for among the numbers of all
-   live bindings and of the register of persons, opened on all cores; what is found goes the same
-   way.
+2. Plain numbers are found by tag, those of a step in one statement; of whom the database knows
+   nothing goes no further. Digests are looked for among the numbers of all live bindings and of
+   the register of persons, opened on all cores; what is found goes the same way.
 3. A tag may be that of another number, too: before anything is done the binding's parties are
    opened and compared, and so is a person of the register.
 """
@@ -160,6 +160,7 @@ class Recycler:
             )
             for notice, number in self._numbers(feed.numbers, told)
         ]
+        people = self._met(people)
         # First: nobody is bound anew, meanwhile, by what the owner of before has said.
         self._note_owners(people)
         for batch in _steps(iter(people), _BATCH):
@@ -169,6 +170,16 @@ class Recycler:
         self._forget_entries(people)
         if feed.trust is Trust.FULL and self._queries.row("are_held", {}) is not None:
             self._release(feed, run, notices)
+
+    def _met(self, people: Sequence[_Person]) -> list[_Person]:
+        """
+        Those of whom the database may know anything, in their order: most in a file are nobody's.
+        """
+        if not people:
+            return []
+        rows, owners = self._look("find_met", people)
+        met = {id(owners[row["n"] - 1]) for row in rows}
+        return [each for each in people if id(each) in met]
 
     def _release(self, feed: Feed, run: Run, notices: Iterable[Notice]) -> None:
         """

@@ -128,6 +128,28 @@ SELECT *
        %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(version)s, %(tags)s::bigint[], %(unknown)s,
        %(until)s::timestamptz, %(run_id)s, %(line)s);
 
+-- find_met --
+-- Of these tags, those that anything is to be looked up by: n, the place of each. Of other numbers' tags some, too:
+-- whoever asks opens what is sealed before anything is done.
+  WITH told AS (SELECT t.tag, t.n FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY t (tag, n))
+SELECT t.n FROM told t JOIN agi_router.route r ON r.caller_tag = t.tag
+ UNION
+SELECT t.n FROM told t JOIN agi_router.route r ON r.callee_tags[1] = t.tag AND r.caller IS NOT NULL
+ UNION
+SELECT t.n FROM told t JOIN agi_router.group_member m ON m.tag = t.tag
+ UNION
+SELECT t.n
+  FROM agi_router.binding b
+  JOIN agi_router.route r ON r.block = b.block AND r.binding_id = b.id
+  JOIN told t ON t.tag = r.last_tag
+ WHERE b.ended_at IS NULL AND b.open_number IS NOT NULL
+ UNION
+SELECT t.n FROM told t JOIN agi_router.blocklist e ON e.key = t.tag WHERE e.over_at IS NULL
+ UNION
+SELECT t.n FROM told t JOIN agi_router.blocklist e ON e.other_key = t.tag WHERE e.over_at IS NULL
+ UNION
+SELECT t.n FROM told t JOIN agi_router.person_mark m ON m.tag = t.tag;
+
 -- list_recycled --
 -- Live bindings with a party, or a fixed number to call back, of one of these tags; n: the place of the tag.
 SELECT b.*, o.n, t.name AS tenant, now() AS now

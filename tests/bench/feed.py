@@ -2,7 +2,9 @@
 The command `tests/bench/run feed`: a feed of numbers against live bindings.
 
 Plain numbers are compared with a join of the same tags in PostgreSQL: to find them costs no less.
-Digests have no such peer: what is told is how many numbers a core opens and compares.
+Two files of them are read: one of nobody's, which are looked for only, and one that ends bindings.
+Digests have no such peer: what is told is how many numbers a core opens and compares. The start of
+the program is measured by a command that does nothing, told apart, and in no other figure.
 """
 
 # ruff: noqa: T201  (a command prints)
@@ -19,7 +21,7 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import connect
@@ -28,11 +30,12 @@ from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from harness.database import Server
 
+from .cpu import Processes
 from .fresh import fresh_database
 
 ABOUT = """\
-Time of `agi-router feed run` with plain numbers ÷ a join of the same tags; and how many numbers a
-core opens and compares with digests in a second. See tests/bench/README.md.
+Time and CPU of `agi-router feed run` with plain numbers ÷ a join of the same tags; and how many
+numbers a core opens and compares with digests in a second. See tests/bench/README.md.
 """
 
 _PROGRAM = Path(sys.executable).parent / "agi-router"
@@ -40,13 +43,46 @@ _PER_BLOCK = 20_000
 _FIRST_BLOCK = 70012340000
 # Of the numbers of a feed so many are bound: one in.
 _BOUND = 100
-# Starts a program, and tells the most memory that any of its processes had.
+# Starts a program, and tells the most memory that any of its processes had, and their CPU seconds.
 _MEASURED = """\
 import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:]).returncode
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(used.ru_maxrss, used.ru_utime + used.ru_stime, file=sys.stderr)
 sys.exit(code)
 """
+
+
+class Cost(NamedTuple):
+    """
+    What something has cost, in seconds.
+
+    Attributes:
+        wall: From begin to end.
+        client: CPU of the program and its workers.
+        server: CPU of all PostgreSQL processes.
+    """
+
+    wall: float
+    client: float
+    server: float
+
+    @property
+    def cpu(self) -> float:
+        """CPU of both sides."""
+        return self.client + self.server
+
+    def less(self, other: "Cost") -> "Cost":
+        """What is left without another; never less than nothing."""
+        return Cost(*(max(0.0, mine - its) for mine, its in zip(self, other, strict=True)))
+
+    def told(self, name: str) -> dict[str, float]:
+        """The figures, by their names."""
+        return {
+            f"{name}_seconds": round(self.wall, 2),
+            f"{name}_client_cpu": round(self.client, 2),
+            f"{name}_server_cpu": round(self.server, 2),
+        }
 
 
 def arguments() -> argparse.Namespace:
@@ -54,6 +90,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests/bench/run feed", description=ABOUT)
     parser.add_argument("--bindings", type=int, metavar="N", default=100_000)
     parser.add_argument("--numbers", type=int, metavar="N", default=50_000)
+    parser.add_argument("--plain", action="store_true", help="no digests, which take longest")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
     args = parser.parse_args()
     if args.bindings < args.numbers // _BOUND or args.numbers < _BOUND:
@@ -70,17 +107,22 @@ class Bench:
         work: Directory for files and the key.
         bindings: How many bindings.
         numbers: How many numbers a feed has.
+        digests: Whether one of digests is read, too.
     """
 
-    def __init__(self, server: Server, work: Path, *, bindings: int, numbers: int) -> None:
+    def __init__(
+        self, server: Server, work: Path, *, bindings: int, numbers: int, digests: bool
+    ) -> None:
         self._server = server
         self._work = work
+        self._digests = digests
         self._bindings = bindings
         self._numbers = [
             # One in so many is bound, the others are of nobody.
             _party("138" if i % _BOUND == 0 else "150", i // _BOUND if i % _BOUND == 0 else i)
             for i in range(numbers)
         ]
+        self._start = Cost(0, 0, 0)
         self._keys = KeyRing.generate()
         write_key_ring(work / "key", self._keys)
 
@@ -90,20 +132,33 @@ class Bench:
         with fresh_database(self._server, self._keys, first=_FIRST_BLOCK, blocks=blocks) as dsn:
             self._bind(dsn)
             joined = self._join(dsn)
-            # Numbers of nobody: all is opened, and nothing ends.
-            digests = self._feed(dsn, "sha256", "150")
-            plain = self._feed(dsn, "plain", "1")
-        assert plain["ended"] == len(self._numbers) // _BOUND
+            self._start, _ = self._cost(dsn, "feed", "list")
+            # Numbers of nobody: all is opened or looked for, and nothing ends.
+            opened = self._open(dsn) if self._digests else {}
+            looked, _, _ = self._feed(dsn, "plain", "150")
+            plain, memory, ended = self._feed(dsn, "plain", "1")
+        assert ended == len(self._numbers) // _BOUND
         return {
-            "join_seconds": round(joined, 2),
-            "plain_seconds": plain["seconds"],
-            "plain_vs_join": round(plain["seconds"] / joined, 1),
-            "plain_memory_mb": plain["memory_mb"],
-            "digest_seconds": digests["seconds"],
-            "digest_memory_mb": digests["memory_mb"],
-            "opened_per_second_per_core": round(
-                2 * self._bindings / digests["seconds"] / _cores()
-            ),
+            **self._start.told("start"),
+            **joined.told("join"),
+            **looked.told("plain_nobody"),
+            **plain.told("plain"),
+            "plain_nobody_vs_join": round(looked.wall / joined.wall, 1),
+            "plain_nobody_vs_join_cpu": round(looked.cpu / joined.cpu, 1),
+            "plain_vs_join": round(plain.wall / joined.wall, 1),
+            "plain_vs_join_cpu": round(plain.cpu / joined.cpu, 1),
+            "plain_ended": ended,
+            "plain_memory_mb": memory,
+            **opened,
+        }
+
+    def _open(self, dsn: str) -> dict[str, float]:
+        """Read a feed of digests, each of which is compared with all that is sealed."""
+        cost, memory, _ = self._feed(dsn, "sha256", "150")
+        return {
+            **cost.told("digest"),
+            "digest_memory_mb": memory,
+            "opened_per_second_per_core": round(2 * self._bindings / cost.wall / _cores()),
         }
 
     def _bind(self, dsn: str) -> None:
@@ -118,13 +173,13 @@ class Bench:
             for table in ("binding", "route"):
                 connection.execute(f"VACUUM ANALYZE agi_router.{table}".encode())
 
-    def _join(self, dsn: str) -> float:
-        """The seconds in which PostgreSQL finds the bindings by their tags, the faster of two."""
+    def _join(self, dsn: str) -> Cost:
+        """What it costs PostgreSQL to find the bindings by their tags, the faster of two."""
         tags = array_of_integers(self._keys.tag(number) for number in self._numbers)
         found = []
         with connect(dsn) as connection:
             for _ in range(2):
-                began = time.monotonic()
+                began, server = time.monotonic(), self._server_cpu()
                 connection.execute(
                     "SELECT count(*) FROM unnest(%s::bigint[]) n (tag)"
                     "  JOIN agi_router.route r ON r.caller_tag = n.tag"
@@ -132,11 +187,13 @@ class Bench:
                     " WHERE b.ended_at IS NULL",
                     (tags,),
                 ).fetchone()
-                found.append(time.monotonic() - began)
+                found.append(Cost(time.monotonic() - began, 0, self._server_cpu() - server))
         return min(found)
 
-    def _feed(self, dsn: str, form: str, head: str) -> dict[str, Any]:
-        file, now = self._work / f"{form}.csv", datetime.now(UTC).isoformat()
+    def _feed(self, dsn: str, form: str, head: str) -> tuple[Cost, int, int]:
+        """What a file of the numbers that begin so costs, without the start; MiB; what ended."""
+        name = f"{form}-{head}"
+        file, now = self._work / f"{name}.csv", datetime.now(UTC).isoformat()
         with file.open("w") as out:
             out.write("number,status,date\n")
             for each in self._numbers:
@@ -144,19 +201,24 @@ class Bench:
                     text = each.digits.encode()
                     number = text.decode() if form == "plain" else hashlib.sha256(text).hexdigest()
                     out.write(f"{number},reissued,{now}\n")
-        self._program(dsn, "feed", "add", form, "--numbers", form)
-        began = time.monotonic()
-        out_text, memory = self._program(dsn, "feed", "run", form, str(file))
-        seconds = time.monotonic() - began
+        self._program(dsn, "feed", "add", name, "--numbers", form)
+        cost, (out_text, memory, _) = self._cost(dsn, "feed", "run", name, str(file))
         [report] = json.loads(out_text)
-        return {
-            "ended": report["ended"],
-            "seconds": round(seconds, 2),
-            "memory_mb": round(memory / 1024),
-        }
+        return cost, round(memory / 1024), report["ended"]
 
-    def _program(self, dsn: str, *words: str) -> tuple[str, int]:
-        """What a command prints, and the most KiB that one of its processes had."""
+    def _cost(self, dsn: str, *words: str) -> tuple[Cost, tuple[str, int, float]]:
+        """What a command costs without the start of the program, and what it returns."""
+        began, server = time.monotonic(), self._server_cpu()
+        done = self._program(dsn, *words)
+        wall = time.monotonic() - began
+        cost = Cost(wall, done[2], self._server_cpu() - server)
+        return cost.less(self._start), done
+
+    def _server_cpu(self) -> float:
+        return Processes().cpu(self._server.pid)
+
+    def _program(self, dsn: str, *words: str) -> tuple[str, int, float]:
+        """What a command prints, the most KiB that one of its processes had, and its CPU."""
         env = {
             "PATH": os.environ["PATH"],
             "AGI_ROUTER_DSN": dsn,
@@ -169,7 +231,8 @@ class Bench:
             capture_output=True,
             text=True,
         )
-        return done.stdout, int(done.stderr.split()[-1])
+        memory, cpu = done.stderr.split()[-2:]
+        return done.stdout, int(memory), float(cpu)
 
 
 def _party(head: str, i: int) -> PhoneNumber:
@@ -187,7 +250,13 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="agi-router-bench-"))
     try:
         with Server("18", durable=True) as server:
-            bench = Bench(server, work, bindings=args.bindings, numbers=args.numbers)
+            bench = Bench(
+                server,
+                work,
+                bindings=args.bindings,
+                numbers=args.numbers,
+                digests=not args.plain,
+            )
             result = bench.run()
     finally:
         shutil.rmtree(work)

@@ -193,6 +193,21 @@ def test_a_new_owner_inherits_no_entry(
         assert states == [gone, gone, EntryState.IN_FORCE, EntryState.IN_FORCE]
 
 
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_new_owner_without_a_binding_is_met(
+    store: BindingStore, connection: Connection, keys: KeyRing, place: int
+) -> None:
+    """By an entry alone, on either side of it."""
+    entry = put(store, A, B)
+    recycler = Recycler(connection, keys)
+    feed = recycler.store.add(
+        "unicom", kind=FeedKind.STDIN, path=None, numbers=NumberForm.PLAIN, trust=Trust.FULL
+    )
+    text = f"number,status,date\n{(A, B)[place].digits},reissued,{store.now().isoformat()}\n"
+    recycler.run(feed, io.BytesIO(text.encode()), name="file")
+    assert store.blocklist.find(entry.id).state is EntryState.REMOVED
+
+
 def test_entries_end_and_are_swept(connection: Connection, store: BindingStore) -> None:
     """By themselves; past retention they are gone."""
     entry = put(store, A, ends_at=store.now() + HOUR)

@@ -312,7 +312,7 @@ def test_it_goes_on_where_it_stood(
     class Killed(Exception):  # noqa: N818
         pass
 
-    deaths = ["_forget_callers", "_act_once"]
+    deaths = ["_act_once", "_forget_callers"]
     for death in deaths:
         with monkeypatch.context() as patch:
 
@@ -576,6 +576,43 @@ def test_a_person_who_is_damaged(
     run(recycler, feed, line(C, "reissued", now(store)), line(D, "reissued", now(store)))
     assert recycler.damaged == 1
     assert one(connection, "SELECT count(*) FROM agi_router.new_owner") == 0
+
+
+def test_strangers_cost_one_statement(
+    store: BindingStore, recycler: Recycler, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many numbers of a step nobody knows, they are looked for together, and only once."""
+    made = bind(store)
+    asked: list[str] = []
+    rows = Queries.rows
+
+    def noted(self: Queries, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
+        asked.append(name)
+        return rows(self, name, values)
+
+    monkeypatch.setattr(Queries, "rows", noted)
+    when = now(store)
+    strangers = [line(PhoneNumber(digits=f"139{i:08}"), "reissued", when) for i in range(3000)]
+    assert run(recycler, feed, *strangers)["matched"] == 0
+    assert asked.count("find_met") == 1
+    assert "list_recycled" not in asked
+    assert run(recycler, feed, *strangers, line(A, "reissued", when))["ended"] == 1
+    assert (asked.count("find_met"), asked.count("list_recycled")) == (2, 1)
+    assert store.find(made.id).state is BindingState.PARTY_RECYCLED
+
+
+def test_an_end_waits_for_no_disk(
+    connection: Connection, store: BindingStore, recycler: Recycler, feed: Feed
+) -> None:
+    """Ends are flushed with the step that notes them: that one waits, as all else does."""
+    bind(store)
+    shown = "SHOW synchronous_commit"
+    flushed = []
+    with connection.transaction():
+        run(recycler, feed, line(A, "reissued", now(store)))
+        flushed.append(one(connection, shown))
+    flushed.append(one(connection, shown))
+    assert flushed == ["off", "on"]
 
 
 def test_what_tenants_are_told(

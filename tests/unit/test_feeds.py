@@ -70,6 +70,15 @@ def test_until_when(date: str, until: datetime, status: str, answer: Answer) -> 
     assert read("+86 139 1234 0001", status, date) == Notice(2, A, answer, until)
 
 
+def test_a_date_is_judged_by_each_clock() -> None:
+    """One that was in the future is not for ever, though what is read once is kept."""
+    cells = {"number": A.digits, "status": "reissued", "date": "2026-02-01 12:00"}
+    early, late = (datetime(2026, 2, day, tzinfo=UTC) for day in (1, 2))
+    for _ in range(2):
+        assert isinstance(read_notice(2, cells, NumberForm.PLAIN, now=early), Fault)
+        assert isinstance(read_notice(2, cells, NumberForm.PLAIN, now=late), Notice)
+
+
 @pytest.mark.parametrize(
     ("status", "answer"),
     [
