@@ -7,14 +7,16 @@ LANGUAGE sql STABLE AS $$
     SELECT coalesce((
         SELECT l.act = 'given'
           FROM agi_router.person_mark m
-          LEFT JOIN agi_router.new_owner w ON w.person_id = m.person_id
          CROSS JOIN unnest(ARRAY['', _order_id]) o (order_id)
          CROSS JOIN LATERAL (
                SELECT c.id, c.act
                  FROM agi_router.consent c
                 WHERE c.person_id = m.person_id AND c.tenant_id = _tenant_id
                   AND coalesce(c.order_id, '') = o.order_id AND c.purpose = 'binding'
-                  AND (w.since IS NULL OR c.at >= w.since)
+                  -- A join costs more, also where there is no such row.
+                  AND NOT EXISTS (SELECT w.person_id
+                                    FROM agi_router.new_owner w
+                                   WHERE w.person_id = m.person_id AND w.since > c.at)
                 ORDER BY c.id DESC
                 LIMIT 1) l
          WHERE m.tag = ANY (_tags) AND m.digest = ANY (_digests)
