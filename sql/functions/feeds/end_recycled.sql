@@ -9,10 +9,10 @@ DECLARE
     _since   timestamptz;
     found_at record;
 BEGIN
+    PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
     -- No end is waited for until it is on disk: where a crash takes it, it takes all that was written after it, too, so
     -- that the step of the file is not noted, and is done again.
     PERFORM set_config('synchronous_commit', 'off', true);
-    PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
     SELECT b.tenant_id, b.party_group, b.version, b.begins_at, b.expires_at, b.ended_at, t.unknown_numbers
       INTO found_at
       FROM agi_router.binding b
