@@ -23,7 +23,14 @@ from agi_router.cli.context import open_serving_database, read_settings, with_ex
 from agi_router.cli.exit_codes import exit_code
 from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.db.connection import Queries
-from agi_router.errors import CsvError, FeedBusy, FeedInvalid, FeedUnreachable, SealError
+from agi_router.errors import (
+    CsvError,
+    FeedBusy,
+    FeedInvalid,
+    FeedUnreachable,
+    SealError,
+    StoreHeld,
+)
 from agi_router.events.addresses import check_host
 from agi_router.feeds.files import list_files, open_file
 from agi_router.feeds.model import (
@@ -50,7 +57,8 @@ _LARGEST_PIPE = 128 * 1024 * 1024
 _SHOWN = 10
 # Seconds for which a transaction may stand still while numbers are opened.
 _IDLE = 600
-
+# What keeps a feed from being pulled, and no other.
+_LEFT_OUT = (CsvError, FeedBusy, FeedInvalid, FeedUnreachable, SealError, StoreHeld)
 
 _NAME = click.argument("name", type=Checked("name", check_feed_name), metavar="NAME")
 
@@ -137,18 +145,21 @@ def add(
     # Without a secret nothing of a feed needs the keys.
     keys = None if secret is None else settings.load_keys()
     with open_serving_database(settings, act=f"feed {name}") as connection:
-        store = FeedStore(Queries(connection))
-        feed = store.add(
-            name,
-            kind=FeedKind(kind),
-            path=path,
-            numbers=NumberForm(numbers),
-            trust=Trust(trust),
-            every=every,
-        )
-        if keys is not None:
-            PullStore(Queries(connection), check_keys(connection, keys)).authorize(feed, secret)
-            feed = store.find(name)
+        queries = Queries(connection)
+        store = FeedStore(queries)
+        # Both or none: else a timer would ask without the secret.
+        with queries.transaction():
+            feed = store.add(
+                name,
+                kind=FeedKind(kind),
+                path=path,
+                numbers=NumberForm(numbers),
+                trust=Trust(trust),
+                every=every,
+            )
+            if keys is not None:
+                PullStore(queries, check_keys(connection, keys)).authorize(feed, secret)
+                feed = store.find(name)
     (echo_json if as_json else echo_pairs)(describe_feed(feed))
 
 
@@ -218,7 +229,7 @@ def pull(
                 for run_id in puller.pull(feed):
                     faults = recycler.store.faults(run_id)
                     reports.append(describe_run(recycler.store.run(run_id), faults))
-            except (CsvError, FeedBusy, FeedInvalid, FeedUnreachable) as error:
+            except _LEFT_OUT as error:
                 _warn(f"feed {feed.name}: {error}")
                 code = exit_code(error)
     _finish(context, reports, recycler, code=code, as_json=as_json, empty="nothing new")

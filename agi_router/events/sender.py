@@ -10,9 +10,7 @@ Rules for the editor:
    send a byte at a time without end.
 """
 
-import contextlib
 import json
-import socket
 import ssl
 import time
 from collections.abc import Collection, Mapping
@@ -21,11 +19,10 @@ from datetime import timedelta
 from http.client import HTTPException
 from urllib.parse import urlsplit
 
-from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 
 from agi_router.errors import WebhookInvalid
-from agi_router.events.connections import make_connection, path_of
+from agi_router.events.connections import Cutter, make_connection, path_of
 from agi_router.events.model import Format
 from agi_router.events.schedule import parse_retry_after
 
@@ -86,9 +83,8 @@ class Try:
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._connection: HTTPConnection | None = None
+        self._cutter = Cutter()
         self._began = time.monotonic()
-        self._cut = False
 
     @property
     def overdue(self) -> bool:
@@ -101,13 +97,7 @@ class Try:
         """
         End it: whoever is at it learns of that at once.
         """
-        self._cut = True
-        connection = self._connection
-        sock = None if connection is None else connection.sock
-        if sock is not None:
-            # It may have ended at this moment.
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        self._cutter.cut()
 
     def run(self) -> Answer:
         """
@@ -129,10 +119,7 @@ class Try:
         connection = make_connection(
             parts, timeout=LIMITS[request.format], allowed=request.allowed
         )
-        self._connection = connection
-        connection.connect()
-        if self._cut:
-            raise TimeoutError
+        self._cutter.connect(connection)
         path = path_of(parts)
         headers = {**request.headers, "host": parts.netloc, "connection": "close"}
         try:
@@ -154,7 +141,7 @@ class Try:
         """
         What happened, without a word of the receiver's.
         """
-        if self._cut or isinstance(error, TimeoutError):
+        if self._cutter.late or isinstance(error, TimeoutError):
             return f"no answer within {LIMITS[self._request.format]:g} s"
         if isinstance(error, ssl.SSLCertVerificationError):
             return "its certificate is not valid for its name"

@@ -7,8 +7,6 @@ One file of a feed by HTTP: an address in, a file that can be read twice out.
 3. A request has a limit as a whole: a server can send a byte at a time without end.
 """
 
-import contextlib
-import socket
 import ssl
 import tempfile
 import threading
@@ -20,12 +18,11 @@ from http.client import HTTPException
 from typing import BinaryIO
 from urllib.parse import quote, urlsplit
 
-from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError
 from urllib3.response import BaseHTTPResponse
 
 from agi_router.errors import FeedUnreachable, WebhookInvalid
-from agi_router.events.connections import make_connection, path_of
+from agi_router.events.connections import Cutter, make_connection, path_of
 from agi_router.feeds.model import CURSOR, PullState
 
 __all__ = ["Download", "Limits", "download"]
@@ -86,26 +83,31 @@ def download(
     Raises:
         FeedUnreachable: No whole file came; says why, and nothing of what came.
     """
-    parts = urlsplit(url.replace(CURSOR, quote(state.cursor or "", safe="")))
+    parts = urlsplit(_address(url, state))
     try:
         connection = make_connection(parts, timeout=limits.step, allowed=allowed)
     except WebhookInvalid as error:
         raise FeedUnreachable(str(error)) from None
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        # Of a name that none can be, Python says a ValueError.
         raise FeedUnreachable(f"its host has no address ({type(error).__name__})") from None
     headers = {"host": parts.netloc, "connection": "close", **_conditions(state, authorization)}
-    late = threading.Event()
-    timer = threading.Timer(limits.whole, _cut, [connection, late])
+    cutter = Cutter()
+    timer = threading.Timer(limits.whole, cutter.cut)
     timer.daemon = True
+    found: PullState | None = None
     with tempfile.TemporaryFile() as stream:
         timer.start()
         try:
-            connection.connect()
+            cutter.connect(connection)
             connection.request("GET", path_of(parts), headers=headers, preload_content=False)
             response = connection.getresponse()
-            found = None if _is_unchanged(response) else _read(response, stream, state, limits)
+            if not _is_unchanged(response):
+                _read(response, stream, limits)
+                found = _state_after(response, url, state)
+            cutter.check()
         except (OSError, HTTPError, HTTPException, ValueError) as error:
-            raise FeedUnreachable(_failed(error, late)) from None
+            raise FeedUnreachable(_failed(error, cutter)) from None
         finally:
             timer.cancel()
             connection.close()
@@ -114,6 +116,10 @@ def download(
             return
         stream.seek(0)
         yield Download(stream=stream, name=f"{parts.hostname}{parts.path}", state=found)
+
+
+def _address(url: str, state: PullState) -> str:
+    return url.replace(CURSOR, quote(state.cursor or "", safe=""))
 
 
 def _conditions(state: PullState, authorization: str | None) -> Mapping[str, str]:
@@ -147,11 +153,9 @@ def _is_unchanged(response: BaseHTTPResponse) -> bool:
     raise FeedUnreachable(f"it answered {status}")
 
 
-def _read(
-    response: BaseHTTPResponse, stream: BinaryIO, state: PullState, limits: Limits
-) -> PullState:
+def _read(response: BaseHTTPResponse, stream: BinaryIO, limits: Limits) -> None:
     """
-    Write the whole answer to a file; returns by what the next request is made.
+    Write the whole answer to a file.
     """
     told = response.headers
     if told.get("content-encoding", "identity").lower() != "identity":
@@ -164,11 +168,27 @@ def _read(
         if size > limits.size:
             raise FeedUnreachable(f"its answer has more than {limits.size:,} bytes")
         stream.write(piece)
-    return PullState(
-        etag=_tag(told.get("etag")),
-        modified=_tag(told.get("last-modified")),
-        cursor=_tag(told.get(_CURSOR_HEADER)) or state.cursor,
-    )
+
+
+def _state_after(response: BaseHTTPResponse, url: str, state: PullState) -> PullState:
+    """
+    By what the next request is made.
+
+    Raises:
+        FeedUnreachable: It cannot be told where the next answer begins.
+    """
+    told = response.headers
+    cursor = told.get(_CURSOR_HEADER)
+    if cursor and _tag(cursor) is None:
+        raise FeedUnreachable(
+            f"its {_CURSOR_HEADER} has other characters than those of ASCII, or more than"
+            f" {_LONGEST_TAG:,}"
+        )
+    after = PullState(cursor=cursor or state.cursor)
+    if _address(url, after) != _address(url, state):
+        # What is told of this page says nothing of the next one.
+        return after
+    return after._replace(etag=_tag(told.get("etag")), modified=_tag(told.get("last-modified")))
 
 
 def _tag(text: str | None) -> str | None:
@@ -180,20 +200,11 @@ def _tag(text: str | None) -> str | None:
     return text or None
 
 
-def _cut(connection: HTTPConnection, late: threading.Event) -> None:
-    late.set()
-    sock = connection.sock
-    if sock is not None:
-        # It may have ended at this moment.
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
-
-
-def _failed(error: Exception, late: threading.Event) -> str:
+def _failed(error: Exception, cutter: Cutter) -> str:
     """
     What happened, without a word of the server's.
     """
-    if late.is_set() or isinstance(error, TimeoutError):
+    if cutter.late or isinstance(error, TimeoutError):
         return "its answer took too long"
     if isinstance(error, ssl.SSLCertVerificationError):
         return "its certificate is not valid for its name"

@@ -63,14 +63,14 @@ def open_file(path: Path) -> BinaryIO:
     return stream
 
 
-def digest_of(stream: BinaryIO) -> bytes:
+def digest_of(stream: BinaryIO, *, name: str | None = None) -> bytes:
     """
-    SHA-256 of a file, which then stands at its begin again.
+    SHA-256 of a file, which then stands at its begin again; or of its name and what stands in it.
 
     Raises:
         FeedInvalid: It cannot be read.
     """
-    found = hashlib.sha256()
+    found = hashlib.sha256(b"" if name is None else f"{name}\n".encode())
     try:
         while piece := stream.read(_PIECE):
             found.update(piece)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
@@ -14,13 +16,14 @@ from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import BindingState
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import CsvError, FeedInvalid, FeedUnreachable
-from agi_router.feeds.download import Limits
+from agi_router.feeds.download import Limits, download
 from agi_router.feeds.model import Feed, FeedKind, NumberForm, PullState, Trust
 from agi_router.feeds.pull_store import PullStore
 from agi_router.feeds.puller import Puller
 from agi_router.feeds.recycler import Recycler
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import Cipher, KeyRing
+from agi_router.tenants.model import UnknownNumbers
 from harness.cli import Done, run
 from harness.database import bind
 from harness.receiver import Received, Receiver, Reply
@@ -79,6 +82,36 @@ def receiver() -> Iterator[Receiver]:
     """The address."""
     with Receiver() as serving:
         yield serving
+
+
+@contextmanager
+def dripping() -> Iterator[str]:
+    """The address of a server that ends the connection with its answer, and the answer never."""
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            peer, _ = server.accept()
+            with peer, suppress(OSError):
+                peer.recv(65536)
+                peer.sendall(
+                    b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 999\r\n\r\n"
+                )
+                while not over.wait(0.05):
+                    peer.sendall(b"x")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        finally:
+            over.set()
+            thread.join()
+
+
+def _ask(url: str, limits: Limits) -> None:
+    with download(url, PullState(), authorization=None, allowed=LOOPBACK, limits=limits):
+        pass
 
 
 def record(store: BindingStore, digits: str, status: str = "reissued") -> bytes:
@@ -148,6 +181,45 @@ def test_pages(store: BindingStore, pulled: Pulled, receiver: Receiver) -> None:
     assert [store.find(each.id).state for each in ones] == [BindingState.PARTY_RECYCLED] * 2
 
 
+def test_each_page_is_read(store: BindingStore, pulled: Pulled, receiver: Receiver) -> None:
+    """Whatever those before it were: of the same time, without a readable record, the same."""
+    made = bind(store)
+    store.inventory.tenants.set_unknown_numbers("default", UnknownNumbers.HOLD)
+    unknown, kept = (f"{B.digits},{each},\n".encode() for each in ("unknown", "kept"))
+    pages = {"": unknown, "2": b"5,no,\n", "3": kept, "4": unknown, "5": b""}
+    names = list(pages)
+
+    def answer(request: Received) -> Reply:
+        if "if-modified-since" in request.headers:
+            return Reply(304)
+        cursor = request.path.partition("after=")[2]
+        after = (*names, "5")[names.index(cursor) + 1]
+        told = {"last-modified": "yesterday", "Feed-Cursor": after}
+        return Reply(200, told, HEADER + pages[cursor])
+
+    receiver.answer = answer
+    feed = pulled.add(receiver.url.partition("?")[0] + "?after={cursor}")
+    with pytest.raises(FeedInvalid, match="no record of it") as raised:
+        pulled.pull()
+    assert [each.path.partition("after=")[2] for each in receiver.received] == names
+    # As the same was said before, and taken back.
+    assert store.find(made.id).state is BindingState.HELD
+    failed = pulled.feed
+    assert failed.failure == str(raised.value)
+    assert pulled.pull() == []
+    assert pulled.feed.failure is None
+    assert pulled.pulls.state(feed) == PullState(modified="yesterday", cursor="5")
+
+
+@pytest.mark.parametrize("cursor", ["c" * 1025, "\xe9"])
+def test_a_cursor_that_cannot_be_sent(pulled: Pulled, receiver: Receiver, cursor: str) -> None:
+    """It is no end of the pages."""
+    receiver.answer = lambda _: Reply(200, {"Feed-Cursor": cursor}, HEADER)
+    pulled.add(receiver.url.partition("?")[0] + "?after={cursor}")
+    with pytest.raises(FeedUnreachable, match="its Feed-Cursor has"):
+        pulled.pull()
+
+
 def _length(content: bytes, told: int) -> Reply:
     head = f"HTTP/1.0 200 OK\r\nContent-Length: {told}\r\n\r\n".encode()
     return Reply(raw=head + content)
@@ -209,6 +281,11 @@ def test_who_is_not_asked(pulled: Pulled, receiver: Receiver) -> None:
         over.set()
     receiver.answer = lambda _: Reply(204)
     assert pulled.pull() == []
+    with dripping() as url, pytest.raises(FeedUnreachable, match="took too long"):
+        _ask(url, Limits(whole=0.2))
+    for host in ("carrier..example", "a" * 70 + ".example"):
+        with pytest.raises(FeedUnreachable, match="no address"):
+            _ask(f"https://{host}/x", Limits())
     other = pulled.recycler.store.add(
         "b", kind=FeedKind.STDIN, path=None, numbers=NumberForm.PLAIN, trust=Trust.FULL
     )
@@ -257,3 +334,33 @@ def test_commands(cli: Cli, store: BindingStore, receiver: Receiver) -> None:
     assert "it answered 503" in done.err
     assert "authorization" not in receiver.received[-1].headers
     assert SECRET not in done.out + done.err
+
+
+def test_one_keeps_no_other(
+    cli: Cli,
+    connection: Connection,
+    store: BindingStore,
+    pulled: Pulled,
+    receiver: Receiver,
+    tmp_path: Path,
+) -> None:
+    """Whatever fails of it, and that is noted; one whose secret is not sealed is not added."""
+    receiver.answer = lambda _: Reply(200, None, HEADER + record(store, B.digits))
+    made = bind(store)
+    pulled.add(receiver.url)
+    more = {"AGI_ROUTER_WEBHOOK_HOSTS": "127.0.0.1"}
+    add = ("feed", "add", "--kind", "pull", "--every", "1h", "--path", receiver.url)
+    assert cli(*add, "a", "--authorization", "-", typed=f"{SECRET}\n", **more).code == 0
+    connection.execute(
+        "UPDATE agi_router.feed_pull SET sealed = overlay(sealed PLACING '\\x00' FROM 20)"
+        " WHERE sealed IS NOT NULL"
+    )
+    done = cli("feed", "pull", **more)
+    assert done.code == 70, done.err
+    assert store.find(made.id).state is BindingState.PARTY_RECYCLED
+    assert pulled.recycler.store.find("a").failure
+    # Under keys that are not those of this database.
+    write_key_ring(tmp_path / "other", KeyRing.generate())
+    more["AGI_ROUTER_KEY_FILE"] = str(tmp_path / "other")
+    assert cli(*add, "b", "--authorization", "-", typed=f"{SECRET}\n", **more).code == 78
+    assert {each.name for each in pulled.recycler.store.all()} == {"a", "telecom"}
