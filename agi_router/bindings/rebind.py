@@ -19,7 +19,7 @@ from agi_router.bindings.parties import open_callees, parties_of
 from agi_router.bindings.policy import Affinity, NumberPolicy
 from agi_router.bindings.replace import PartyReplacing
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import Side
+from agi_router.bindings.words import BindingState, Side
 from agi_router.errors import AppealNotReady, BindingChanged, RequestInvalid
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.appeals import Appeal
@@ -59,8 +59,8 @@ class AppealRebinding(BindingMaking, PartyReplacing):
 
         Raises:
             AppealNotReady: The appeal is not upheld, or its lock is over.
-            RequestInvalid: The lock does not stop this binding; or *instead* is missing, or is of
-                no use.
+            RequestInvalid: The lock does not stop this binding, or it is held; or *instead* is
+                missing, or is of no use.
             BindingNotFound: There is no such binding.
             BindingEnded: It is over.
             BindingChanged: It was changed again and again meanwhile.
@@ -81,6 +81,12 @@ class AppealRebinding(BindingMaking, PartyReplacing):
         thing = appeal.thing
         if not _is_stopped(found, thing):
             raise RequestInvalid(f"the lock of appeal {appeal.id} does not stop binding {name}")
+        if found.state is BindingState.HELD:
+            # Another binding by the same parties would ring whom it keeps from being rung.
+            raise RequestInvalid(
+                f"binding {name} is held until it is known whose number a party has: release it"
+                " first"
+            )
         if thing.person is None and instead is not None:
             raise RequestInvalid("nobody is locked, so that nobody takes another's place")
         with self._queries.transaction():

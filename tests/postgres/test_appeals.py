@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,13 +35,17 @@ from agi_router.errors import (
 )
 from agi_router.events.model import EventType
 from agi_router.events.store import EventStore
+from agi_router.feeds.model import FeedKind, NumberForm, Trust
+from agi_router.feeds.recycler import Recycler
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.retention import Sweep
+from agi_router.numbers import PhoneNumber
 from agi_router.persons.appeal_store import AppealStore
 from agi_router.persons.appeals import AppealState, AppealStep, Evidence, EvidenceKind, Spans
 from agi_router.persons.locks import Lock, LockedThing, LockReason, LockState, Subject
+from agi_router.tenants.model import UnknownNumbers
 from harness.cli import run
 from harness.database import (
     NO_REST,
@@ -531,6 +536,34 @@ def test_somebody_else_has_the_place_of_whoever_is_locked(store: BindingStore) -
     (lock,) = store.locks.all(subject=Subject.NUMBER, limit=9)
     with pytest.raises(AppealNotReady):
         store.rebind(appeals_of(store).file(lock.id, by=TENANT), fresh.id, by=JUDGE)
+
+
+def test_a_feed_that_comes_after_a_rebind(store: BindingStore) -> None:
+    """Who was carried over, twice, is as old a party as before; a held binding is not carried."""
+    recycler = Recycler(store.connection, store.keys)
+    feed = recycler.store.add(
+        "unicom", kind=FeedKind.STDIN, path=None, numbers=NumberForm.PLAIN, trust=Trust.FULL
+    )
+
+    def told(status: str, number: PhoneNumber, date: str) -> str:
+        lines = f"number,status,date\n{number.digits},{status},{date}\n"
+        run_id = recycler.run(feed, io.BytesIO(lines.encode()), name="file")
+        return str(recycler.store.matches(run_id)[0]["outcome"])
+
+    store.inventory.tenants.set_unknown_numbers("default", UnknownNumbers.HOLD)
+    made, issued = bind(store), store.now().isoformat()
+    _, appeal_id = upheld(store, LockedThing(subject=Subject.PERSON, person=A))
+    appeal = appeals_of(store).find(appeal_id)
+    assert told("unknown", B, issued) == "held"
+    with pytest.raises(RequestInvalid, match="release it first"):
+        store.rebind(appeal, made.id, instead=E, by=JUDGE)
+    recycler.store.release(made.id)
+    made = store.rebind(appeal, made.id, instead=E, by=JUDGE)
+    _, appeal_id = upheld(store, LockedThing(subject=Subject.NUMBER, number=made.parties[0].dials))
+    made = store.rebind(appeals_of(store).find(appeal_id), made.id, by=JUDGE)
+    assert told("reissued", E, issued) == "began_later"
+    assert told("reissued", B, issued) == "ended"
+    assert store.find(made.id).state is BindingState.PARTY_RECYCLED
 
 
 def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from agi_router.bindings.modes import Axyb
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
 from agi_router.calls.store import AdmissionStore
 from agi_router.cursors import Cursor
 from agi_router.db.connection import Connection, Queries
@@ -34,9 +37,17 @@ from agi_router.persons.complaints import (
 )
 from agi_router.persons.locks import LockedThing, LockReason, Subject
 from harness.cli import run
-from harness.database import SOON, a_call, bind, new_call_id, on_each_version
+from harness.database import (
+    HOUR,
+    SOON,
+    a_call,
+    admit_as_router,
+    bind,
+    new_call_id,
+    on_each_version,
+)
 from harness.pbx import Cli
-from harness.values import BLOCK, A, B, C, X, Y
+from harness.values import BLOCK, A, B, C, D, X, Y
 
 OTHER = "others"
 NUMBER = LockedThing(subject=Subject.NUMBER, number=X)
@@ -64,10 +75,11 @@ def file(
 def called(connection: Connection, x: XNumber, tenant: str, calls: int) -> None:
     """So many calls went through on a number."""
     connection.execute(
-        "INSERT INTO agi_router.call (block, id, day, x_number, tenant_id, binding_id, state)"
-        " SELECT %s, gen_random_uuid()::text, current_date, %s, t.id, 1, 'settled'"
+        "INSERT INTO agi_router.call"
+        " (block, id, day, x_number, shown, tenant_id, binding_id, state)"
+        " SELECT %s, gen_random_uuid()::text, current_date, %s, %s, t.id, 1, 'settled'"
         "   FROM agi_router.tenant t, generate_series(1, %s) WHERE t.name = %s",
-        (x.block.value, x.value, calls, tenant),
+        (x.block.value, x.value, x.value, calls, tenant),
     )
 
 
@@ -98,6 +110,24 @@ def test_whose_call_it_was(store: BindingStore, connection: Connection) -> None:
     assert file(store, at=pair.begins_at).tenant == OTHER
     with pytest.raises(BlockNotFound):
         file(store, XNumber.parse("700999999990001"))
+
+
+async def test_the_number_that_was_shown(store: BindingStore, admissions: AdmissionStore) -> None:
+    """Whoever complains knows it alone; who has dialled it meanwhile was another's."""
+    store.inventory.tenants.add(OTHER)
+    terms = Terms(expires_at=store.now() + HOUR)
+    before = store.bind(Axyb(a=C, b=D), replace(terms, tenant=OTHER), x=X, y=Y)
+    await admit_as_router(admissions, a_call(D, Y), new_call_id())
+    store.unbind(before.id)
+    store.bind(Axyb(a=A, b=B), terms, x=X, y=Y)
+    for _ in range(2):
+        await admit_as_router(admissions, a_call(A, X), new_call_id())
+    assert file(store, Y).tenant == "default"
+    count = complaints_of(store).count
+    assert [count(LockedThing(subject=Subject.NUMBER, number=each)).calls for each in (X, Y)] == [
+        1,
+        2,
+    ]
 
 
 @on_each_version

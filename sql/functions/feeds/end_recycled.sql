@@ -31,16 +31,23 @@ BEGIN
         RETURN;
     END IF;
     -- Not since when the binding lives: a member or a party came in later. Whoever stayed when another was
-    -- replaced has new rows, so his first one counts.
+    -- replaced has new rows, so his first one counts; and that of the binding from which he was carried over.
+    WITH RECURSIVE carried (block, binding_id) AS (
+        SELECT _block, _binding_id
+         UNION
+        SELECT a.block, a.binding_id
+          FROM carried c
+          JOIN agi_router.appeal_rebind a ON a.new_block = c.block AND a.new_binding_id = c.binding_id
+    )
     SELECT coalesce(min(r.begins_at), found_at.begins_at)
       INTO _since
       FROM (SELECT n.begins_at, n.caller_tag, n.callee_tags, n.caller
-              FROM agi_router.route n
-             WHERE n.block = _block AND n.binding_id = _binding_id
+              FROM carried c
+              JOIN agi_router.route n ON n.block = c.block AND n.binding_id = c.binding_id
              UNION ALL
             SELECT p.begins_at, p.caller_tag, p.callee_tags, p.caller
-              FROM agi_router.past_route p
-             WHERE p.block = _block AND p.binding_id = _binding_id) r
+              FROM carried c
+              JOIN agi_router.past_route p ON p.block = c.block AND p.binding_id = c.binding_id) r
      WHERE r.caller_tag = ANY (_tags) OR (r.callee_tags[1] = ANY (_tags) AND r.caller IS NOT NULL);
     -- Of a party group a member is not as young as a binding by it.
     _since := least(_since, (

@@ -4,7 +4,7 @@ LANGUAGE sql STABLE AS $$
         -- The last call before it, whose clock may differ a little.
         (SELECT c.tenant_id
            FROM agi_router.call c
-          WHERE c.block = _block AND c.x_number = _x_number AND c.reason IS NULL AND c.tenant_id IS NOT NULL
+          WHERE c.block = _block AND c.shown = _x_number AND c.reason IS NULL AND c.tenant_id IS NOT NULL
             AND c.day BETWEEN (_at - interval '1 day')::date - 1 AND (_at + interval '1 minute')::date + 1
             AND c.received_at BETWEEN _at - interval '1 day' AND _at + interval '1 minute'
           ORDER BY c.received_at DESC
