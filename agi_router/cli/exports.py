@@ -16,7 +16,7 @@ import click
 from agi_router.cli.acts import record_act
 from agi_router.cli.context import open_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_pairs, json_option
-from agi_router.db.connection import Queries
+from agi_router.db.connection import Connection, Queries
 from agi_router.db.migrate import check_schema
 from agi_router.db.rights import Purpose, check_rights
 from agi_router.errors import ExpiryInvalid, ExportInvalid
@@ -24,11 +24,12 @@ from agi_router.exports.formats import find_format
 from agi_router.exports.kinds import KINDS, ZONE, bounds, describe
 from agi_router.exports.manifest import Manifest, PackedFile
 from agi_router.exports.opening import open_package
-from agi_router.exports.packer import MANIFEST, DayPacker, Packing
+from agi_router.exports.packer import MANIFEST, DayPacker, Packing, first_packed
 from agi_router.exports.sealing import FileCipher, Recipient, RecipientKey
 from agi_router.exports.store import DayRecords
 from agi_router.files import UnfitFile, read_private
 from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyRing
 from agi_router.records.heads import read_signing_key, read_verifying_key
 
 __all__ = ["export_day"]
@@ -111,7 +112,8 @@ class _Day(click.ParamType[Any]):
     "--late-days",
     type=click.IntRange(0, 366),
     default=0,
-    help="Look at so many days before it, too, for what came late.",
+    help="Look at so many days before it, too, for what came late; and pack those of them that"
+    " were not, since the first that was.",
 )
 @click.option(
     "--verify",
@@ -196,6 +198,7 @@ def _pack(days: list[date], packing: Packing, *, reason: str | None, as_json: bo
     settings = read_settings()
     keys = settings.load_keys()
     made: list[dict[str, Any]] = []
+    failed: list[str] = []
     with open_database(settings, idle=_IDLE) as connection:
         check_schema(connection)
         check_rights(connection, Purpose.EXPORT)
@@ -205,25 +208,51 @@ def _pack(days: list[date], packing: Packing, *, reason: str | None, as_json: bo
         now = row["clock_timestamp"] if row else datetime.now(UTC)
         if bounds(days[0])[1] > now:
             raise ExpiryInvalid("the day is not over yet, by the database's clock")
-        for place, day in enumerate(days):
-            packer = DayPacker(packing, day)
-            with packer.held():
-                if place and not packer.packages():
-                    # Only what was begun is corrected.
-                    continue
-                _tell(queries, packing, day, reason)
-                packed = packer.pack(DayRecords(connection, ring, day, reveal=packing.reveal))
-                for each in packer.packages():
-                    _record(queries, packing.root, each)
+        begun = first_packed(packing.root) or days[0]
+        for day in days:
+            # Where a directory begins, it begins with the day that was asked for.
+            if day != days[0] and (day < begun or _is_past(queries, day)):
+                continue
+            try:
+                packed = _pack_day(day, packing, connection, ring, reason=reason)
+            except ExportInvalid as error:
+                # What is wrong with one day keeps no other from being handed over.
+                failed.append(str(error))
+                continue
             if packed is not None:
                 made.append(_described(packing.root, packed))
     if as_json:
         echo_json(made)
-        return
-    for told in made:
-        echo_pairs(told)
-    if not made:
-        echo("nothing came late: no package was made")
+    else:
+        for told in made:
+            echo_pairs(told)
+        if not made and not failed:
+            echo("nothing came late: no package was made")
+    if failed:
+        raise ExportInvalid("; ".join(dict.fromkeys(failed)))
+
+
+def _pack_day(
+    day: date, packing: Packing, connection: Connection, ring: KeyRing, *, reason: str | None
+) -> Manifest | None:
+    queries = Queries(connection)
+    if _is_past(queries, day):
+        raise ExportInvalid(f"records of {day} are past retention and were deleted")
+    packer = DayPacker(packing, day)
+    with packer.held():
+        packer.check()
+        _tell(queries, packing, day, reason)
+        packed = packer.pack(DayRecords(connection, ring, day, reveal=packing.reveal))
+        for each in packer.packages():
+            _record(queries, packing.root, each)
+    return packed
+
+
+def _is_past(queries: Queries, day: date) -> bool:
+    """
+    Whether something of a day is deleted, so that nobody can tell any more what was on it.
+    """
+    return queries.row("find_deleted", {"since": bounds(day)[0].date()}) is not None
 
 
 def _tell(queries: Queries, packing: Packing, day: date, reason: str | None) -> None:

@@ -35,7 +35,7 @@ from agi_router.exports.store import DayRecords
 from agi_router.files import written_whole
 from agi_router.records.chain import SigningKey
 
-__all__ = ["MANIFEST", "PART", "SCHEMA", "DayPacker", "Packing"]
+__all__ = ["MANIFEST", "PART", "SCHEMA", "DayPacker", "Packing", "first_packed"]
 
 MANIFEST: Final = "manifest.json"
 SCHEMA: Final = "schema.json"
@@ -45,6 +45,7 @@ PART: Final = 1_000_000
 _LEDGERS: Final = ".ledgers"
 _LOCK: Final = ".lock"
 _PROGRESS: Final = ".progress"
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _FAST: Final = 1
 _GZIP: Final = 31
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -111,6 +112,14 @@ class _Progress:
     ledger: int = 0
 
 
+def first_packed(root: Path) -> date | None:
+    """
+    The first day of which there is a package in a directory, if there is one.
+    """
+    days = [each.name[:-4] for each in root.glob("[0-9]*-000") if _DAY.fullmatch(each.name[:-4])]
+    return date.fromisoformat(min(days)) if days else None
+
+
 class DayPacker:
     """
     Packs one day.
@@ -162,6 +171,26 @@ class DayPacker:
                     raise ExportInvalid(f"{shlex.quote(str(each / MANIFEST))} {error}") from None
         return sorted(found, key=lambda each: each.sequence)
 
+    def check(self) -> list[Manifest]:
+        """
+        What was packed of the day, in order; more of it can be packed as it was.
+
+        Raises:
+            ExportInvalid: It was packed in another way: whoever wants it in this one would get
+                what came late, and not the day. Or a manifest cannot be read.
+        """
+        packed = self.packages()
+        if packed:
+            last, asked = packed[-1], self._packing.begin(self._day, 0)
+            for name in ("numbers", "format", "recipient"):
+                was, wanted = getattr(last, name), getattr(asked, name)
+                if was != wanted:
+                    raise ExportInvalid(
+                        f"{shlex.quote(str(self._root))} has the day {last.day} with {name}"
+                        f" {was}, and not {wanted}: use another --to"
+                    )
+        return packed
+
     def pack(self, records: DayRecords) -> Manifest | None:
         """
         Pack the day, or what of it came late; :obj:`None`: nothing did.
@@ -170,9 +199,10 @@ class DayPacker:
             records: Those of the day.
 
         Raises:
-            ExportInvalid: Nobody knows any more what was handed over of the day.
+            ExportInvalid: It was packed in another way, see :meth:`check`, or nobody knows any
+                more what was handed over of the day.
         """
-        packed = self.packages()
+        packed = self.check()
         last = packed[-1].name if packed else None
         sequence = packed[-1].sequence + 1 if packed else 0
         known = None if last is None else self._known(last)

@@ -1693,7 +1693,7 @@ CREATE TABLE agi_router.export_day (
     numbers   text        NOT NULL CONSTRAINT export_day_numbers_check CHECK (numbers IN ('masked', 'full')),
     recipient text        NOT NULL,
     manifest  bytea       NOT NULL CONSTRAINT export_day_manifest_check CHECK (octet_length(manifest) = 32),
-    CONSTRAINT export_day_pkey PRIMARY KEY (day, sequence)
+    CONSTRAINT export_day_pkey PRIMARY KEY (day, manifest)
 );
 COMMENT ON TABLE agi_router.export_day IS 'Packages that were made of days';
 COMMENT ON COLUMN agi_router.export_day.day IS 'The day (Asia/Shanghai)';
@@ -1702,4 +1702,4 @@ COMMENT ON COLUMN agi_router.export_day.made_at IS 'When it was written down';
 COMMENT ON COLUMN agi_router.export_day.records IS 'How many records of each kind are in it';
 COMMENT ON COLUMN agi_router.export_day.numbers IS 'Whether real numbers are masked in it or in full';
 COMMENT ON COLUMN agi_router.export_day.recipient IS 'Id of the key that it is sealed for';
-COMMENT ON COLUMN agi_router.export_day.manifest IS 'SHA-256 of its manifest';
+COMMENT ON COLUMN agi_router.export_day.manifest IS 'SHA-256 of its manifest, which tells it from those for others';

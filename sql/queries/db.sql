@@ -246,6 +246,7 @@ SELECT n.kind, n.name, p.privilege,
        ('export', 'table', 'agi_router.lock', 'SELECT'),
        ('export', 'table', 'agi_router.consent', 'SELECT'),
        ('export', 'table', 'agi_router.person_mark', 'SELECT'),
+       ('export', 'table', 'agi_router.deletion', 'SELECT'),
        ('export', 'table', 'agi_router.audit', 'INSERT'),
        ('export', 'table', 'agi_router.export_day', 'SELECT, INSERT')
        ) n (purpose, kind, name, privileges)

@@ -108,8 +108,15 @@ SELECT c.id, t.name AS tenant, c.person_id, c.act, c.purpose, c.order_id, c.how,
 -- Write down that a package was made, unless it was.
 INSERT INTO agi_router.export_day (day, sequence, records, numbers, recipient, manifest)
 VALUES (%(day)s, %(sequence)s, %(records)s::jsonb, %(numbers)s, %(recipient)s, %(manifest)s)
-    ON CONFLICT (day, sequence) DO NOTHING
+    ON CONFLICT (day, manifest) DO NOTHING
 RETURNING sequence;
+
+-- find_deleted --
+-- Whether bindings, calls or texts of a day (UTC), or of a later one, were deleted.
+SELECT d.id
+  FROM agi_router.deletion d
+ WHERE d.kind IN ('binding', 'call', 'message') AND d.day >= %(since)s
+ LIMIT 1;
 
 -- find_exports --
 -- Whether days are exported here at all, and the last day that was.

@@ -1033,7 +1033,7 @@ COMMENT ON COLUMN agi_router.export_day.numbers IS 'Whether real numbers are mas
 
 COMMENT ON COLUMN agi_router.export_day.recipient IS 'Id of the key that it is sealed for';
 
-COMMENT ON COLUMN agi_router.export_day.manifest IS 'SHA-256 of its manifest';
+COMMENT ON COLUMN agi_router.export_day.manifest IS 'SHA-256 of its manifest, which tells it from those for others';
 
 CREATE TABLE agi_router.feed (
     id integer NOT NULL,
@@ -2615,7 +2615,7 @@ ALTER TABLE ONLY agi_router.event_other
     ADD CONSTRAINT event_other_pkey PRIMARY KEY (id, day);
 
 ALTER TABLE ONLY agi_router.export_day
-    ADD CONSTRAINT export_day_pkey PRIMARY KEY (day, sequence);
+    ADD CONSTRAINT export_day_pkey PRIMARY KEY (day, manifest);
 
 ALTER TABLE ONLY agi_router.feed_fault
     ADD CONSTRAINT feed_fault_pkey PRIMARY KEY (run_id, line);

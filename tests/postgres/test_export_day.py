@@ -426,13 +426,40 @@ def test_the_command(cli: Cli, full: Connection, tmp_path: Path) -> None:
     assert (row["act"], row["reason"]) == ("export-day", "daily batch")
     assert row["subject"] == f"{DAY}, numbers full, for the key {RECIPIENT.partner.id}"
     assert one(full, "SELECT count(*) FROM agi_router.export_day WHERE sequence = 0") == 1
+    acts = one(full, "SELECT count(*) FROM agi_router.audit")
+    for other in ((), ("--numbers", "full", "--reason", "-", "--format", "csv")):
+        done = cli("export-day", DAY, *options, *other)
+        assert (done.code, done.out) == (78, "")
+        assert "use another --to" in done.err
+    assert one(full, "SELECT count(*) FROM agi_router.audit") == acts
+    options += ["--numbers", "full", "--reason", "daily batch"]
     assert "nothing came late" in cli("export-day", DAY, *options).out
     put_calls(full, 1)
-    late = cli("export-day", DAY + timedelta(days=1), *options, "--late-days", "2", "--json")
+    # A night packed nothing; the next one does. What is wrong with one day is told at the end.
+    late = cli("export-day", DAY + timedelta(days=2), *options, "--late-days", "3", "--json")
     assert [(each["day"], each["sequence"]) for each in json.loads(late.out)] == [
+        (str(DAY + timedelta(days=2)), 0),
         (str(DAY + timedelta(days=1)), 0),
         (str(DAY), 1),
     ]
+    ledgers = tmp_path / "out" / ".ledgers" / f"{DAY + timedelta(days=1)}-000"
+    ledgers.rename(tmp_path / "gone")
+    put_calls(full, 1)
+    late = cli("export-day", DAY + timedelta(days=2), *options, "--late-days", "3", "--json")
+    assert late.code == 78
+    assert "are gone" in late.err
+    assert [(each["day"], each["sequence"]) for each in json.loads(late.out)] == [(str(DAY), 2)]
+    options[1] = tmp_path / "other"
+    assert cli("export-day", DAY, *options[:-4]).code == 0
+    made = "SELECT string_agg(numbers, ' ' ORDER BY numbers) FROM agi_router.export_day"
+    assert one(full, f"{made} WHERE sequence = 0 AND day = '{DAY}'") == "full masked"
+    full.execute(
+        b"INSERT INTO agi_router.deletion (kind, day, whole, rule) VALUES ('call', %s, true, '-')",
+        [DAY],
+    )
+    past = cli("export-day", DAY, *options[:-4])
+    assert past.code == 78
+    assert "past retention" in past.err
     check = ("export-day", "--key", tmp_path / "recipient.key", "--signer", tmp_path / "key.pub")
     seen = cli(*check, "--verify", tmp_path / "out" / f"{DAY}-001")
     assert seen.code == 0

@@ -178,6 +178,7 @@ def test_unit_that_exports() -> None:
         lines
     )
     assert "LoadCredential=key:/etc/agi-router/key" in lines
+    assert "RestartPreventExitStatus=2 65 77 78" in lines
     timer = EXPORT.with_suffix(".timer").read_text().splitlines()
     assert {"OnCalendar=*-*-* 01:00:00 Asia/Shanghai", "Persistent=yes"} <= set(timer)
 
