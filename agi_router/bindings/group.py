@@ -4,7 +4,7 @@ How members come to a group and leave it, and which of them is called back.
 Each change is one transaction, which holds the binding: calls on it wait.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,6 +21,7 @@ from agi_router.bindings.parties import open_callees, open_caller, open_last_cal
 from agi_router.bindings.reseal import Renewal
 from agi_router.bindings.rows import check_caller, route_columns, row_of, seal_routes
 from agi_router.bindings.words import Callback, Mode, Side
+from agi_router.db.arrays import array_of_integers
 from agi_router.errors import (
     BindingChanged,
     MemberNotFound,
@@ -177,6 +178,7 @@ class GroupChanging(BindingListing, RouteConflicts):
             if member in (*group.callees, *group.last):
                 left = tuple(each for each in group.callees if each != member)
                 self._call_back(name, group, left, forget=member in group.last)
+            self._wait_no_more(name, [member])
 
     def _set_default(self, name: BindingId, member: PhoneNumber, version: int | None) -> None:
         """
@@ -316,6 +318,14 @@ class GroupChanging(BindingListing, RouteConflicts):
             mode=mode,
             name=row["party_group"],
         )
+
+    def _wait_no_more(self, name: BindingId, left: Iterable[PhoneNumber]) -> None:
+        """
+        Let a locked binding wait no more to learn whose number those have who left it.
+        """
+        tags = array_of_integers(tag for each in left for tag in self.keys.tags(each))
+        values = {"version": None, "tags": tags, "run_id": None, "line": None}
+        self._queries.row("release_held", {**name_values(name), **values})
 
     def _call_back(
         self,

@@ -298,6 +298,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
         self._past_strangers(
             whole.people, _numbers(found), found.id.block, lambda: found.tenant, write
         )
+        self._wait_no_more(found.id, before.people - whole.people)
         return whole
 
 

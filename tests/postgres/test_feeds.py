@@ -230,6 +230,36 @@ def test_a_binding_waits(store: BindingStore, recycler: Recycler, form: NumberFo
 
 
 @on_each_version
+def test_who_leaves_is_waited_for_no_more(
+    store: BindingStore, recycler: Recycler, feed: Feed
+) -> None:
+    """Whether a party is replaced, a member removed, or a party group changed; who stays is."""
+    store.inventory.tenants.set_unknown_numbers("default", UnknownNumbers.HOLD)
+    store.add_group("default", "team", [A, C])
+    terms = Terms(expires_at=store.now() + HOUR)
+    pair = bind(store)
+    group = store.bind(Gxb(members=(A, C), b=D), terms, x=BLOCK.number(2))
+    team = store.bind(Gxb(group="team", b=D), terms, x=BLOCK.number(3))
+    other = store.bind(Gxb(group="team", b=B), terms, x=BLOCK.number(4))
+    run(recycler, feed, line(A, "unknown"), line(B, "unknown"))
+    every = [each.id for each in (pair, group, team, other)]
+    assert {store.find(each).state for each in every} == {BindingState.HELD}
+    store.replace(pair.id, Side.A, C)
+    store.remove_member(group.id, A)
+    store.change_members("default", "team", leaving=[A])
+    assert [store.find(each).state for each in every] == [
+        BindingState.HELD,
+        BindingState.ACTIVE,
+        BindingState.ACTIVE,
+        BindingState.HELD,
+    ]
+    assert hears(store, a_call(C)) is Reason.RECYCLE_UNKNOWN
+    store.replace(pair.id, Side.B, D)
+    assert store.find(pair.id).state is BindingState.ACTIVE
+    assert hears(store, a_call(C)) is None
+
+
+@on_each_version
 @pytest.mark.parametrize("form", [NumberForm.PLAIN, NumberForm.SHA256])
 def test_a_member_of_a_party_group(
     store: BindingStore, recycler: Recycler, connection: Connection, form: NumberForm

@@ -7,7 +7,10 @@ import io
 import json
 from pathlib import Path
 
+from agi_router.bindings.modes import Ax
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Callback
 from agi_router.db.connection import Connection, Queries
 from agi_router.feeds.findings import FindingStatus, FindingStore
 from agi_router.keys.file import write_key_ring
@@ -15,7 +18,7 @@ from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.locks import Lock, LockedThing, LockReason, Subject
 from harness.cli import run
-from harness.database import bind, one
+from harness.database import HOUR, bind, one
 from harness.values import A, B, C
 
 # The operator digit of the block of these tests.
@@ -57,6 +60,22 @@ def test_each_is_told_until_it_is_acknowledged(store: BindingStore) -> None:
         taken_back.id,
     ]
     assert findings.all(everything=True, after=taken_back.id, limit=9) == []
+
+
+def test_who_was_called_back(store: BindingStore) -> None:
+    """Whoever had no row but those that name him was bound as well, and is told of later."""
+    findings = FindingStore(Queries(store.connection), store.keys)
+    wide = BindingStore(store.connection, store.keys, open_modes=True)
+    made = wide.bind(
+        Ax(a=A, default=B, callback=Callback.DEFAULT), Terms(expires_at=store.now() + HOUR)
+    )
+    store.unbind(made.id)
+    store.connection.execute(
+        "SELECT agi_router.retire_routes(array_agg(r.block), array_agg(r.x_number),"
+        " array_agg(r.caller_tag), array_agg(r.binding_id), NULL) FROM agi_router.route r"
+    )
+    lock(store, B)
+    assert [each.person for each in findings.take(DIGIT, limit=9)] == [B]
 
 
 def test_commands(

@@ -40,6 +40,11 @@ BEGIN
      WHERE r.block = _block AND r.binding_id = ANY (_id) AND r.side = 'b' AND r.last_tag = ANY (_left);
     -- Last: with the version a trigger tells of the change, and of the parties as they are then.
     UPDATE agi_router.binding b SET version = b.version + 1 WHERE b.block = _block AND b.id = ANY (_id);
+    -- None waits to learn whose number somebody has who left it.
+    PERFORM agi_router.release_held(_block, h.binding_id, NULL, _left, NULL, NULL)
+       FROM (SELECT DISTINCT w.binding_id
+               FROM agi_router.binding_hold w
+              WHERE w.block = _block AND w.binding_id = ANY (_id) AND w.tag = ANY (_left)) h;
 END
 $$;
-COMMENT ON FUNCTION agi_router.change_group_bindings IS 'Changes the members of locked bindings in one block, under these keys: routes of those with the tags _leaving go, of whom nobody is called back by a tag of _left; new ones come (_binding_id and the arrays behind it; _place_x and _place_tag say where their callers may be found under every key, if there are several), and rows of B ring others (_back_id). route_pkey is violated where a live binding is in the way';
+COMMENT ON FUNCTION agi_router.change_group_bindings IS 'Changes the members of locked bindings in one block, under these keys: routes of those with the tags _leaving go, of whom nobody is called back, or waited for, by a tag of _left; new ones come (_binding_id and the arrays behind it; _place_x and _place_tag say where their callers may be found under every key, if there are several), and rows of B ring others (_back_id). route_pkey is violated where a live binding is in the way';

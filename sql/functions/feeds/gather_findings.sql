@@ -16,7 +16,9 @@ BEGIN
             UNION ALL
            SELECT n.block FROM agi_router.route n WHERE n.callee_tags[1] = m.key AND n.caller IS NOT NULL
             UNION ALL
-           SELECT p.block FROM agi_router.past_route p WHERE p.caller_tag = m.key) r
+           SELECT p.block FROM agi_router.past_route p WHERE p.caller_tag = m.key
+            UNION ALL
+           SELECT p.block FROM agi_router.past_route p WHERE p.callee_tags[1] = m.key AND p.caller IS NOT NULL) r
      -- What a tenant says of a person is no finding of ours.
      WHERE l.subject = 'person' AND l.reason = 'misuse' AND l.setter_id IS NULL AND l.over_at IS NULL
        AND l.starts_at <= _now AND (l.ends_at IS NULL OR l.ends_at > _now)
