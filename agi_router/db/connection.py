@@ -279,9 +279,14 @@ class Queries:
                 yield
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self, *, seconds: int | None = None) -> Iterator[None]:
         """
         All statements of the block, or none.
+
+        Args:
+            seconds: After which each of them is given up, in place of the connection's limit.
         """
         with translated(but=psycopg.errors.UniqueViolation), self._connection.transaction():
+            if seconds is not None:
+                self.execute("set_statement_timeout", {"milliseconds": 1000 * seconds})
             yield

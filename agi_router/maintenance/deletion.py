@@ -26,6 +26,8 @@ __all__ = ["Deleted", "Deletion"]
 
 _ACT: Final = "retention"
 _NAMES: Final = 20_000
+# Seconds for a statement that reads a whole day, where a sweep has a few for each.
+_LONG: Final = 240
 _DELETES: Final = {
     Kind.CALL: "delete_over_call",
     Kind.MESSAGE: "delete_over_message",
@@ -115,7 +117,8 @@ class Deletion:
                 return
             # Before nobody finds the day's rows any more.
             values = {"kind": kind, "day": row["day"]}
-            self._one("keep_held", **values)
+            with self._queries.transaction(seconds=_LONG):
+                self._one("keep_held", **values)
             if not self._one("detach_day", **values, rule=self._retention.rule(kind))["done"]:
                 # Somebody reads it, or is about to write: it has its turn later.
                 return
@@ -124,9 +127,7 @@ class Deletion:
     def _drop(self, kind: Kind, open_: dict[str, Any]) -> Iterator[Deleted]:
         day = {"kind": kind, "day": open_["day"]}
         while open_["ended_at"] is None:
-            with self._queries.transaction():
-                if open_["reached_id"] is None:
-                    self._one("keep_held", **day)
+            with self._queries.transaction(seconds=_LONG):
                 at = {name: open_[name] for name in ("reached_block", "reached_id")}
                 names = self._queries.rows("list_day", {**day, **at, "limit": _NAMES})
                 ended = not names and self._one("drop_detached", id=open_["id"])["done"]
@@ -135,7 +136,7 @@ class Deletion:
                 if names or ended:
                     open_ = self._note(open_, [row["id"] for row in names], at, ended=ended)
             if not (names or ended):
-                # A hold was set meanwhile: from the beginning.
+                # More is held by now: from the beginning.
                 open_ = self._find(kind) or open_
             yield Deleted(kind, rows=len(names), days=int(ended))
 

@@ -4,6 +4,10 @@
 -- Until the transaction ends, whoever waits for a lock fails after so many milliseconds.
 SELECT set_config('lock_timeout', %(milliseconds)s::text, true);
 
+-- set_statement_timeout --
+-- Until the transaction ends, a statement is given up after so many milliseconds.
+SELECT set_config('statement_timeout', %(milliseconds)s::text, true);
+
 -- set_session_lock_timeout --
 -- From now on, whoever waits for a lock on this connection fails after so many milliseconds.
 SELECT set_config('lock_timeout', %(milliseconds)s::text, false);

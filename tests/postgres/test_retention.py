@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from math import inf
@@ -200,6 +201,25 @@ def test_a_hold_that_comes_late(store: BindingStore, holds: HoldStore) -> None:
     proof = store.connection.execute("SELECT * FROM agi_router.deletion WHERE whole").fetchone()
     assert proof is not None
     assert (proof["day"], proof["deleted"], proof["ended_at"] is None) == (day, 0, False)
+    assert one(store.connection, "SELECT count(*) FROM agi_router.kept_call") == 2
+
+
+def test_a_hold_that_is_committed_late(store: BindingStore, dsn: str) -> None:
+    """Written before a day's deletion began, and seen only after its rows were looked through."""
+    made = bind(store, A, B)
+    add_calls(store, made, ["pbx1-1.1", "pbx1-2.2"])
+    with connect(dsn) as other, ThreadPoolExecutor(1) as pool:
+        with other.transaction():
+            HoldStore(Queries(other), store.keys).add(
+                HeldThing(number=X), case="P-1", reason="police", by=TEST
+            )
+            deletion = pool.submit(delete, store)
+            waiting = "SELECT count(*) FROM pg_locks WHERE mode = 'ShareLock' AND NOT granted"
+            until(lambda: one(other, waiting) == 1)
+        deletion.result()
+    proof = store.connection.execute("SELECT * FROM agi_router.deletion WHERE whole").fetchone()
+    assert proof is not None
+    assert (proof["deleted"], proof["ended_at"] is None) == (0, False)
     assert one(store.connection, "SELECT count(*) FROM agi_router.kept_call") == 2
 
 

@@ -3,16 +3,16 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     _kind text;
     _day  date;
-    _at   timestamptz;
 BEGIN
-    -- Who sets a hold now waits, and finds the day gone; who has set one before is heeded.
+    -- Who sets a hold now waits, and finds the day gone. Who has set one before is heeded, whenever that was written:
+    -- it may have been committed after the day was looked through.
     LOCK TABLE agi_router.hold IN SHARE MODE;
-    SELECT d.kind, d.day, d.begun_at
-      INTO STRICT _kind, _day, _at
+    SELECT d.kind, d.day
+      INTO STRICT _kind, _day
       FROM agi_router.deletion d
      WHERE d.id = _deletion AND d.whole AND d.ended_at IS NULL
        FOR UPDATE;
-    IF EXISTS (SELECT 1 FROM agi_router.hold h WHERE h.set_at > _at) THEN
+    IF agi_router.keep_held(_kind, _day) > 0 THEN
         UPDATE agi_router.deletion d
            SET begun_at = statement_timestamp(), deleted = 0, digest = DEFAULT, reached_block = 0, reached_id = NULL
          WHERE d.id = _deletion;
@@ -22,5 +22,5 @@ BEGIN
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION agi_router.drop_detached IS 'Drops the table of a deletion under way whose rows were all looked at; false: a hold was set meanwhile, so they are looked at again';
+COMMENT ON FUNCTION agi_router.drop_detached IS 'Drops the table of a deletion under way whose rows were all looked at; false: more of them are held by now, which were copied; the others are looked at again';
 REVOKE EXECUTE ON FUNCTION agi_router.drop_detached FROM PUBLIC;
