@@ -4,7 +4,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import click
@@ -242,9 +242,11 @@ def verify(
         queries = Queries(connection)
         verdict = AuditChain(queries).verify(signed, keys)
         if digests:
+            clock = queries.row("today", {})
+            today = clock["day"] if clock else date.min
             found = [
                 Finding(each.what, audit_id=each.audit_id)
-                for each in DayDigests(queries).compare()
+                for each in DayDigests(queries).compare(today)
             ]
             verdict = replace(verdict, findings=[*verdict.findings, *found])
     if as_json:

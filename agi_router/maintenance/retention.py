@@ -14,11 +14,14 @@ Everything is done in small steps, each a transaction of its own that waits for 
 somebody holds has its turn in a later sweep. Several may sweep at once.
 """
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Self
 
 from agi_router.db.connection import Connection, Queries
+from agi_router.errors import StoreError
 from agi_router.inventory.capacity import Quarantine
 from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.deletion import Deletion
@@ -27,6 +30,8 @@ from agi_router.records.digests import DayDigests
 from agi_router.tenants.signature import WINDOW
 
 __all__ = ["Sweep", "Swept"]
+
+log = logging.getLogger(__name__)
 
 _STRETCH = 500
 
@@ -108,8 +113,20 @@ class Sweep:
             yield Swept(deleted=step.rows, days=step.days)
         # At the end: a day of millions takes a while, and keeps nothing else from being done.
         today = self._one("now")["clock_timestamp"].date()
-        for _ in DayDigests(self._queries).make(today):
-            yield Swept(digests=1)
+        digests = DayDigests(self._queries)
+        for day in digests.missing(today):
+            yield Swept(digests=self._digest(digests, day))
+
+    @staticmethod
+    def _digest(digests: DayDigests, day: date) -> int:
+        """
+        How many digests were made: one that fails keeps no other from being made.
+        """
+        try:
+            return int(digests.make(day))
+        except StoreError as error:
+            log.warning("digest.failed", extra={"day": day, "error": str(error)})
+            return 0
 
     def _move_routes(self) -> Iterator[Swept]:
         for row in self._queries.rows("list_swept_blocks", {}):

@@ -31,7 +31,9 @@ _KINDS: Final = {
     "events": ("digest_events", "event"),
 }
 _AFTER: Final = timedelta(days=2)
-_LOOKED_AT: Final = timedelta(days=6)
+_LOOKED_AT: Final = timedelta(days=30)
+# Seconds for each kind of a day: a sweep has a few for a statement, and a million rows take four.
+_LONG: Final = 240
 _LETTERS: Final = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
 _DAY: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}) (.*)")
 _PART: Final = re.compile(r"(\w+) ([0-9]+) ([a-p]{64})")
@@ -44,11 +46,11 @@ class Difference:
 
     Attributes:
         what: What.
-        audit_id: The row of the digest.
+        audit_id: The row of the digest; :obj:`None`: there is none.
     """
 
     what: str
-    audit_id: int
+    audit_id: int | None
 
 
 class DayDigests:
@@ -62,40 +64,55 @@ class DayDigests:
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
 
-    def make(self, today: date) -> Iterator[date]:
+    def missing(self, today: date) -> list[date]:
         """
-        Write down the digests that are missing of the last days; yield each day when it is done.
+        The last days whose digest can be made, and is not there, oldest first.
 
         Args:
             today: The day (UTC) by the database's clock.
-
-        Raises:
-            StoreError: The database failed; what was done is done.
         """
         last = today - _AFTER
-        values = {"first": last - _LOOKED_AT, "last": last, "act": ACT}
-        for row in self._queries.rows("list_undigested", values):
-            with self._queries.transaction():
-                lock = self._queries.row("lock_digests", {})
-                # Whoever had the lock may have made it since.
-                again = self._queries.rows("list_undigested", {**values, "first": row["day"]})
-                if lock and lock["locked"] and row in again:
-                    self._write(row["day"])
-            yield row["day"]
+        return self._undigested(last - _LOOKED_AT, last)
 
-    def compare(self) -> Iterator[Difference]:
+    def make(self, day: date) -> bool:
         """
-        Make all digests anew of what is still there, and tell what differs.
+        Write down the digest of a day (UTC).
+
+        Returns:
+            Whether that was done: another one may make it, or have made it.
+
+        Raises:
+            StoreError: The database failed, or took too long.
         """
-        for row in self._queries.rows("list_digests", {"act": ACT}):
-            found = _DAY.fullmatch(row["subject"])
-            parts = [_PART.fullmatch(part) for part in found[2].split(", ")] if found else [None]
-            if found is None or None in parts:
+        with self._queries.transaction(seconds=_LONG):
+            lock = self._queries.row("lock_digests", {})
+            # Whoever had the lock may have made it since.
+            if not lock or not lock["locked"] or not self._undigested(day, day):
+                return False
+            self._write(day)
+        return True
+
+    def compare(self, today: date) -> Iterator[Difference]:
+        """
+        Make all digests anew of what is still there, and tell what differs, and which are missing.
+
+        Args:
+            today: The day (UTC) by the database's clock.
+        """
+        rows = self._queries.rows("list_digests", {"act": ACT})
+        # From the first one on; the last one may be about to be made.
+        first = min((found[0] for row in rows if (found := _read(row))), default=date.min)
+        for day in self._undigested(first, today - _AFTER - timedelta(days=1)):
+            yield Difference(f"there is no digest of {day}: the sweep did not make it", None)
+        for row in rows:
+            found = _read(row)
+            if found is None:
                 yield Difference("a row is no digest of a day", row["id"])
                 continue
+            day, parts = found
             for part in parts:
-                if part is not None and part[1] in _KINDS:
-                    yield from self._compare(row, date.fromisoformat(found[1]), part)
+                if part[1] in _KINDS:
+                    yield from self._compare(row, day, part)
 
     def _compare(
         self, row: dict[str, Any], day: date, part: re.Match[str]
@@ -110,6 +127,10 @@ class DayDigests:
             f"of the {kind} of {day} there were {count}, and {now} are there that are not those",
             row["id"],
         )
+
+    def _undigested(self, first: date, last: date) -> list[date]:
+        values = {"first": first, "last": last, "act": ACT}
+        return [row["day"] for row in self._queries.rows("list_undigested", values)]
 
     def _deleted(self, kind: str, day: date, since: datetime) -> bool:
         values = {"kind": _KINDS[kind][1], "day": day, "since": since}
@@ -129,3 +150,17 @@ class DayDigests:
         row = self._queries.row(_KINDS[kind][0], {"day": day})
         assert row is not None  # noqa: S101 - an aggregate has a row
         return row["count"], bytes(row["digest"]).hex().translate(_LETTERS)
+
+
+def _read(row: dict[str, Any]) -> tuple[date, list[re.Match[str]]] | None:
+    """
+    The day and what there was of each kind, of a row that is a digest of a day.
+    """
+    found = _DAY.fullmatch(row["subject"])
+    parts = [_PART.fullmatch(part) for part in found[2].split(", ")] if found else []
+    try:
+        day = date.fromisoformat(found[1] if found else "")
+    except ValueError:
+        return None
+    whole = [part for part in parts if part is not None]
+    return (day, whole) if len(whole) == len(parts) else None
