@@ -87,8 +87,6 @@ class TermsChanging(BindingListing):
                 rules.check(order=order, scene=found.scene)
             # By its order and its parties an import recognises it: these may change meanwhile.
             columns["order_tag"] = self._tag_of(found, order)
-            if found.order_id != order:
-                columns["replaced"] = None
             outcome = self._change(name, columns, version or found.version)
             if rules is not None and outcome == "changed":
                 people = self._people_of(found)

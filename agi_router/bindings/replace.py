@@ -160,7 +160,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
         change(parties_of(found, ()))
         a_number, b_number = _numbers(found)
         dialled = a_number if side is Side.A else b_number
-        self._replace_parties(found, dialled, [number], change)
+        self._replace_parties(found, dialled, [number], change, counted=True)
 
     def _set_group(self, name: BindingId, group: str, version: int | None) -> None:
         found = self._replaceable(name, version)
@@ -188,6 +188,8 @@ class PartyReplacing(GroupChanging, GroupSharing):
         dialled: XNumber,
         newcomers: Sequence[PhoneNumber],
         change: Callable[[Parties], Parties],
+        *,
+        counted: bool = False,
     ) -> None:
         """
         Write the routes of a binding anew.
@@ -197,6 +199,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
             dialled: The number that who comes dials.
             newcomers: Who comes.
             change: What becomes of its parties.
+            counted: Whether it counts as one binding more by its order, and of the two.
         """
         name = found.id
         places = [(dialled.value, tag) for each in newcomers for tag in self.keys.tags(each)]
@@ -209,7 +212,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
                     # Before the binding, as whoever binds there does.
                     self._queries.row("lock_block", {"block": name.block.value})
                 with self._locked(name, places, version=found.version):
-                    whole = self._write(found, change, newcomers, joining)
+                    whole = self._write(found, change, newcomers, joining, counted=counted)
                     self.rules.check_people(
                         rules,
                         newcomers,
@@ -220,7 +223,8 @@ class PartyReplacing(GroupChanging, GroupSharing):
                     if rules is not None and whole is not None:
                         # As if they were just bound.
                         rules.check(order=found.order_id, scene=found.scene)
-                        self.rules.check_made(rules, whole, found.order_id, in_turn=True)
+                        if counted:
+                            self.rules.check_made(rules, whole, found.order_id, in_turn=True)
         except psycopg.errors.UniqueViolation as error:
             constraint = error.diag.constraint_name
             if constraint == "route_alone":
@@ -249,6 +253,8 @@ class PartyReplacing(GroupChanging, GroupSharing):
         change: Callable[[Parties], Parties],
         newcomers: Sequence[PhoneNumber],
         joining: list[RouteRow],
+        *,
+        counted: bool,
     ) -> Parties | None:
         """
         Write the routes of a binding that is held; *joining* gets the rows of who comes.
@@ -283,6 +289,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
             if order is None
             else order_tags(whole, tenant=found.tenant, order_id=order, keys=self.keys)[0],
             "pair_tag": self.keys.pair_tag((*whole.side_a, *whole.side_b)),
+            "counted": counted,
             **route_columns(seal_routes(rows, self.keys, binding_id=found.id.id, back=back)),
             **place_columns(places),
         }

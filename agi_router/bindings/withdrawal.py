@@ -5,6 +5,7 @@ One transaction writes the line and ends them: there is no moment at which it is
 call is let through. Party groups are held first, then bindings: the order that all keep to.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from agi_router.bindings.words import BindingState
 from agi_router.consent.ledger import Act, ConsentLine, Purpose, Statement
 from agi_router.db.arrays import array_of_integers
 from agi_router.errors import RequestInvalid
+from agi_router.keys.registry import key_ids
 from agi_router.numbers import Block, PhoneNumber
 
 __all__ = ["ConsentWithdrawing"]
@@ -62,45 +64,49 @@ class ConsentWithdrawing(PartyGroupKeeping):
         if said.cut and said.purpose is not Purpose.BINDING:
             raise RequestInvalid("who is no longer recorded may talk on: no call is cut by it")
         with self._queries.transaction():
-            line = self.consents.write(person, tenant, said, by=by)
             if said.purpose is not Purpose.BINDING:
-                return line, []
+                return self.consents.write(person, tenant, said, by=by), []
+            self.consents.hold(tenant)
+            # Keys before groups, as all who take both.
+            self._queries.row("assert_current_keys", {"block": None, **key_ids(self.keys)})
             groups = [] if said.order is not None else self._groups_of(person, tenant)
             for group in groups:
                 self._queries.execute("lock_group_by_id", group)
-            ended = self._end_withdrawn(person, tenant, said.order)
+            own = self._hold_bindings(person, tenant, said.order)
+            # Once nobody is waited for: routers look for the calls of a line that is new.
+            line = self.consents.write(person, tenant, said, by=by)
+            ended = self._end_withdrawn(own)
             for group in groups:
                 self.change_members(tenant, group["name"], leaving=[person])
         return line, ended
 
-    def _end_withdrawn(self, person: PhoneNumber, tenant: str, order: str | None) -> list[Binding]:
+    def _hold_bindings(self, person: PhoneNumber, tenant: str, order: str | None) -> list[Binding]:
         found = self.bindings(everything=False, order_id=None, party=person, limit=_ALL)
-        own = {
-            each.id: each
+        own = [
+            each
             for each in found
             # What does not open may be another's, and rings nobody.
             if each.damage is None
             and each.parent is None
             and each.tenant == tenant
             and order in {None, each.order_id}
-        }
+        ]
+        own.sort(key=lambda each: (each.id.block.value, each.id.id))
+        for some in _portions(own):
+            self._queries.rows("lock_bindings", _names(some))
+        return own
+
+    def _end_withdrawn(self, own: Sequence[Binding]) -> list[Binding]:
         ended = []
-        names = sorted(own, key=lambda name: (name.block.value, name.id))
-        # Few statements: whoever binds for the tenant waits meanwhile.
-        for start in range(0, len(names), _SOME):
-            some = names[start : start + _SOME]
-            values = {
-                "block": array_of_integers(name.block.value for name in some),
-                "id": array_of_integers(name.id for name in some),
-            }
+        for some in _portions(own):
             rows = {
                 BindingId(Block(value=row.pop("block")), row.pop("id")): row
-                for row in self._queries.rows("end_withdrawn", values)
+                for row in self._queries.rows("end_withdrawn", _names(some))
             }
             ended += [
-                replace(own[name], state=BindingState.CONSENT_WITHDRAWN, **rows[name])
-                for name in some
-                if name in rows
+                replace(each, state=BindingState.CONSENT_WITHDRAWN, **rows[each.id])
+                for each in some
+                if each.id in rows
             ]
         return ended
 
@@ -111,3 +117,15 @@ class ConsentWithdrawing(PartyGroupKeeping):
         }
         rows = self._queries.rows("list_groups_of_member", values)
         return [row for row in rows if person in open_member(row, self.keys)]
+
+
+def _portions(bindings: Sequence[Binding]) -> Iterator[Sequence[Binding]]:
+    # Few statements: whoever binds for the tenant waits meanwhile.
+    return (bindings[start : start + _SOME] for start in range(0, len(bindings), _SOME))
+
+
+def _names(bindings: Sequence[Binding]) -> dict[str, str]:
+    return {
+        "block": array_of_integers(each.id.block.value for each in bindings),
+        "id": array_of_integers(each.id.id for each in bindings),
+    }

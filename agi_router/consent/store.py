@@ -198,6 +198,15 @@ class ConsentStore:
         self._tenants = TenantStore(queries, scope)
         self._ledger = ConsentLedger(self._queries, keys)
 
+    def hold(self, tenant: str) -> None:
+        """
+        Take a tenant's place alone, until the transaction ends.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+        """
+        self._ledger.hold(self._tenants.find_id(tenant), alone=True)
+
     def write(self, person: PhoneNumber, tenant: str, said: Statement, *, by: str) -> ConsentLine:
         """
         Write a line. Of a withdrawal, :meth:`BindingStore.withdraw` ends bindings as well.

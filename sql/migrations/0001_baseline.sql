@@ -464,7 +464,7 @@ COMMENT ON COLUMN agi_router.binding.language IS 'Language of prompts; null: the
 COMMENT ON COLUMN agi_router.binding.order_id IS 'The real order behind it';
 COMMENT ON COLUMN agi_router.binding.callback IS 'Who rings when a group, or whoever called A, is called back; null: the one other party';
 COMMENT ON COLUMN agi_router.binding.calls_settled IS 'Uses that will not come back; kept only where max_calls is set';
-COMMENT ON COLUMN agi_router.binding.replaced IS 'How often its parties were replaced by others since it came under its order; null: never';
+COMMENT ON COLUMN agi_router.binding.replaced IS 'How often one of its parties was replaced by another; null: never';
 COMMENT ON COLUMN agi_router.binding.pair_tag IS 'Keyed hash of all its parties; null unless they asked for the same number again';
 COMMENT ON COLUMN agi_router.binding.callback_window IS 'Seconds for which the last caller is called back; null: as long as the binding lives';
 COMMENT ON COLUMN agi_router.binding.display_a IS 'What side A sees when it is called: its 700 number (null too), or nobody''s';

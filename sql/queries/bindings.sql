@@ -187,7 +187,7 @@ SELECT agi_router.add_routes(
 SELECT agi_router.replace_parties(
     %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(order_tag)s::bigint, %(pair_tag)s::bigint,
     %(x_number)s::bigint[], %(caller_tag)s::bigint[], %(shown)s::bigint[], %(side)s::text[], %(callee)s::bytea[],
-    %(callee_tags)s::text[], %(caller)s::bytea[], %(place_x)s::bigint[], %(place_tag)s::bigint[]);
+    %(callee_tags)s::text[], %(caller)s::bytea[], %(place_x)s::bigint[], %(place_tag)s::bigint[], %(counted)s);
 
 -- remove_route --
 -- Take the route of a member who leaves out of a binding that lives on.

@@ -469,7 +469,7 @@ COMMENT ON COLUMN agi_router.binding.calls_settled IS 'Uses that will not come b
 
 COMMENT ON COLUMN agi_router.binding.pair_tag IS 'Keyed hash of all its parties; null unless they asked for the same number again';
 
-COMMENT ON COLUMN agi_router.binding.replaced IS 'How often its parties were replaced by others since it came under its order; null: never';
+COMMENT ON COLUMN agi_router.binding.replaced IS 'How often one of its parties was replaced by another; null: never';
 
 COMMENT ON COLUMN agi_router.binding.callback_window IS 'Seconds for which the last caller is called back; null: as long as the binding lives';
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from agi_router.ari import AriClient, AriRefused
+from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Ax, Gxb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -18,8 +20,8 @@ from agi_router.bindings.words import Callback
 from agi_router.calls.cutting import Cutter
 from agi_router.calls.end import Clock, ReleasedBy
 from agi_router.calls.store import AdmissionStore
-from agi_router.consent.ledger import Act, Purpose, Statement
-from agi_router.db.connection import Connection
+from agi_router.consent.ledger import Act, ConsentLine, Purpose, Statement
+from agi_router.db.connection import Connection, connect
 from agi_router.db.queries import query
 from agi_router.errors import RequestInvalid
 from agi_router.keys.ring import KeyRing
@@ -35,6 +37,7 @@ from harness.database import (
     new_call_id,
     on_each_version,
     one,
+    until,
 )
 from harness.identities import told
 from harness.values import BLOCK, A, B, C, D, X, Y
@@ -323,6 +326,31 @@ def test_other_reasons_cut_nothing(store: BindingStore) -> None:
     for reason in (LockReason.ARREARS, LockReason.ACCOUNT_ANOMALY):
         with pytest.raises(RequestInvalid, match="cuts no calls: misuse and security_risk do"):
             put(store, on(A), reason=reason)
+
+
+@pytest.mark.parametrize("held", ["party_group", "binding"])
+def test_a_withdrawal_that_waits(store: BindingStore, dsn: str, keys: KeyRing, held: str) -> None:
+    """Its line is as new as what it ends, for however long others hold that."""
+    store.add_group("default", "g", [A, C])
+    terms = Terms(expires_at=store.now() + HOUR)
+    made = store.bind(Gxb(members=(A, C), b=D, default=A, group="g"), terms, x=X)
+
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+    def withdraw() -> tuple[ConsentLine, list[Binding]]:
+        with connect(dsn, idle=60) as own:
+            said = Statement(act=Act.WITHDRAWN, cut=True)
+            return BindingStore(own, keys).withdraw(A, "default", said, by="a test")
+
+    with connect(dsn, idle=60) as other, ThreadPoolExecutor(1) as pool:
+        with other.transaction():
+            other.execute(f"SELECT FROM agi_router.{held} FOR NO KEY UPDATE")
+            running = pool.submit(withdraw)
+            until(lambda: one(store.connection, waits))
+            released = store.now()
+        line, ended = running.result()
+    assert [each.id for each in ended] == [made.id]
+    assert line.added_at > released
 
 
 @on_each_version

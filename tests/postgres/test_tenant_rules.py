@@ -180,8 +180,12 @@ def test_who_takes_a_place_is_counted(store: BindingStore) -> None:
     with pytest.raises(OrderCrowded):
         draw(store, order_id="A-1")
     assert {each.number for each in store.find(made.id).parties} == {A, C}
-    # By another order nobody was replaced.
+    # Nor by way of another order.
     store.change(made.id, order_id="A-2")
+    store.change(made.id, order_id="A-1")
+    with pytest.raises(OrderCrowded):
+        store.replace(made.id, Side.B, D)
+    keep(store, max_order_pairs=3)
     store.replace(made.id, Side.B, D)
     keep(store, max_order_pairs=0, max_pair_binds=1)
     for pair in ((A, B), (D, A)):
@@ -194,6 +198,20 @@ def test_who_takes_a_place_is_counted(store: BindingStore) -> None:
     keep(store, max_pair_binds=0, needs_order=True)
     with pytest.raises(OrderMissing):
         store.replace(other.id, Side.B, E)
+
+
+def test_who_comes_into_a_group_is_not_counted(store: BindingStore) -> None:
+    """As a member, or beside it as its default, nor who comes with another group."""
+    keep(store, max_order_pairs=1, refuses_pairs=True)
+    store.add_group(TENANT, "g", [A, F])
+    terms = Terms(expires_at=store.now() + HOUR, order_id="A-1")
+    made = store.bind(Gxb(members=(A, C), b=B, default=A), terms)
+    store.add_members(made.id, [D])
+    store.set_default(made.id, E)
+    store.set_group(made.id, "g")
+    assert {each.number for each in store.find(made.id).parties} == {A, B, F}
+    with pytest.raises(OrderCrowded):
+        store.replace(made.id, Side.B, D)
 
 
 def test_an_import_keeps_to_them(store: BindingStore, dsn: str, keys: KeyRing) -> None:

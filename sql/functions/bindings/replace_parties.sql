@@ -1,7 +1,8 @@
 CREATE OR REPLACE FUNCTION agi_router.replace_parties(
     _block bigint, _tag_key integer, _seal_key integer, _binding_id bigint, _order_tag bigint, _pair_tag bigint,
     _x_number bigint[], _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[], _callee_tags text[],
-    _caller bytea[], _place_x bigint[], _place_tag bigint[])
+    _caller bytea[], _place_x bigint[], _place_tag bigint[],
+    _counted boolean)
 RETURNS void
 LANGUAGE plpgsql AS $$
 -- All routes end together and begin together: so those of one time are read with each other, and none is
@@ -27,9 +28,9 @@ BEGIN
     UPDATE agi_router.binding b
        SET order_tag = CASE WHEN b.order_tag IS NOT NULL THEN _order_tag END,
            pair_tag = CASE WHEN b.pair_tag IS NOT NULL THEN _pair_tag END,
-           replaced = coalesce(b.replaced, 0) + 1,
+           replaced = CASE WHEN _counted THEN coalesce(b.replaced, 0) + 1 ELSE b.replaced END,
            version = b.version + 1
      WHERE b.block = _block AND b.id = _binding_id;
 END
 $$;
-COMMENT ON FUNCTION agi_router.replace_parties IS 'Gives a locked binding other parties, under these keys: its routes are taken out of use, and these take their place; _place_x and _place_tag say where their callers may be found under every key, if there are several. route_pkey or route_alone is violated where a live binding is in the way';
+COMMENT ON FUNCTION agi_router.replace_parties IS 'Gives a locked binding other parties, under these keys: its routes are taken out of use, and these take their place; _place_x and _place_tag say where their callers may be found under every key, if there are several; _counted: one is replaced by another, which counts by the order. route_pkey or route_alone is violated where a live binding is in the way';

@@ -8,7 +8,8 @@ BEGIN
     IF _in_turn THEN
         PERFORM agi_router.take_turns(7002041, ARRAY[_tenant_id || ' ' || _order_id]);
     END IF;
-    -- Whoever was replaced was bound by it, too.
+    -- Whoever was replaced was bound by it, too; or by another order that the binding had: changed there and back,
+    -- it would be forgotten.
     SELECT count(DISTINCT b.order_tag) + coalesce(sum(b.replaced), 0)
       INTO _pairs
       FROM agi_router.binding b
