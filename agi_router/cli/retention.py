@@ -20,6 +20,7 @@ from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
 from agi_router.db.migrate import check_schema
 from agi_router.db.rights import Purpose, check_rights
+from agi_router.errors import HoldNotFound
 from agi_router.maintenance.classes import KINDS
 from agi_router.maintenance.deletion import Deletion
 from agi_router.maintenance.holds import HeldThing, Hold, HoldStore
@@ -235,6 +236,8 @@ def release(ids: tuple[int, ...], case: str | None, note: str, *, as_json: bool)
         raise click.UsageError("give ids or --case, and not both")
     with _holds() as (store, queries), queries.transaction():
         wanted = ids or [each.id for each in store.all(case=case, limit=_ALL)]
+        if not wanted:
+            raise HoldNotFound(f"there is no hold of case {case}, or all were released before")
         released = []
         for each in wanted:
             hold = store.release(each, by=here(), note=note)

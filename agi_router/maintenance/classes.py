@@ -72,6 +72,7 @@ class KindRule:
         since: From when on its time runs.
         by_days: Whether each day has a table of its own, which is dropped.
         by_us: Whether we delete it; else its owner may.
+        counted: What a proof counts, and has the names of.
     """
 
     what: str
@@ -79,6 +80,7 @@ class KindRule:
     since: str
     by_days: bool = False
     by_us: bool = True
+    counted: str = "row(s)"
 
 
 _RECORDS, _LOGS = RetentionClass.RECORDS, RetentionClass.LOGS
@@ -95,7 +97,9 @@ KINDS: Final = {
     Kind.LOCK: KindRule(what="locks, with their appeals", of=_LOGS, since="its end"),
     Kind.BLOCKLIST: KindRule(what="entries of block lists", of=_LOGS, since="its end"),
     Kind.CONSENT: KindRule(what="consents that were withdrawn", of=_LOGS, since="the withdrawal"),
-    Kind.FEED: KindRule(what="what runs of feeds have told", of=_LOGS, since="the run"),
+    Kind.FEED: KindRule(
+        what="what runs of feeds have told", of=_LOGS, since="the run", counted="run(s)"
+    ),
     Kind.AUDIT: KindRule(what="lines of the audit", of=_LOGS, since="its time", by_us=False),
 }
 """Every kind, in the order in which it is deleted."""

@@ -198,10 +198,11 @@ class Deletion:
         values = {"id": open_["id"], "count": len(names), "digest": digest, "ended": ended}
         noted = self._one("note_deletion", **values, **at)
         if ended and noted["deleted"]:
+            kind = Kind(noted["kind"])
             of = "of" if noted["whole"] else "up to"
             subject = (
-                f"{noted['kind']} {of} {noted['day']}: {noted['deleted']} row(s), sha256"
-                f" {digest.hex()}"
+                f"{noted['kind']} {of} {noted['day']}: {noted['deleted']} {KINDS[kind].counted},"
+                f" sha256 {digest.hex()}"
             )
             self._audit.record(AuditEntry(act=_ACT, subject=subject, reason=noted["rule"]))
         return noted

@@ -29,6 +29,7 @@ from agi_router.maintenance.classes import KINDS as RULES
 from agi_router.maintenance.classes import Kind, Retention, digest_names
 from agi_router.maintenance.deletion import Deletion
 from agi_router.maintenance.holds import HeldThing, HoldStore
+from agi_router.maintenance.proofs import Kept, kept
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import PhoneNumber
@@ -97,6 +98,47 @@ def delete(store: BindingStore, *, batch: int = 500) -> dict[Kind, int]:
     for step in Deletion(store.connection, RETENTION, batch=batch).steps(again=True):
         rows[step.kind] += step.rows
     return {kind: count for kind, count in rows.items() if count}
+
+
+def show(store: BindingStore, kind: Kind) -> Kept:
+    """What is shown of a kind."""
+    return next(each for each in kept(Queries(store.connection), RETENTION) if each.kind is kind)
+
+
+def oldest(store: BindingStore, kind: Kind) -> date | None:
+    """The oldest day of a kind that is shown."""
+    return show(store, kind).oldest
+
+
+def test_the_oldest_of_each(store: BindingStore) -> None:
+    """What goes next is told behind what is alive; a run of a feed that told nothing is none."""
+    bind(store, A, B)
+    later = bind(store, C, D, x=BLOCK.number(9))
+    assert oldest(store, Kind.BINDING) is None
+    age(store, later)
+    assert oldest(store, Kind.BINDING) == today(store.connection) - OLD
+    run_id = one(
+        store.connection,
+        "WITH feed AS (INSERT INTO agi_router.feed (name, kind, numbers, trust)"
+        " VALUES ('lists', 'push', 'plain', 'full') RETURNING id)"
+        " INSERT INTO agi_router.feed_run (feed_id, file, digest, begun_at)"
+        " SELECT id, '-', sha256(''), now() - %s FROM feed RETURNING id",
+        3 * OLD,
+    )
+    assert oldest(store, Kind.FEED) is None
+    # Of tables that nobody has analysed, too.
+    until(lambda: show(store, Kind.BINDING).rows == 2)
+    store.connection.execute(
+        "INSERT INTO agi_router.feed_fault (run_id, line, why) VALUES (%s, 1, 'a test')", [run_id]
+    )
+    assert oldest(store, Kind.FEED) == today(store.connection) - 3 * OLD
+    assert delete(store) == {Kind.FEED: 1}
+    assert oldest(store, Kind.FEED) is None
+    told = one(
+        store.connection,
+        "SELECT subject FROM agi_router.audit WHERE act = 'retention' AND subject LIKE 'feed %%'",
+    )
+    assert ": 1 run(s), sha256 " in told
 
 
 def test_a_proof_of_each_deletion(store: BindingStore) -> None:
@@ -266,13 +308,19 @@ def test_withdrawn_consents(store: BindingStore) -> None:
         )
     store.withdraw(A, "default", given, by=TEST)
     store.withdraw(C, "default", Statement(act=Act.GIVEN, how=How.APP, order="O-1"), by=TEST)
+    # Of one order, though C agrees to another one.
+    store.consents.write(C, "default", Statement(act=Act.GIVEN, how=How.APP, order="O-2"), by=TEST)
+    store.withdraw(C, "default", Statement(act=Act.GIVEN, how=How.APP, order="O-3"), by=TEST)
     # Of one order, though B agrees to all others.
     store.withdraw(B, "default", Statement(act=Act.GIVEN, how=How.APP, order="O-1"), by=TEST)
     assert delete(store) == {}
     store.connection.execute("UPDATE agi_router.consent SET added_at = added_at - %s", (3 * OLD,))
-    assert delete(store) == {Kind.CONSENT: 4}
+    assert oldest(store, Kind.CONSENT) is not None
+    assert delete(store) == {Kind.CONSENT: 5}
+    assert oldest(store, Kind.CONSENT) is None
     assert [(line.person, line.act) for line in store.consents.all(limit=9)] == [
         (B, Act.WITHDRAWN),
+        (C, Act.GIVEN),
         (D, Act.GIVEN),
         (B, Act.GIVEN),
     ]
@@ -327,6 +375,8 @@ def test_the_commands(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Pa
     assert (deleted["binding"], deleted["call"]) == (0, 0)
     listed = run(["retention", "hold", "list", "--person", "-", "--json"], env, typed=A.digits)
     assert [each["id"] for each in listed.json] == [hold["id"]]
+    typo = run(["retention", "hold", "release", "--case", "P-2", "--note", "closed"], env)
+    assert (typo.code, "no hold of case P-2" in typo.err) == (66, True)
     text = run(["retention", "hold", "release", "--case", "P-1", "--note", "closed"], env)
     assert text.code == 0
     assert A.digits not in text.out

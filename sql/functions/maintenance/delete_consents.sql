@@ -22,7 +22,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
          WHERE NOT EXISTS (SELECT 1
                              FROM agi_router.consent g
                             WHERE g.person_id = w.person_id AND g.tenant_id = w.tenant_id
-                              AND g.purpose = w.purpose AND g.id < w.id AND g.act = 'given')
+                              AND g.purpose = w.purpose AND g.id < w.id AND g.act = 'given'
+                              AND (w.order_id IS NULL OR g.order_id IS NULL OR g.order_id = w.order_id))
     ), gone AS (
         DELETE FROM agi_router.consent c
          WHERE c.id IN (SELECT o.id FROM (SELECT id FROM given UNION SELECT id FROM bare) o ORDER BY o.id LIMIT _limit)

@@ -2,7 +2,9 @@ CREATE OR REPLACE FUNCTION agi_router.describe_kept() RETURNS TABLE (kind text, 
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     -- Rows as PostgreSQL last estimated them: a count would read tables of any size.
     WITH size AS (
-        SELECT coalesce(i.inhparent, c.oid) AS oid, sum(greatest(c.reltuples, 0))::bigint AS rows
+        SELECT coalesce(i.inhparent, c.oid) AS oid,
+               -- Nobody has counted where a server has just begun, and nobody analysed what is small or new.
+               sum(coalesce(nullif(pg_stat_get_live_tuples(c.oid), 0), greatest(c.reltuples, 0)))::bigint AS rows
           FROM pg_class c
           LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
          WHERE c.relnamespace = 'agi_router'::regnamespace AND c.relkind = 'r'
@@ -14,14 +16,28 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
          WHERE c.relnamespace = 'agi_router'::regnamespace AND c.relname ~ '_[0-9]{8}$'
          GROUP BY 1
     ), oldest AS (
-        SELECT 'binding' AS kind, min(f.ended_at) AS at
-          FROM agi_router.block k
-         CROSS JOIN LATERAL (
-               SELECT b.ended_at FROM agi_router.binding b WHERE b.block = k.block ORDER BY b.block, b.id LIMIT 1) f
+        -- A child goes with its parent.
+        SELECT 'binding' AS kind, min(b.ended_at) AS at
+          FROM agi_router.binding b
+         WHERE b.ended_at IS NOT NULL AND b.parent_id IS NULL
          UNION ALL SELECT 'lock', min(l.over_at) FROM agi_router.lock l WHERE l.over_at IS NOT NULL
          UNION ALL SELECT 'blocklist', min(l.over_at) FROM agi_router.blocklist l WHERE l.over_at IS NOT NULL
-         UNION ALL SELECT 'consent', min(c.added_at) FROM agi_router.consent c WHERE c.act = 'withdrawn'
-         UNION ALL SELECT 'feed', min(r.begun_at) FROM agi_router.feed_run r
+         UNION ALL
+        -- What stays behind a consent for all orders is not over.
+        SELECT 'consent', min(w.added_at)
+          FROM agi_router.consent w
+         WHERE w.act = 'withdrawn'
+           AND (w.order_id IS NULL
+                OR NOT EXISTS (SELECT 1
+                                 FROM agi_router.consent g
+                                WHERE g.person_id = w.person_id AND g.tenant_id = w.tenant_id AND g.purpose = w.purpose
+                                  AND g.id < w.id AND g.act = 'given' AND g.order_id IS NULL))
+         UNION ALL
+        -- The runs themselves stay.
+        SELECT 'feed', min(r.begun_at)
+          FROM agi_router.feed_run r
+         WHERE EXISTS (SELECT 1 FROM agi_router.feed_match m WHERE m.run_id = r.id)
+            OR EXISTS (SELECT 1 FROM agi_router.feed_fault f WHERE f.run_id = r.id)
          UNION ALL SELECT 'audit', min(a.at) FROM agi_router.audit a
     )
     SELECT n.kind, coalesce(d.oldest, (o.at AT TIME ZONE 'UTC')::date), coalesce(s.rows, 0)
