@@ -176,6 +176,10 @@ def _open_person(row: dict[str, Any], keys: KeyRing) -> tuple[PhoneNumber]:
     return (keys.open_person(row["sealed"], row["person_id"], row["tag"]),)
 
 
+def _open_locked(row: dict[str, Any], keys: KeyRing) -> tuple[PhoneNumber]:
+    return (keys.open_locked(row["sealed"], row["lock_id"], row["key"]),)
+
+
 def _readers(row: dict[str, Any], keys: KeyRing) -> Iterator[_Reader]:
     """
     What opens all that is sealed in a row.
@@ -185,6 +189,9 @@ def _readers(row: dict[str, Any], keys: KeyRing) -> Iterator[_Reader]:
         return
     if "person_id" in row:
         yield partial(_open_person, row, keys)
+        return
+    if "lock_id" in row:
+        yield partial(_open_locked, row, keys)
         return
     if "sealed" in row:
         yield partial(open_member, row, keys)

@@ -5,10 +5,10 @@ Reading a file of a feed: whose number has a new owner is found among live bindi
    of the file is noted when all of it is done. So a run that is killed does its last step again,
    and finds what is done already over.
 2. Plain numbers are found by tag, those of a step in one statement; of whom the database knows
-   nothing goes no further. Digests are looked for among the numbers of all live bindings and of
-   the register of persons, opened on all cores; what is found goes the same way.
+   nothing goes no further. Digests are looked for among the numbers of all live bindings, of
+   live locks and of the register of persons, opened on all cores; what is found goes the same way.
 3. A tag may be that of another number, too: before anything is done the binding's parties are
-   opened and compared, and so is a person of the register.
+   opened and compared, and so is the person of a lock or of the register.
 """
 
 from collections import Counter
@@ -34,6 +34,7 @@ from agi_router.keys.registry import check_keys, key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.blocklist_store import BlocklistStore
+from agi_router.persons.store import LockStore
 from agi_router.tenants.model import UnknownNumbers
 
 __all__ = ["Recycler"]
@@ -51,10 +52,10 @@ _DIGEST_STEP = 200_000
 _BATCH = 1000
 _STREAMED = 2000
 _ROUTES = ("stream_live_routes",)
-_ALL = (*_ROUTES, "stream_group_members", "stream_blocklist", "stream_persons")
+_ALL = (*_ROUTES, "stream_group_members", "stream_blocklist", "stream_locks", "stream_persons")
 # How often a binding is looked at anew whose parties have changed meanwhile.
 _TRIES = 5
-# What is said to have removed an entry of a block list.
+# What is said to have removed an entry of a block list, or lifted a lock.
 _BY_FEED = "a feed"
 
 
@@ -168,6 +169,7 @@ class Recycler:
             self._leave_groups(run, batch)
         self._forget_callers(people)
         self._forget_entries(people)
+        self._forget_locks(people)
         if feed.trust is Trust.FULL and self._queries.row("are_held", {}) is not None:
             self._release(feed, run, notices)
 
@@ -215,8 +217,8 @@ class Recycler:
         """
         The numbers that have one of these digests, each once.
 
-        They are those of live bindings, party groups, block lists and the register of persons; or
-        of held bindings alone.
+        They are those of live bindings, party groups, block lists, locks and the register of
+        persons; or of held bindings alone.
         """
         found: set[tuple[int, PhoneNumber]] = set()
         self._keys = check_keys(self._connection, self._keys)
@@ -405,6 +407,24 @@ class Recycler:
                 continue
             try:
                 blocklist.forget(row, person.number, by=_BY_FEED)
+            except SealError:
+                self.damaged += 1
+
+    def _forget_locks(self, people: Sequence[_Person]) -> None:
+        """
+        Let no lock hold for a new owner that was set on the old one.
+        """
+        sure = [each for each in people if not each.unknown]
+        if not sure:
+            return
+        rows, owners = self._look("list_recycled_locks", sure)
+        locks = LockStore(self._queries, self._keys)
+        for row in rows:
+            person = owners[row["n"] - 1]
+            if row["set_at"] >= person.until:
+                continue
+            try:
+                locks.forget(row, person.number, by=_BY_FEED)
             except SealError:
                 self.damaged += 1
 

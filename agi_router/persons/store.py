@@ -268,6 +268,24 @@ class LockStore:
             self._check_liftable(lock)
         return [self.find(each) for each in self._lift([lock.id for lock in locks], by, note)]
 
+    def forget(self, row: dict[str, Any], person: PhoneNumber, *, by: str) -> bool:
+        """
+        Lift a lock on a number that has a new owner since; whether it was on that number.
+
+        Args:
+            row: As ``list_recycled_locks`` has it.
+            person: The number.
+            by: What says so.
+
+        Raises:
+            SealError: The person of the lock does not open.
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("ends what a person has left behind")
+        if self._keys.open_locked(row["sealed"], row["id"], row["key"]) != person:
+            return False
+        return bool(self._lift([row["id"]], by, None))
+
     def check_free(
         self,
         people: Collection[PhoneNumber],

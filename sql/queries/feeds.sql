@@ -148,6 +148,8 @@ SELECT t.n FROM told t JOIN agi_router.blocklist e ON e.key = t.tag WHERE e.over
  UNION
 SELECT t.n FROM told t JOIN agi_router.blocklist e ON e.other_key = t.tag WHERE e.over_at IS NULL
  UNION
+SELECT t.n FROM told t JOIN agi_router.lock l ON l.key = t.tag WHERE l.subject = 'person' AND l.over_at IS NULL
+ UNION
 SELECT t.n FROM told t JOIN agi_router.person_mark m ON m.tag = t.tag;
 
 -- list_recycled --

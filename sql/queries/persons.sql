@@ -252,6 +252,18 @@ SELECT t.n, e.id, e.key, e.sealed, e.other_key, e.other_sealed, e.added_at
 -- The persons of all live entries of the block lists, sealed: an entry, its tag, what is sealed.
 SELECT e.id, e.key, e.sealed, e.other_key, e.other_sealed FROM agi_router.blocklist e WHERE e.over_at IS NULL;
 
+-- list_recycled_locks --
+-- The live locks on persons that one of these tags is of, and which tag that is.
+SELECT t.n, l.id, l.key, l.sealed, l.set_at
+  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY t (tag, n)
+  JOIN agi_router.lock l ON l.key = t.tag
+ WHERE l.subject = 'person' AND l.over_at IS NULL
+ ORDER BY l.id, t.n;
+
+-- stream_locks --
+-- The persons of all live locks, sealed.
+SELECT l.id AS lock_id, l.key, l.sealed FROM agi_router.lock l WHERE l.subject = 'person' AND l.over_at IS NULL;
+
 -- find_concerning --
 -- One lock, if it may be seen, or holds everywhere on a person who is or was a party of a binding in scope.
 SELECT l.id, l.subject, l.key, l.sealed, t.name AS tenant, l.reason, l.rule, l.note, l.setter_id, l.set_by,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from agi_router.persons.blocklist import (
     Pairing,
 )
 from agi_router.persons.blocklist_store import BlocklistStore
+from agi_router.persons.locks import LockedThing, LockReason, Subject
 from harness.cli import run
 from harness.database import (
     HOUR,
@@ -191,6 +193,38 @@ def test_a_new_owner_inherits_no_entry(
         recycler.run(feed, io.BytesIO(text.encode()), name=status)
         states = [store.blocklist.find(each.id).state for each in (own, against, others, later)]
         assert states == [gone, gone, EntryState.IN_FORCE, EntryState.IN_FORCE]
+
+
+@pytest.mark.parametrize("form", [NumberForm.PLAIN, NumberForm.SHA256])
+def test_a_new_owner_inherits_no_lock(
+    store: BindingStore, connection: Connection, keys: KeyRing, form: NumberForm
+) -> None:
+    """Whoever has set it, and whether it holds yet; what was set since is his, or of others."""
+    theirs = store.within(store.inventory.tenants.scope("default"))
+
+    def lock(by: BindingStore, person: PhoneNumber, **terms: Any) -> int:
+        tenant = None if by is store else "default"
+        thing = LockedThing(subject=Subject.PERSON, person=person, tenant=tenant)
+        return by.locks.set(thing, LockReason.MISUSE, by=TEST, **terms).id
+
+    soon = store.now() + timedelta(hours=1)
+    gone = [lock(store, A), lock(theirs, A), lock(store, A, starts_at=soon)]
+    other = lock(store, B)
+    before = store.now()
+    later = lock(store, A)
+    recycler = Recycler(connection, keys)
+    feed = recycler.store.add(
+        "unicom", kind=FeedKind.STDIN, path=None, numbers=form, trust=Trust.FULL
+    )
+    digits = A.digits
+    if form is not NumberForm.PLAIN:
+        digits = hashlib.new(form.value, digits.encode()).hexdigest()
+    for status in ("unknown", "reissued"):
+        text = f"number,status,date\n{digits},{status},{before.isoformat()}\n"
+        recycler.run(feed, io.BytesIO(text.encode()), name=status)
+        lifted = {each: store.locks.find(each).lifted_by for each in (*gone, other, later)}
+        by = "a feed" if status == "reissued" else None
+        assert lifted == {**dict.fromkeys(gone, by), other: None, later: None}
 
 
 @pytest.mark.parametrize("place", [0, 1])

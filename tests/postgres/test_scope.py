@@ -429,7 +429,7 @@ def _bind(store: BindingStore, target: Target) -> Any:
 
 
 def _sealed_for(store: BindingStore, entry_id: int) -> dict[str, Any]:
-    """The row of an entry that E is on."""
+    """The row of an entry, or a lock, that E is on."""
     key, sealed = store.keys.seal_locked(E, entry_id)[0]
     return {
         "id": entry_id,
@@ -744,6 +744,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (LockStore, "check_free"): lambda store, target: store.locks.check_free(
         [C], [target.x], target.block, target.tenant
     ),
+    (LockStore, "forget"): lambda store, target: store.locks.forget(
+        _sealed_for(store, target.lock), F, by="a test"
+    ),
     (LockStore, "pass_strangers"): lambda store, _: store.locks.pass_strangers(()),
     (LockStore, "mark"): lambda store, _: store.locks.mark(store.keys.tag_key_id),
     (LockStore, "renew"): lambda store, _: store.locks.renew(routes_done=False),
@@ -797,6 +800,7 @@ NOTHING_TO_SEE = {
     (EventStore, "renew"),
     (TenantCheckStore, "renew"),
     (BindingStore, "hold_together"),
+    (LockStore, "forget"),
     (LockStore, "pass_strangers"),
     (LockStore, "mark"),
     (LockStore, "renew"),
