@@ -100,6 +100,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
             QuotaExceeded: The tenant has as many bindings as it may.
             TenantUnqualified: Its qualification is not valid.
             OrderMissing: It binds nothing without an order.
+            PartyUnverified: A party is not known by its real name.
             ConsentMissing: A party has not agreed to it.
             SceneUnknown: The scene is none of its.
             PairTooOften: The same two were bound too often within an hour.

@@ -56,6 +56,7 @@ class TermsChanging(BindingListing):
             ModeError: A call has made it; its parent may be changed.
             OrderMissing: Its tenant's bindings need an order.
             SceneUnknown: It comes under another order, and its scene is none of its tenant's.
+            PartyUnverified: A party is not known by its real name.
             ConsentMissing: A party has not agreed to the other order.
             OrderCrowded: Too many different parties are bound by that order.
             TypeError: There is no such term.

@@ -368,6 +368,7 @@ class PartyGroupKeeping(GroupChanging):
         Make sure that who comes into a group agrees to each binding by it.
 
         Raises:
+            PartyUnverified: One is not known by its real name.
             ConsentMissing: One does not.
         """
         if rules is None or not rules.asks_people or not joining:

@@ -152,6 +152,8 @@ def count(x: str | None, whose: str | None, *, as_json: bool) -> None:
     r"""
     Show how a number or a tenant stands: complaints, calls, and whether these are too many.
 
+    Where so many calls are found that the complaints are few, no more of them are counted.
+
     \b
     Example:
       agi-router complaint count --of couriers
@@ -165,7 +167,12 @@ def count(x: str | None, whose: str | None, *, as_json: bool) -> None:
     )
     with _opened(None) as (complaints, _):
         told: dict[str, Any] = describe_count(complaints.count(thing))
-    (echo_json if as_json else echo_pairs)(told)
+    if as_json:
+        echo_json(told)
+        return
+    if told.pop("more_calls"):
+        told["calls"] = f"at least {told['calls']}"
+    echo_pairs(told)
 
 
 @contextmanager

@@ -250,12 +250,13 @@ class ConsentStore:
         with self._queries.transaction():
             self._ledger.hold(tenant_id, alone=True)
             people = {person for person, _ in given}
-            known = self._ledger.of(people, tenant_id)
+            known: dict[PhoneNumber, list[ConsentLine]] = {person: [] for person in people}
+            for line in self._ledger.of(people, tenant_id):
+                known[line.person].append(line)
             since = self._ledger.owned_since(people)
             written: set[tuple[PhoneNumber, Statement]] = set()
             for person, said in given:
-                lines = [line for line in known if line.person == person]
-                taken = find_taken(lines, said, owned_since=since.get(person))
+                taken = find_taken(known[person], said, owned_since=since.get(person))
                 if taken is Taken.ADDED and (person, said) in written:
                     taken = Taken.KNOWN
                 if taken is Taken.ADDED:

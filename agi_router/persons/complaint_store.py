@@ -193,6 +193,7 @@ class ComplaintStore:
             thing=thing,
             complaints=found["complaints"],
             calls=calls,
+            more_calls=calls >= most,
             since=found["since"],
             level=self._limits.judge(found["complaints"], calls),
         )

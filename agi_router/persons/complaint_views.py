@@ -40,6 +40,7 @@ def describe_count(count: ComplaintCount) -> dict[str, Any]:
         "tenant": count.thing.tenant,
         "complaints": count.complaints,
         "calls": count.calls,
+        "more_calls": count.more_calls,
         "since": count.since,
         "level": count.level.value,
     }

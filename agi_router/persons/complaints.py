@@ -102,6 +102,8 @@ class ComplaintCount:
     complaints: int
     calls: int
     """Those that went through; no more than :meth:`ComplaintLimits.enough_calls` are counted."""
+    more_calls: bool
+    """Whether there may be more than these, which would change nothing."""
     since: datetime
     level: ComplaintLevel
 

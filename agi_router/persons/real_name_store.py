@@ -152,7 +152,6 @@ def check_verified(
 
     Raises:
         PartyUnverified: One is not.
-        SealError: One who has the tag of one of them does not open.
     """
     found = _find(people, tenant_id, queries, PersonRegister(queries, keys))
     if any(each.status is not RealName.YES for each in found.values()):

@@ -36,7 +36,7 @@ from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.tenants.model import Quota
 from agi_router.tenants.rules import Consent, RulesChange
-from harness.database import HOUR, NO_REST, new_party, on_each_version, one, until
+from harness.database import HOUR, NO_REST, SOON, new_party, on_each_version, one, until
 from harness.values import BLOCK, A, B, C, D
 
 TENANT = "default"
@@ -249,7 +249,7 @@ def test_many_at_once(
     error: type[Exception],
 ) -> None:
     """Of many who bind at one moment by the statement alone so many get through as may."""
-    start = threading.Barrier(AT_ONCE)
+    start = threading.Barrier(AT_ONCE, timeout=SOON)
 
     def try_to_bind(serial: int) -> bool:
         # Two are always the same, or every pair is another.
@@ -330,7 +330,7 @@ def test_batches_in_other_orders(dsn: str, keys: KeyRing, store: BindingStore) -
         for serial, pair in enumerate(pairs)
         for tenant in (TENANT, "couriers")
     ]
-    start = threading.Barrier(4)
+    start = threading.Barrier(4, timeout=SOON)
 
     def bind(turn: int) -> int:
         own_wishes = wanted if turn % 2 else wanted[::-1]

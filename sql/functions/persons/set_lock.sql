@@ -5,12 +5,14 @@ CREATE OR REPLACE FUNCTION agi_router.set_lock(
 RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    _now timestamptz := clock_timestamp();
+    _now timestamptz;
 BEGIN
     PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
     -- Whoever is just binding it is done before: see agi_router.await_locks. They bind by the current tag, which is
     -- the first; two places would be waited for in a circle with a batch, which takes its own one after the other.
     PERFORM pg_advisory_xact_lock(7002029, (_keys[1] & 63)::integer);
+    -- Routers look for the calls of a lock that is new: whoever was waited for makes it no older.
+    _now := clock_timestamp();
     INSERT INTO agi_router.lock (id, subject, key, sealed, tenant_id, reason, rule, note, setter_id,
                                  set_by, set_at, starts_at, ends_at, cut)
     VALUES (_id, _subject, _keys[1], _sealed[1], _tenant_id, _reason, _rule, _note, _setter_id, _set_by, _now,
