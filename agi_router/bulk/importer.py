@@ -210,8 +210,7 @@ class Importer:
         """
         self._dry = dry_run
         reader = CsvReader(stream, self._watcher.encoding)
-        found = self._store_of_one.pools.all(limit=None)
-        pools = {(pool.tenant, pool.name): pool for pool in found}
+        pools = self.pools()
         self._header = Header(
             reader.header, fixed_lines=self._fixed_lines, tenant=self._tenant, pools=pools
         )
@@ -231,6 +230,13 @@ class Importer:
                 else:
                     self._run_whole(reader, workshop, limit)
         return self.tally
+
+    def pools(self) -> dict[tuple[str, str], Pool]:
+        """
+        The pools that rows may name, by tenant and name.
+        """
+        found = self._store_of_one.pools.all(limit=None)
+        return {(pool.tenant, pool.name): pool for pool in found}
 
     def _run_whole(
         self, reader: CsvReader, workshop: Workshop[Chunk, Prepared], limit: int | None

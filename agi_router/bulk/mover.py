@@ -10,7 +10,7 @@ that is moved again changes nothing that is done.
 import csv
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Final
 
@@ -61,6 +61,8 @@ class _Row:
     record: Record
     cells: list[str]
     old: str
+    asked: BindRequest | None
+    """What it asks for; nothing where it says that it is over, or has faults."""
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -104,18 +106,7 @@ class Mover:
             StoreError: The database failed; rows that were bound stay so.
         """
         rows = self._read(CsvReader(stream, self._watcher.encoding))
-        numbers: dict[str, str] = {}
-        left = [row for row in rows if not row.faults]
-        while left:
-            # The first row of each old number finds the number for the others.
-            known = [row for row in left if row.old in numbers]
-            firsts = {row.old: row for row in reversed(left) if row.old not in numbers}
-            some = [*known, *firsts.values()]
-            self._import(some, numbers)
-            left = [row for row in left if row not in some]
-            for row in some:
-                if row.old not in numbers and not row.faults and (made := self._find(row)):
-                    numbers[row.old] = made.new
+        self._move([row for row in rows if not row.faults])
         moved = []
         for row in rows:
             if row.faults:
@@ -125,6 +116,40 @@ class Mover:
                 moved.append(made)
         return moved
 
+    def _move(self, left: list[_Row]) -> None:
+        """
+        Import rows: the first of each old number finds the number for the others.
+        """
+        numbers: dict[str, str] = {}
+        doubtful: set[int] = set()
+        while left:
+            firsts: dict[str, _Row] = {}
+            for row in left:
+                if row.asked is not None and row.old not in numbers and id(row) not in doubtful:
+                    firsts.setdefault(row.old, row)
+            # Of those of whom none is thought to be bound, each goes its own way.
+            some = [row for row in left if row is firsts.get(row.old, row)]
+            self._import(some, numbers)
+            for old, row in firsts.items():
+                if not row.faults and (made := self._find(row)) is not None:
+                    numbers[old] = made.new
+            taken = set(map(id, some))
+            left = [row for row in left if id(row) not in taken]
+            # Rather than try one after the other, ask of all at once which ones cannot be bound.
+            unknown = [row for row in left if row.old not in numbers and id(row) not in doubtful]
+            if unknown:
+                doubtful |= self._rehearse(unknown)
+
+    def _rehearse(self, rows: Sequence[_Row]) -> set[int]:
+        """
+        The ids of rows that could not be bound if all were now.
+        """
+        found: set[int] = set()
+        stream, at = self._write(rows, {})
+        watcher = self._watching(lambda record, _: found.add(id(at[record.line])))
+        self._make(watcher).run(stream, keep_going=True, dry_run=True)
+        return found
+
     def _read(self, reader: CsvReader) -> list[_Row]:
         names = [narrow(strip(unescape(strip(name)))).lower() for name in reader.header]
         if _OLD not in names:
@@ -133,7 +158,10 @@ class Mover:
         self._names = [name for name in names if name != _OLD]
         if _X not in self._names:
             self._names.append(_X)
-        self._header = Header(self._names, fixed_lines=self._fixed_lines, tenant=self._tenant)
+        pools = self._make(self._watcher).pools()
+        header = Header(
+            self._names, fixed_lines=self._fixed_lines, tenant=self._tenant, pools=pools
+        )
         self._watcher.header(reader.header)
         rows = []
         for record in reader:
@@ -142,13 +170,41 @@ class Mover:
             cells = [cell for at, cell in enumerate(record.cells) if at != place]
             cells += [""] * (len(self._names) - len(cells))
             old = re.sub(r"[\s-]", "", narrow(strip(unescape(_cell(record.cells, place)))))
-            row = _Row(record, cells, old)
+            asked = header.read(cells)
+            row = _Row(record, cells, old, asked if isinstance(asked, BindRequest) else None)
+            if isinstance(asked, list):
+                row.faults += asked
             if why := _why_no_old(old):
                 row.faults.append(Fault(_OLD, why))
             rows.append(row)
         return rows
 
-    def _import(self, rows: Sequence[_Row], numbers: dict[str, str]) -> None:
+    def _import(self, rows: Sequence[_Row], numbers: Mapping[str, str]) -> None:
+        stream, at = self._write(rows, numbers)
+
+        def reject(record: Record, faults: Sequence[Fault]) -> None:
+            at[record.line].faults += faults
+
+        done = self._make(self._watching(reject)).run(stream, keep_going=True)
+        self.tally.bound += done.bound
+        self.tally.there += done.there
+        self.tally.over += done.over
+
+    def _watching(self, reject: Callable[[Record, Sequence[Fault]], None]) -> Watcher:
+        return Watcher(
+            header=lambda _: None,
+            rejected=reject,
+            waiting=self._watcher.waiting,
+            read=lambda _: None,
+            encoding=lambda _: None,
+        )
+
+    def _write(
+        self, rows: Sequence[_Row], numbers: Mapping[str, str]
+    ) -> tuple[BinaryIO, dict[int, _Row]]:
+        """
+        A file of rows for an import, and each of them by the line at which it begins.
+        """
         out = io.StringIO(newline="")
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(self._names)
@@ -163,29 +219,14 @@ class Mover:
             at[line] = row
             out.seek(before)
             line += out.read().count("\n")
-
-        def reject(record: Record, faults: Sequence[Fault]) -> None:
-            at[record.line].faults += faults
-
-        watcher = Watcher(
-            header=lambda _: None,
-            rejected=reject,
-            waiting=self._watcher.waiting,
-            read=lambda _: None,
-            encoding=lambda _: None,
-        )
-        stream = io.BytesIO(out.getvalue().encode())
-        done = self._make(watcher).run(stream, keep_going=True)
-        self.tally.bound += done.bound
-        self.tally.there += done.there
-        self.tally.over += done.over
+        return io.BytesIO(out.getvalue().encode()), at
 
     def _find(self, row: _Row) -> Moved | None:
         """
         The numbers of what a row has bound; :obj:`None` where the row says that it is over.
         """
-        asked = self._header.read(row.cells)
-        if not isinstance(asked, BindRequest) or asked.order_id is None:
+        asked = row.asked
+        if asked is None or asked.order_id is None:
             return None
         tags = order_tags(
             asked.parties, tenant=asked.tenant, order_id=asked.order_id, keys=self._keys
