@@ -4,7 +4,9 @@ What is handed over of a day: kinds of records, their columns, and how a record 
 Rules for the editor:
 
 1. A record of a day says what was so at the end of that day: what came of it later is told by a
-   later day. So the same day is the same again, however late it is exported.
+   later day. The database does not know the terms of a binding of before: they are those of the
+   time of packing, and their columns say so. All else is the same again, however late a day is
+   exported.
 2. A record is a line of cells in the text form of PostgreSQL's COPY; formats are made of that.
 3. A column that is added goes to the end, and :data:`VERSION` counts up.
 """
@@ -88,22 +90,22 @@ KINDS: Final = (
         _columns(
             "binding | text | Its name",
             "tenant | text | Whose it is",
-            "order | text | The real order behind it",
+            "order | text | The real order behind it; as of packing",
             "mode | text | Its mode",
             "state | text | active, or what had ended it by the end of the day",
             "begins_at | time | When it was bound",
-            "expires_at | time | When it ends by time",
+            "expires_at | time | When it ends by time; as of packing",
             "ended_at | time | When it ended, if it had by the end of the day",
-            "direction | text | Which side may call",
-            "max_calls | integer | Calls in all; empty: any number",
-            "messages | text | Which side may text",
-            "max_messages | integer | Texts in all; empty: any number",
+            "direction | text | Which side may call; as of packing",
+            "max_calls | integer | Calls in all; empty: any number; as of packing",
+            "messages | text | Which side may text; as of packing",
+            "max_messages | integer | Texts in all; empty: any number; as of packing",
             "extension | text | The digits by which A is reached",
             "scene | text | The code of the use that it is made for",
             "consent | text | How its parties have agreed, as the tenant has stated it",
-            "industrial_id | text | The order's id at an industrial platform",
-            "out_id | text | The tenant's id for it",
-            "user_data | text | The tenant's text",
+            "industrial_id | text | The order's id at an industrial platform; as of packing",
+            "out_id | text | The tenant's id for it; as of packing",
+            "user_data | text | The tenant's text; as of packing",
             "pool | text | The pool that its numbers came from",
             "party_group | text | The party group that is its side A",
             "parent | text | The binding whose call has made it",

@@ -18,6 +18,7 @@ from agi_router.db.queries import query
 from agi_router.errors import SealError
 from agi_router.exports.kinds import Kind, bounds, write_cells
 from agi_router.keys.ring import KeyRing
+from agi_router.logs import redact
 from agi_router.numbers import Block, PhoneNumber
 from agi_router.persons.register import PersonRegister
 from agi_router.traces.model import Stretch
@@ -143,12 +144,16 @@ class DayRecords:
         parties = [
             self._stretch(each, shown) for each in bound.get(name, ()) if each.since < self._until
         ]
+        texts = [_text(row[each], shown) for each in ("industrial_id", "out_id", "user_data")]
         return [
             name,
-            *(row[each] for each in ("tenant", "order_id", "mode", "state", "begins_at")),
+            row["tenant"],
+            _text(row["order_id"], shown),
+            *(row[each] for each in ("mode", "state", "begins_at")),
             *(row[each] for each in ("expires_at", "ended_at", "direction", "max_calls")),
             *(row[each] for each in ("messages", "max_messages", "extension", "scene", "consent")),
-            *(row[each] for each in ("industrial_id", "out_id", "user_data", "pool")),
+            *texts,
+            row["pool"],
             row["party_group"],
             None if row["parent_id"] is None else f"{row['block']}-{row['parent_id']}",
             json.dumps(parties, separators=(",", ":")),
@@ -220,7 +225,9 @@ class DayRecords:
             row["id"],
             row["tenant"],
             None if person is None else shown(person),
-            *(row[each] for each in ("act", "purpose", "order_id", "how", "at")),
+            *(row[each] for each in ("act", "purpose")),
+            _text(row["order_id"], shown),
+            *(row[each] for each in ("how", "at")),
             None if row["evidence"] is None else row["evidence"].hex(),
             *(row[each] for each in ("version", "binding", "added_at", "added_by")),
         ]
@@ -249,6 +256,13 @@ def _masked(number: PhoneNumber) -> str:
 
 def _in_full(number: PhoneNumber) -> str:
     return number.digits
+
+
+def _text(text: str | None, shown: _Shown) -> str | None:
+    """
+    What a tenant has written; where numbers are masked, those in it are, too.
+    """
+    return text if text is None or shown is _in_full else redact(text)
 
 
 def _bound(text: bytes, values: Mapping[str, Any]) -> sql.Composed:

@@ -65,7 +65,9 @@ WITH named AS (
      UNION
     SELECT p.block, p.binding_id
       FROM agi_router.past_route p
-     WHERE p.left_group AND p.ends_at >= %(since)s AND p.ends_at < %(until)s
+     -- Who left on the day, or joined on it and has left by now.
+     WHERE p.left_group AND p.ends_at >= %(since)s
+       AND (p.ends_at < %(until)s OR p.begins_at >= %(since)s AND p.begins_at < %(until)s)
 )
 SELECT b.block, b.id, t.name AS tenant, b.order_id, b.mode,
        CASE WHEN b.ended_at < %(until)s THEN b.state

@@ -128,7 +128,7 @@ def packing(tmp_path: Path) -> Packing:
 @pytest.fixture
 def full(connection: Connection, store: BindingStore, keys: KeyRing) -> Connection:
     """A database with something of each kind on the day."""
-    bind(store, A, B, order_id="A-1001")
+    bind(store, A, B, order_id=f"A-1001 {A.digits}")
     store.bind(Gxb(members=(A, C), b=D), Terms(expires_at=store.now() + HOUR, user_data=AWKWARD))
     LockStore(Queries(connection), keys).set(
         LockedThing(subject=Subject.PERSON, person=C), LockReason.MISUSE, by="somebody"
@@ -203,6 +203,8 @@ def test_all_of_a_day(full: Connection, packing: Packing, keys: KeyRing) -> None
     said = b"".join(opened(hidden, masked).values())
     assert not any(each.digits.encode() in said for each in (A, B, C, D))
     assert A.masked.encode() in said
+    assert one_to_one["order"] == f"A-1001 {A.digits}"
+    assert f"A-1001 {A.masked}".encode() in said
 
 
 def test_what_comes_late(full: Connection, packing: Packing, keys: KeyRing) -> None:
@@ -229,6 +231,22 @@ def test_what_comes_late(full: Connection, packing: Packing, keys: KeyRing) -> N
     assert {each["state"] for each in lines(opened(packing, today)["bindings"])} == {"unbound"}
     assert pack(packing, full, keys) is None
     assert one(full, "SELECT count(*) FROM agi_router.call") == 15
+
+
+def test_who_joined_and_left_later(
+    connection: Connection, store: BindingStore, packing: Packing, keys: KeyRing
+) -> None:
+    """A binding of before whose parties changed on the day is of it, though they left since."""
+    made = store.bind(Gxb(members=(A, C), b=B), Terms(expires_at=store.now() + HOUR))
+    store.remove_member(made.id, C)
+    connection.execute(b"UPDATE agi_router.binding SET begins_at = %s", [bounds(DAY)[0] - HOUR])
+    connection.execute(b"UPDATE agi_router.route SET begins_at = %s", [bounds(DAY)[0] - HOUR])
+    joined = b"UPDATE agi_router.past_route SET begins_at = %s WHERE left_group RETURNING 1"
+    assert connection.execute(joined, [bounds(DAY)[0]]).fetchall()
+    manifest = pack(packing, connection, keys)
+    assert manifest is not None
+    (told,) = lines(opened(packing, manifest)["bindings"])
+    assert told["binding"] == str(made.id)
 
 
 @pytest.mark.parametrize("cipher", FileCipher)
