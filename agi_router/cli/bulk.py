@@ -378,6 +378,7 @@ def _conclude(
             echo_json({**words, "faults": report.faults})
         else:
             echo_pairs(words)
+    nothing = nothing or not (tally.bound or tally.there)
     done = "" if dry_run else "nothing was imported: " if nothing else "the rest was imported: "
     if report.broken is not None:
         raise CsvError(f"{done}{report.broken}")

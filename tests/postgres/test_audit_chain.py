@@ -292,6 +292,8 @@ def test_commands(cli: Cli, connection: Connection, tmp_path: Path) -> None:
     assert made["public"] == f"{key}.pub"
     sign = ("audit", "sign", "--key", key, "--heads", heads)
     verify = ("audit", "verify", "--public-key", f"{key}.pub", "--heads", heads)
+    assert cli(*sign, AGI_ROUTER_DSN="host=/nowhere").code == 69
+    assert not heads.exists()
     Audited(connection).write(2)
     first = cli(*sign, "--digest", "sm3")
     assert json.loads(first.out)["position"] == 2

@@ -972,6 +972,8 @@ def test_rejects_are_corrected_and_imported(cli: Cli, store: BindingStore, tmp_p
         "agi-router: the rest was imported: 3 row(s) cannot be bound",
     ]
     assert rejects.stat().st_mode & 0o777 == 0o600
+    again = cli("import", rejects, "--keep-going")
+    assert again.err.endswith("agi-router: nothing was imported: 3 row(s) cannot be bound\n")
     text = rejects.read_bytes().decode()
     assert text.startswith("fault,mode,order,a,b\r\n")
     assert "'=1+1,13800000001,138000" in text
