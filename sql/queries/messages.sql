@@ -82,6 +82,8 @@ RETURNING o.block, o.id, o.attempts, o.maybe_twice, o.binding_id, o.x_number, o.
           CASE WHEN o.held THEN 'hold_expired'
                WHEN b.ended_at IS NOT NULL THEN b.state
                WHEN b.expires_at <= statement_timestamp() THEN 'expired'
+               -- Nobody knows whose number it would go to; new texts are refused by the same word.
+               WHEN b.state = 'held' THEN 'recycle_unknown'
                WHEN NOT t.active OR EXISTS (SELECT f.lock_id
                                               FROM agi_router.find_locks(
                                                    ARRAY[b.tenant_id::bigint], b.tenant_id, statement_timestamp(),

@@ -288,6 +288,7 @@ async def test_a_line_that_is_lost_before_it_said_that_the_text_is_stored(
             "failed",
             "order_ended",
         ),
+        (b"UPDATE agi_router.binding SET state = 'held'", "failed", "recycle_unknown"),
         (b"UPDATE agi_router.tenant SET active = false", "failed", "tenant_suspended"),
         (
             b"UPDATE agi_router.block SET valid_until = now()",
