@@ -47,6 +47,7 @@ class Turns:
         self._statement = statement
         self._asked: list[_Asked] = []
         self._going: asyncio.Task[None] | None = None
+        self._alone: set[asyncio.Task[None]] = set()
 
     async def fetch(
         self,
@@ -95,11 +96,20 @@ class Turns:
         try:
             found = await self._pool.submit(work, timeout=_PATIENCE)
         except Exception:  # noqa: BLE001 - whose fault it is shows when each is done alone
-            await asyncio.gather(*map(self._do_alone, batch))
+            for each in batch:
+                self._start_alone(each)
             return
         for each, rows in zip(batch, found, strict=True):
             if not each.rows.done():
                 each.rows.set_result(rows)
+
+    def _start_alone(self, asked: _Asked) -> None:
+        """
+        Do it beside: the next batch does not wait for a row that somebody holds.
+        """
+        task = asyncio.get_running_loop().create_task(self._do_alone(asked))
+        self._alone.add(task)
+        task.add_done_callback(self._alone.discard)
 
     async def _do_alone(self, asked: _Asked) -> None:
         async def work(connection: FastConnection) -> _Rows:

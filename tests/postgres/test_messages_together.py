@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,8 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.decision import Taken, decide_text
-from agi_router.messages.model import Text
-from agi_router.messages.store import MessageStore, Repeated, Unasked
+from agi_router.messages.model import MessageState, Outgoing, Text
+from agi_router.messages.store import Ended, MessageStore, Repeated, Unasked
 from agi_router.numbers import PhoneNumber, XNumber
 from harness.database import bind, on_each_version, one, until_async
 from harness.values import BLOCK, A, B, C, D, X, Y
@@ -141,3 +142,26 @@ async def test_of_many_bindings_at_once_each_takes_its_limit(
     assert sum(isinstance(each, Admission) and each.admitted for each in answers) == 30
     assert used(connection) == [10, 10, 10]
     assert one(connection, "SELECT count(*) FROM agi_router.message_out") == 30
+
+
+async def test_one_that_is_held_holds_up_no_end(
+    connection: Connection, store: BindingStore, wide: MessageStore
+) -> None:
+    """Those that come after it are written while somebody has its row; so is it, after that."""
+    bind(store, messages=Messages.BOTH)
+    await offer_all(wide, *(new(text()) for _ in range(3)))
+    held, *others = await wide.take(3, timeout=TIMEOUT)
+    state = MessageState.SENT
+
+    def ended(each: Outgoing | Ended) -> Coroutine[Any, Any, bool]:
+        return wide.finish(each, state, reason=None, status=None, timeout=TIMEOUT)
+
+    with connection.transaction():
+        connection.execute(
+            "SELECT FROM agi_router.message_out WHERE id = %s FOR UPDATE", (held.id,)
+        )
+        first = asyncio.create_task(ended(held))
+        for each in others:
+            assert await ended(each)
+        assert not first.done()
+    assert await first
