@@ -467,7 +467,8 @@ class SmppDoor:
             if too_many := self._limits.count(screened):
                 return self._refuse(too_many)
             same = Repeats.make(content, secrets.token_bytes(CONTENT))
-        status = await self._admit_in_time(screened, [part], same)
+        until = now + _ANSWERED
+        status = await self._admit_in_time(screened, [part], same, until=until)
         if status == Status.TEMPORARY:
             self._repeats.may_return([same], until=now + _RETURN)
         return status
@@ -480,6 +481,7 @@ class SmppDoor:
             bytes((part.total, part.data_coding)) + part.reference.to_bytes(2),
         )
         block = text.x_number.block
+        until = asyncio.get_running_loop().time() + _ANSWERED
         try:
             parts = await self._links.keep_part(
                 block,
@@ -496,7 +498,7 @@ class SmppDoor:
             self.counts.repeats += 1
             return Status.OK
         if len(parts.octets) == 1 and not parts.known and (too_many := self._limits.count(text)):
-            return await self._close_parts(block, group, self._refuse(too_many))
+            return await self._close_in_time(block, group, self._refuse(too_many), until=until)
         if len(parts.octets) < part.total:
             return Status.OK
         whole = [
@@ -504,20 +506,27 @@ class SmppDoor:
             for number, octets in parts.octets.items()
         ]
         same = self._store.digest(b"whole", group, *(each.octets for each in whole))
-        status = await self._admit_in_time(text, whole, same)
-        return await self._close_parts(block, group, status)
+        status = await self._admit_in_time(text, whole, same, until=until)
+        return await self._close_in_time(block, group, status, until=until)
 
-    async def _close_parts(self, block: Block, group: bytes, status: int) -> int:
+    async def _close_in_time(
+        self, block: Block, group: bytes, status: int, *, until: float
+    ) -> int:
         """
-        Delete what the parts of a text say whose fate is written.
+        Delete what the parts of a text say whose fate is written; it goes on after *until*.
         """
         if status != Status.TEMPORARY:
-            try:
-                await self._links.close_parts(block, group, timeout=WRITE)
-            except AgiRouterError as error:
-                # They are given up when their time is over.
-                log.warning("message.end_unwritten", extra={"error": type(error).__name__})
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._tasks.finish(self._close_parts(block, group))
         return status
+
+    async def _close_parts(self, block: Block, group: bytes) -> None:
+        try:
+            await self._links.close_parts(block, group, timeout=WRITE)
+        except AgiRouterError as error:
+            # They are given up when their time is over.
+            log.warning("message.end_unwritten", extra={"error": type(error).__name__})
 
     def _digest(self, message: ShortMessage, *more: bytes) -> bytes:
         source, to = message.source, message.destination
@@ -529,12 +538,14 @@ class SmppDoor:
             *more,
         )
 
-    async def _admit_in_time(self, text: Text, parts: Sequence[Part], same: bytes) -> int:
+    async def _admit_in_time(
+        self, text: Text, parts: Sequence[Part], same: bytes, *, until: float
+    ) -> int:
         """
-        Take a text; it goes on where there is no answer in time.
+        Take a text; it goes on where there is no answer by *until*, on the loop's clock.
         """
         try:
-            async with asyncio.timeout(_ANSWERED):
+            async with asyncio.timeout_at(until):
                 return await self._tasks.finish(self._admit(text, parts, same))
         except TimeoutError:
             return Status.TEMPORARY

@@ -638,6 +638,44 @@ async def test_a_text_of_which_nobody_knows(
     await until_async(lambda: states(connection) == {"sent": 1})
 
 
+@pytest.mark.parametrize("slow", ["keep_part", "close_parts"])
+async def test_the_last_part_is_answered_in_time(
+    slow: str,
+    connection: Connection,
+    store: BindingStore,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One deadline is for all that a part needs; what is late goes on, and is done once."""
+    bind(store, messages=Messages.BOTH)
+    *parts, last = a_text(LONG)
+    for part in parts:
+        assert await world.centre.deliver(part) == Status.OK
+    work, ready = getattr(LinkStore, slow), asyncio.Event()
+
+    async def late(self: LinkStore, *args: Any, **named: Any) -> Any:
+        if slow == "close_parts":
+            await ready.wait()
+        elif not ready.is_set():
+            await asyncio.sleep(2 * smpp._ANSWERED)
+            ready.set()
+        return await work(self, *args, **named)
+
+    monkeypatch.setattr(LinkStore, slow, late)
+    monkeypatch.setattr(smpp, "_ANSWERED", 0.3)
+    if slow == "keep_part":
+        assert await world.centre.deliver(last) == Status.TEMPORARY
+    async with asyncio.timeout(SOON):
+        while await world.centre.deliver(last) != Status.OK:
+            pass
+    ready.set()
+    await until_async(
+        lambda: one(connection, "SELECT count(sealed) FROM agi_router.message_part") == 0
+    )
+    await until_async(lambda: states(connection) == {"sent": 1})
+    assert world.centre.texts == [LONG]
+
+
 async def test_parts_of_a_text_that_was_refused_by_another(
     connection: Connection, store: BindingStore, world: World
 ) -> None:
