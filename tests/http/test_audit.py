@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from agi_router.tenants.api_keys import KeyRole, KeyScope
+from agi_router.db.connection import Connection
+from agi_router.db.queries import query
+from agi_router.errors import StoreUnavailable
+from agi_router.records.audit import Audit
+from agi_router.tenants.api_keys import KeyRole, KeyScope, parse_bearer
 from harness.api import Client
 from harness.api_scopes import SCOPED
+from harness.values import BLOCK
 
 A, B = "13800000731", "13800000732"
 
@@ -49,3 +56,35 @@ def test_what_a_role_may(role: KeyRole, make_key: Callable[..., str], http: obje
             assert reads or refused, (method, path)
     assert KeyScope.NUMBERS_READ not in KeyRole.AUDITOR.scopes
     assert not {each for each in KeyRole.AUDITOR.scopes if not each.reads}
+
+
+def test_what_cannot_be_audited_is_not_done(
+    operator: Client,
+    connection: Connection,
+    make_key: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The change and its row are one: of links, blocks and keys as of all else."""
+    found = parse_bearer(make_key(None, KeyScope.LINKS_READ))
+    assert found is not None
+    values = {"name": "sip", "holder": "h", "node": "here", "for": timedelta(hours=1)}
+    connection.execute(query("hold_link"), {**values, "up": True, "heard": None, "gone": ""})
+    read = ("/v1/links", "/v1/blocks", "/v1/api-keys")
+
+    def lose(*_: object) -> None:
+        raise StoreUnavailable("its answer was lost")
+
+    def seen() -> list[Any]:
+        return [operator.get(path) for path in read]
+
+    before = seen()
+    monkeypatch.setattr(Audit, "record", lose)
+    for method, path, body in (
+        ("POST", "/v1/links/sip/drain", None),
+        ("POST", "/v1/blocks", {"block": "70098765432", "operator": "test"}),
+        ("PATCH", f"/v1/blocks/{BLOCK}", {"state": "draining"}),
+        ("DELETE", f"/v1/api-keys/{found[0]}", None),
+    ):
+        answer = operator.ask(method, path, body)
+        assert answer.status_code == 503, (path, answer.text)
+    assert seen() == before

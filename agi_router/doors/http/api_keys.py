@@ -119,6 +119,7 @@ def revoke_api_key(key_id: str, desk: _Writes) -> Response:
         found = keys.find(key_id).key
     except ApiKeyNotFound:
         raise ApiKeyNotFound from None
-    revoked = keys.revoke(found.id)
-    desk.audit("DELETE /v1/api-keys/{key_id}", f"API key {found.id}")
+    with desk.queries.transaction():
+        revoked = keys.revoke(found.id)
+        desk.audit("DELETE /v1/api-keys/{key_id}", f"API key {found.id}")
     return answer(describe_api_key(revoked))

@@ -47,15 +47,16 @@ def add_block(body: BlockIn, desk: _Writes) -> Response:
     if None not in {body.valid_from, body.valid_until} and body.valid_until <= body.valid_from:  # type: ignore[operator]
         fault = FieldFault("/valid_until", "too_early", "it is to be later than valid_from")
         raise Problem.of_fields([fault])
-    row = desk.store.inventory.add_block(
-        block,
-        operator=body.operator,
-        certificate=body.certificate,
-        tenant=body.tenant,
-        valid_from=body.valid_from,
-        valid_until=body.valid_until,
-    )
-    desk.audit("POST /v1/blocks", f"block {block}")
+    with desk.queries.transaction():
+        row = desk.store.inventory.add_block(
+            block,
+            operator=body.operator,
+            certificate=body.certificate,
+            tenant=body.tenant,
+            valid_from=body.valid_from,
+            valid_until=body.valid_until,
+        )
+        desk.audit("POST /v1/blocks", f"block {block}")
     return answer(describe_block(row), status=201, headers={"Location": f"/v1/blocks/{block}"})
 
 
@@ -77,8 +78,9 @@ def change_block(block: str, body: BlockChange, desk: _Writes) -> Response:
     Drain a block, return it, or put it into service again.
     """
     found = _block(block)
-    row = desk.store.inventory.set_block_state(found, body.state)
-    desk.audit("PATCH /v1/blocks/{block}", f"block {found}: {body.state.value}")
+    with desk.queries.transaction():
+        row = desk.store.inventory.set_block_state(found, body.state)
+        desk.audit("PATCH /v1/blocks/{block}", f"block {found}: {body.state.value}")
     return answer(describe_block(row))
 
 

@@ -56,8 +56,9 @@ def resume_link(name: str, desk: _Writes) -> Response:
 
 
 def _drain(name: str, desk: Desk, *, drained: bool) -> Response:
-    row = LinkRecords(desk.store.connection).drain(name, drained=drained)
-    # A name is one of ours once it was found.
     done = "drain" if drained else "resume"
-    desk.audit(f"POST /v1/links/{{name}}/{done}", f"link {row['name']}")
+    with desk.queries.transaction():
+        row = LinkRecords(desk.store.connection).drain(name, drained=drained)
+        # A name is one of ours once it was found.
+        desk.audit(f"POST /v1/links/{{name}}/{done}", f"link {row['name']}")
     return answer(describe_link(row))
