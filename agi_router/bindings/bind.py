@@ -477,7 +477,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
             return self._bind_opened(parties, terms, asked, choice, opening)
         with self._queries.transaction():
             if self.counting:
-                self.rules.hold(rules)
+                self.rules.hold_one(rules, parties, terms.order_id)
             made = self._bind_opened(parties, terms, asked, choice, opening)
             if rules is not None:
                 self.rules.check_people(

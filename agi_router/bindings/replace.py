@@ -209,7 +209,8 @@ class PartyReplacing(GroupChanging, GroupSharing):
             with self._queries.transaction():
                 self.rules.hold(rules)
                 if found.mode.open:
-                    # Before the binding, as whoever binds there does.
+                    # Before the binding, as whoever binds there does, and in his turn.
+                    self.rules.hold_one(rules, None, found.order_id)
                     self._queries.row("lock_block", {"block": name.block.value})
                 with self._locked(name, places, version=found.version):
                     whole = self._write(found, change, newcomers, joining, counted=counted)

@@ -105,22 +105,46 @@ class RuleKeeping:
         if not rows:
             return
         rules = {name: read_rules(row) for name, row in rows.items()}
+        binds = [
+            (kept, parties, order)
+            for tenant, parties, order in wishes
+            if (kept := rules.get(tenant)) is not None
+        ]
+        several = sum(row["limited"] for row in rows.values()) > 1
+        self._hold(list(rules.values()), binds, several=several)
+
+    def hold_one(
+        self, rules: TenantRules | None, parties: Parties | None, order: str | None
+    ) -> None:
+        """
+        The same for one bind that may hold its block, for which a batch waits in its turn.
+
+        Args:
+            rules: Those of its tenant, if it has any.
+            parties: Who is bound; :obj:`None`: they are no pair.
+            order: By which order.
+        """
+        if rules is not None:
+            self._hold([rules], [(rules, parties, order)], several=False)
+
+    def _hold(
+        self,
+        rules: Sequence[TenantRules],
+        binds: Sequence[tuple[TenantRules, Parties | None, str | None]],
+        *,
+        several: bool,
+    ) -> None:
         orders, pairs = set(), set()
-        for tenant, parties, order in wishes:
-            kept = rules.get(tenant)
-            if kept is None:
-                continue
+        for kept, parties, order in binds:
             if kept.max_order_pairs is not None and order is not None:
                 orders.add(f"{kept.tenant_id} {order}")
-            if kept.max_pair_binds is not None and _is_pair(parties):
+            if kept.max_pair_binds is not None and parties is not None and _is_pair(parties):
                 pairs.add(f"{kept.tenant_id} {self._pair(parties)['pair']}")
         values = {
-            "consents": [
-                kept.tenant_id for kept in rules.values() if kept.consent is not Consent.OFF
-            ],
+            "consents": [kept.tenant_id for kept in rules if kept.consent is not Consent.OFF],
             "orders": list(orders),
             "pairs": list(pairs),
-            "several": sum(row["limited"] for row in rows.values()) > 1,
+            "several": several,
         }
         self._queries.execute("hold_rules", values)
 

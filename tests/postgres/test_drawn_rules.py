@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from psycopg.rows import dict_row
 
 from agi_router.bindings import draw, openings
+from agi_router.bindings.modes import Ax
 from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.requests import BindRequest, make_request
 from agi_router.bindings.store import BindingStore
-from agi_router.bindings.words import Mode
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Mode, Side
 from agi_router.consent.ledger import Act, How, Statement
 from agi_router.db.connection import Connection, connect
 from agi_router.db.queries import query
@@ -315,6 +317,30 @@ def test_beside_a_withdrawal(dsn: str, keys: KeyRing, store: BindingStore, *, ba
             each.close()
     assert ends == {("bound" if batch else "") + ConsentMissing.__name__}
     assert store.bindings(everything=False, order_id=None, party=A, limit=1) == []
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_batch_beside_an_open_mode(
+    dsn: str, keys: KeyRing, store: BindingStore, *, replaces: bool
+) -> None:
+    """Who binds there holds the block as well, and waits for the turn without it."""
+    keep(store, max_order_pairs=99)
+    request = asked(order="A-1")
+    opened = BindingStore(store.connection, keys, NO_REST, open_modes=True)
+    terms = Terms(expires_at=store.now() + HOUR, order_id="A-1")
+    made = opened.bind(Ax(a=C), terms) if replaces else None
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    with connect(dsn) as connection, connect(dsn) as other, ThreadPoolExecutor(1) as pool:
+        own = BindingStore(connection, keys, NO_REST)
+        with connection.transaction():
+            own.hold_together([request])
+            if made is None:
+                running = pool.submit(opened.bind, Ax(a=D), terms)
+            else:
+                running = pool.submit(opened.replace, made.id, Side.A, D)
+            until(lambda: one(other, waits))
+            assert list(own.make_together([(request, ANY)], default_ttl=HOUR)) == [0]
+        assert {each.number for each in running.result().parties} == {D}
 
 
 def test_batches_in_other_orders(dsn: str, keys: KeyRing, store: BindingStore) -> None:
