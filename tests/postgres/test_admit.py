@@ -119,6 +119,7 @@ GUARDS = [
         f"{BINDING} state = 'recycle_unknown', ended_at = now()",
         Reason.RECYCLE_UNKNOWN,
     ),
+    Guard("held", f"{BINDING} state = 'held'", Reason.RECYCLE_UNKNOWN),
     Guard("last use", f"{BINDING} max_calls = 3, calls_used = 2", None),
     Guard("used up", f"{BINDING} max_calls = 3, calls_used = 3", Reason.USED_UP),
     Guard("no limit", f"{BINDING} calls_used = 1000", None),

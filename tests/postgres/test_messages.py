@@ -97,6 +97,7 @@ async def take_one(texts: MessageStore) -> Outgoing:
         ("max_messages = 2, messages_used = 1", None),
         ("max_messages = 2, messages_used = 2", Reason.USED_UP),
         ("messages = 'b'", Reason.WRONG_DIRECTION),
+        ("state = 'held'", Reason.RECYCLE_UNKNOWN),
     ],
 )
 async def test_guard(
