@@ -57,6 +57,8 @@ class Kind(StrEnum):
     LOCK = "lock"
     BLOCKLIST = "blocklist"
     CONSENT = "consent"
+    COMPLAINT = "complaint"
+    REAL_NAME = "real_name"
     FEED = "feed"
     AUDIT = "audit"
 
@@ -97,6 +99,10 @@ KINDS: Final = {
     Kind.LOCK: KindRule(what="locks, with their appeals", of=_LOGS, since="its end"),
     Kind.BLOCKLIST: KindRule(what="entries of block lists", of=_LOGS, since="its end"),
     Kind.CONSENT: KindRule(what="consents that were withdrawn", of=_LOGS, since="the withdrawal"),
+    Kind.COMPLAINT: KindRule(what="complaints", of=_LOGS, since="its arrival"),
+    Kind.REAL_NAME: KindRule(
+        what="lines of real names that a later one has replaced", of=_LOGS, since="the later one"
+    ),
     Kind.FEED: KindRule(
         what="what runs of feeds have told", of=_LOGS, since="the run", counted="run(s)"
     ),

@@ -35,6 +35,8 @@ _DELETES: Final = {
     Kind.LOCK: "delete_over_lock",
     Kind.BLOCKLIST: "delete_over_blocklist",
     Kind.CONSENT: "delete_over_consent",
+    Kind.COMPLAINT: "delete_over_complaint",
+    Kind.REAL_NAME: "delete_over_real_name",
     Kind.FEED: "delete_over_feed",
 }
 
@@ -178,6 +180,10 @@ class Deletion:
         day: date = open_["day"]
         values = {"day": day, "before": end_of(day), "limit": self._batch}
         at = {name: open_[name] for name in ("reached_block", "reached_id")}
+        if kind is Kind.REAL_NAME:
+            row = self._one(_DELETES[kind], **values, reached_id=at["reached_id"])
+            walk = at if row["until"] is None else {**at, "reached_id": str(row["until"])}
+            return row["ids"], walk, row["until"] is None
         if kind is not Kind.BINDING:
             names = self._one(_DELETES[kind], **values)["ids"]
             return names, at, not names

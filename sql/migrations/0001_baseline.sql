@@ -1030,7 +1030,7 @@ CREATE TABLE agi_router.real_name (
 );
 CREATE INDEX real_name_person ON agi_router.real_name (person_id);
 CREATE INDEX real_name_added ON agi_router.real_name (added_at, id);
-COMMENT ON TABLE agi_router.real_name IS 'Whether persons are known by their real name: lines are added, and none is changed or deleted by whoever serves; for which one speaks see agi_router.find_real_names';
+COMMENT ON TABLE agi_router.real_name IS 'Whether persons are known by their real name: whoever serves adds lines, changes none, and deletes what was replaced two years ago; for which one speaks see agi_router.find_real_names';
 COMMENT ON COLUMN agi_router.real_name.id IS 'Key; of lines about one person a later one is greater';
 COMMENT ON COLUMN agi_router.real_name.tenant_id IS 'For which tenant alone it counts, which has said it; null: the operator has, and it counts for all';
 COMMENT ON COLUMN agi_router.real_name.person_id IS 'Of whom it is said, see person_mark';

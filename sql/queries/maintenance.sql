@@ -281,6 +281,16 @@ SELECT coalesce(array_agg(g.id::text ORDER BY g.id), '{}') AS ids FROM gone g;
 -- Delete lines of the consent ledger that were withdrawn before a time.
 SELECT agi_router.delete_consents(%(before)s, %(limit)s::integer) AS ids;
 
+-- delete_over_complaint --
+-- Delete complaints that came in before a time.
+SELECT agi_router.delete_complaints(%(before)s, %(limit)s::integer) AS ids;
+
+-- delete_over_real_name --
+-- Walk on along lines of real names, and delete those that were replaced before a time. until: where the walk stands;
+-- null: nothing further was written so long ago.
+SELECT d.ids, d.until
+  FROM agi_router.delete_real_names(%(before)s, coalesce(%(reached_id)s::bigint, 0), %(limit)s::integer) d;
+
 -- delete_over_feed --
 -- Delete what runs of feeds have told that were begun before a time; the runs stay, or their files would be read as new.
 WITH old AS (

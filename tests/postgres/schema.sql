@@ -2230,7 +2230,7 @@ CREATE TABLE agi_router.real_name (
     CONSTRAINT real_name_status_check CHECK ((status = ANY (ARRAY['yes'::text, 'no'::text, 'unknown'::text])))
 );
 
-COMMENT ON TABLE agi_router.real_name IS 'Whether persons are known by their real name: lines are added, and none is changed or deleted by whoever serves; for which one speaks see agi_router.find_real_names';
+COMMENT ON TABLE agi_router.real_name IS 'Whether persons are known by their real name: whoever serves adds lines, changes none, and deletes what was replaced two years ago; for which one speaks see agi_router.find_real_names';
 
 COMMENT ON COLUMN agi_router.real_name.id IS 'Key; of lines about one person a later one is greater';
 
@@ -3105,7 +3105,11 @@ ALTER TABLE ONLY agi_router.tenant_check
 ALTER TABLE ONLY agi_router.webhook
     ADD CONSTRAINT webhook_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
+REVOKE ALL ON FUNCTION agi_router.delete_complaints(_before timestamp with time zone, _limit integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION agi_router.delete_consents(_before timestamp with time zone, _limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.delete_real_names(_before timestamp with time zone, _after bigint, _limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.describe_kept() FROM PUBLIC;
 

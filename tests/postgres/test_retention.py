@@ -326,6 +326,44 @@ def test_withdrawn_consents(store: BindingStore) -> None:
     ]
 
 
+def test_complaints_and_real_names(store: BindingStore, holds: HoldStore) -> None:
+    """Two years after they came or were replaced; what speaks stays, and what is held."""
+    connection = store.connection
+    for place in (3, 4):
+        connection.execute(
+            "INSERT INTO agi_router.complaint (x_number, kind, at, source, reference, added_at,"
+            " added_by) VALUES (%s, 'fraud', now(), 'a test', %s, now() - %s, 'a test')",
+            (BLOCK.number(place).value, str(place), 3 * OLD),
+        )
+    names = [
+        one(
+            connection,
+            "INSERT INTO agi_router.real_name (person_id, tenant_id, status, source, checked_at,"
+            " added_at, added_by) VALUES (%s, %s, %s, 'a test', now() - %s, now() - %s, 'a test')"
+            " RETURNING id",
+            *(person, tenant, status, checked * OLD, added * OLD),
+        )
+        for person, tenant, status, checked, added in (
+            (1, None, "yes", 6, 6),  # replaced
+            (1, 1, "yes", 5, 5),
+            (1, None, "no", 4, 4),
+            (2, None, "yes", 5, 5),  # replaced of late
+            (2, None, "no", 1, 1),
+            (3, None, "yes", 4, 5),  # not replaced by what was checked before
+            (3, None, "no", 5, 4),
+        )
+    ]
+    hold = holds.add(HeldThing(number=BLOCK.number(4)), case="P-1", reason="police", by=TEST)
+    assert oldest(store, Kind.COMPLAINT) == today(connection) - 3 * OLD
+    assert oldest(store, Kind.REAL_NAME) == today(connection) - 4 * OLD
+    assert delete(store, batch=2) == {Kind.COMPLAINT: 1, Kind.REAL_NAME: 1}
+    left = connection.execute("SELECT id FROM agi_router.real_name ORDER BY id").fetchall()
+    assert [row["id"] for row in left] == names[1:]
+    assert oldest(store, Kind.REAL_NAME) == today(connection) - OLD
+    holds.release(hold.id, by=TEST, note="closed")
+    assert delete(store) == {Kind.COMPLAINT: 1}
+
+
 def test_one_deletes_at_a_time(
     store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path
 ) -> None:

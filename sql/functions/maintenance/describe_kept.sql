@@ -32,6 +32,14 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
                                  FROM agi_router.consent g
                                 WHERE g.person_id = w.person_id AND g.tenant_id = w.tenant_id AND g.purpose = w.purpose
                                   AND g.id < w.id AND g.act = 'given' AND g.order_id IS NULL))
+         UNION ALL SELECT 'complaint', min(c.added_at) FROM agi_router.complaint c
+         UNION ALL
+        SELECT 'real_name', min(l.added_at)
+          FROM agi_router.real_name l
+         WHERE EXISTS (SELECT 1
+                         FROM agi_router.real_name n
+                        WHERE n.person_id = l.person_id AND n.tenant_id IS NOT DISTINCT FROM l.tenant_id
+                          AND n.id < l.id AND n.checked_at <= l.checked_at)
          UNION ALL
         -- The runs themselves stay.
         SELECT 'feed', min(r.begun_at)
@@ -42,7 +50,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     )
     SELECT n.kind, coalesce(d.oldest, (o.at AT TIME ZONE 'UTC')::date), coalesce(s.rows, 0)
       FROM (VALUES ('binding', 'binding'), ('call', 'call'), ('message', 'message'), ('event', 'event'), ('lock', 'lock'),
-                   ('blocklist', 'blocklist'), ('consent', 'consent'), ('feed', 'feed_match'), ('audit', 'audit')
+                   ('blocklist', 'blocklist'), ('consent', 'consent'), ('complaint', 'complaint'), ('real_name', 'real_name'),
+                   ('feed', 'feed_match'), ('audit', 'audit')
            ) n (kind, name)
       LEFT JOIN size s ON s.oid = format('agi_router.%I', n.name)::regclass
       LEFT JOIN days d ON d.oid = format('agi_router.%I', n.name)::regclass
