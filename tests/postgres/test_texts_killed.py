@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +28,6 @@ from agi_router.messages.store import MessageStore
 from agi_router.smpp import Status
 from harness.database import HOUR, NO_REST, SOON, Server, bind, one, until_async
 from harness.smsc import Centre, centre
-from harness.stalls import watching
 from harness.values import BLOCK, X
 
 # Texts that come while the database is frozen: more than it can be asked about.
@@ -52,25 +50,15 @@ async def test_smpp_while_the_database_is_frozen(
     store: BindingStore,
     connection: Connection,
 ) -> None:
-    """All are told to come again within half a second; thawed, each goes through once."""
+    """All are told to come again without it; thawed, each goes through once."""
     bind(store, messages=Messages.BOTH)
     async with centre() as smsc, smpp_serving(admissions, keys, smsc):
         await smsc.bound()
         texts = [a_text(f"text {number}")[0] for number in range(CROWD)]
-        took: list[float] = []
-
-        async def send(number: int) -> int | None:
-            begun = time.monotonic()
-            status = await smsc.deliver(texts[number])
-            took.append(time.monotonic() - begun)
-            return status
-
         frozen.freeze()
-        with watching() as stalls:
-            statuses = set(await asyncio.gather(*map(send, range(CROWD))))
+        statuses = set(await asyncio.gather(*map(smsc.deliver, texts)))
         frozen.thaw()
         assert statuses == {Status.TEMPORARY}
-        assert max(took) < 0.5 + 8 * stalls.longest
         for message in texts:
             while await smsc.deliver(message) != Status.OK:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
@@ -87,22 +75,18 @@ async def test_sip_while_the_database_is_frozen(
     store: BindingStore,
     connection: Connection,
 ) -> None:
-    """503 within half a second, but to those that it was asked for; thawed, each goes once."""
+    """503 without it, but to those that it was asked for; thawed, each goes once."""
     bind(store, messages=Messages.BOTH)
     texts = MessageStore(admissions.pool, keys, link="sip", validity=24 * HOUR)
     async with sip_serving(texts, admissions) as world:
         world.door._all_unsure = 0.0
         requests = [a_request(body=f"text {number}") for number in range(CROWD)]
         frozen.freeze()
-        with watching() as stalls:
-            begun = time.monotonic()
-            for data in requests:
-                world.send(data)
-            answers = world.sender.answers
-            await until_async(lambda: len(answers) >= CROWD - UNKNOWN)
-            took = time.monotonic() - begun
+        for data in requests:
+            world.send(data)
+        answers = world.sender.answers
+        await until_async(lambda: len(answers) >= CROWD - UNKNOWN)
         assert {*answers.values()} == {503}
-        assert took < 0.5 + 8 * stalls.longest
         frozen.thaw()
         refused = {branch for branch in answers if answers[branch] == 503}
         again = [
