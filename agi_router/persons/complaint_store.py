@@ -167,9 +167,13 @@ class ComplaintStore:
         self._queries.row("dismiss_complaint", {"id": complaint_id, "by": by[:128], "note": note})
         return self.find(complaint_id)
 
-    def count(self, thing: LockedThing) -> ComplaintCount:
+    def count(self, thing: LockedThing, *, brief: bool = False) -> ComplaintCount:
         """
         How a 700 number or a tenant stands.
+
+        Args:
+            thing: The number or the tenant.
+            brief: Whether no calls are counted where the complaints are too few to matter.
 
         Raises:
             TenantNotFound: There is no such tenant.
@@ -186,7 +190,9 @@ class ComplaintStore:
         found = self._queries.row("count_complaints", asked)
         assert found is not None  # noqa: S101 - since when it is counted is always known
         name = "count_calls_of_tenant" if number is None else "count_calls_of_number"
-        most = self._limits.enough_calls(found["complaints"])
+        # Calls have no index by the number that was shown: days of them are read.
+        counts = not brief or self._limits.matter(found["complaints"])
+        most = self._limits.enough_calls(found["complaints"]) if counts else 0
         row = self._queries.row(name, {**asked, "since": found["since"], "most": most})
         calls: int = row["calls"] if row else 0
         return ComplaintCount(
@@ -203,7 +209,7 @@ class ComplaintStore:
         if complaint.tenant is not None:
             things.insert(0, LockedThing(subject=Subject.TENANT, tenant=complaint.tenant))
         for thing in things:
-            count = self.count(thing)
+            count = self.count(thing, brief=True)
             if count.level is ComplaintLevel.CALM:
                 continue
             stopped = self._queries.row("find_stop", self._key(thing))

@@ -81,9 +81,15 @@ class ComplaintLimits:
         """
         if complaints >= self.least and 2 * _CALLS * complaints >= self.share * calls:
             return ComplaintLevel.STOP
-        if 2 * complaints >= self.least and 4 * _CALLS * complaints >= self.share * calls:
+        if self.matter(complaints) and 4 * _CALLS * complaints >= self.share * calls:
             return ComplaintLevel.ALARM
         return ComplaintLevel.CALM
+
+    def matter(self, complaints: int) -> bool:
+        """
+        Whether so many complaints may be too many at all, however few the calls are.
+        """
+        return 2 * complaints >= self.least
 
     def enough_calls(self, complaints: int) -> int:
         """

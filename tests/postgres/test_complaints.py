@@ -112,6 +112,17 @@ def test_whose_call_it_was(store: BindingStore, connection: Connection) -> None:
         file(store, XNumber.parse("700999999990001"))
 
 
+def test_calls_are_not_counted_for_too_few(store: BindingStore, connection: Connection) -> None:
+    """What has too few complaints to matter, as most numbers have, has no calls looked for."""
+    called(connection, X, "default", 9)
+    limits = ComplaintLimits(share=10_000, least=4)
+    for calls in (0, 9):
+        file(store, limits=limits)
+        for thing in (NUMBER, TENANT):
+            assert complaints_of(store, limits).count(thing, brief=True).calls == calls
+            assert complaints_of(store, limits).count(thing).calls == 9
+
+
 async def test_the_number_that_was_shown(store: BindingStore, admissions: AdmissionStore) -> None:
     """Whoever complains knows it alone; who has dialled it meanwhile was another's."""
     store.inventory.tenants.add(OTHER)
