@@ -19,6 +19,7 @@ What can go wrong, as one tree.
      │   └─ KeyInUse          key_in_use            rows need the key, or it is the current one
      ├─ SealError             seal_invalid          a sealed number does not open
      ├─ StoreError            store_failed          the store failed
+     │   ├─ RightsMissing     rights_missing        the database's role lacks a right
      │   ├─ RowInvalid        row_invalid           a row holds what is never written
      │   ├─ RowRefused        row_refused           the database refuses a row
      │   ├─ StoreUnavailable  store_unavailable     no answer, or none in time
@@ -189,6 +190,7 @@ __all__ = [
     "QuotaExceeded",
     "RequestInvalid",
     "RevealLimit",
+    "RightsMissing",
     "RowInvalid",
     "RowRefused",
     "SameActor",
@@ -378,6 +380,12 @@ class StoreError(AgiRouterError):
     """
 
     code = "store_failed"
+
+
+class RightsMissing(StoreError):
+    """
+    A role of the database lacks a right, or there is no such role; its owner can mend that.
+    """
 
 
 class RowInvalid(StoreError):

@@ -14,7 +14,7 @@ code name             meaning
 70   EX_SOFTWARE      a fault of ours, or damaged data; please report it
 73   EX_CANTCREAT     in conflict with what is there; nothing was changed
 76   EX_PROTOCOL      program and database are of different versions; migrate
-77   EX_NOPERM        a tenant asks for what is the operator's
+77   EX_NOPERM        a tenant asks for what is the operator's, or the database's role lacks rights
 78   EX_CONFIG        settings or keys are wrong; correct them
 ==== ================ =========================================================
 """
@@ -40,6 +40,7 @@ EXIT_CODES = {
     "key_in_use": 73,
     "seal_invalid": 70,
     "store_failed": 70,
+    "rights_missing": 77,
     "row_invalid": 70,
     "row_refused": 70,
     "store_unavailable": 69,

@@ -27,6 +27,7 @@ from agi_router.errors import (
     KeysOutdated,
     KeyUsedUp,
     Locked,
+    RightsMissing,
     RowRefused,
     SchemaMismatch,
     StoreError,
@@ -188,8 +189,13 @@ def _in_our_words(error: psycopg.Error) -> AgiRouterError:
         case psycopg.ProgrammingError(sqlstate=None):
             return StoreUnavailable(why_not_connected(str(error)))
         case _:
-            of_a_row = (error.sqlstate or "").startswith(_OF_A_ROW)
-            return (RowRefused if of_a_row else StoreError)(why_failed(error.sqlstate))
+            return _kind_of(error)(why_failed(error.sqlstate))
+
+
+def _kind_of(error: psycopg.Error) -> type[StoreError]:
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return RightsMissing
+    return RowRefused if (error.sqlstate or "").startswith(_OF_A_ROW) else StoreError
 
 
 class Queries:

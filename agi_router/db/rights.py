@@ -8,7 +8,7 @@ makes and drops days of calls by functions that run with the owner's rights.
 from enum import StrEnum
 
 from agi_router.db.connection import Connection, Queries
-from agi_router.errors import StoreError
+from agi_router.errors import RightsMissing
 
 __all__ = ["Purpose", "check_rights", "grant", "owns_schema", "renew_grants"]
 
@@ -38,13 +38,13 @@ def grant(connection: Connection, role: str, purpose: Purpose = Purpose.SERVE) -
         What it did not have before: "SELECT on table agi_router.binding", and so on.
 
     Raises:
-        StoreError: There is no such role, or whoever is connected does not own the schema.
+        RightsMissing: There is no such role, or whoever is connected does not own the schema.
     """
     queries = Queries(connection)
     if queries.row("find_role", {"role": role}) is None:
-        raise StoreError(f"there is no role {role!r}: make it by CREATE ROLE … LOGIN")
+        raise RightsMissing(f"there is no role {role!r}: make it by CREATE ROLE … LOGIN")
     if not owns_schema(connection):
-        raise StoreError("only the owner of the schema can grant: connect as who migrates")
+        raise RightsMissing("only the owner of the schema can grant: connect as who migrates")
     given = []
     with queries.transaction():
         for row in queries.rows("list_rights", {"role": role, "purpose": purpose}):
@@ -64,7 +64,7 @@ def renew_grants(connection: Connection) -> list[str]:
         The roles.
 
     Raises:
-        StoreError: Whoever is connected does not own the schema.
+        RightsMissing: Whoever is connected does not own the schema.
     """
     rows = Queries(connection).rows("list_granted_roles", {})
     for row in rows:
@@ -77,13 +77,13 @@ def check_rights(connection: Connection, purpose: Purpose = Purpose.SERVE) -> No
     Make sure that whoever is connected may do all that its purpose needs.
 
     Raises:
-        StoreError: Names each right that is missing.
+        RightsMissing: Names each right that is missing.
     """
     user = connection.info.user
     rows = Queries(connection).rows("list_rights", {"role": user, "purpose": purpose})
     if missing := [_told(row) for row in rows if not row["held"]]:
         option = "" if purpose is Purpose.SERVE else f" --for {purpose}"
-        raise StoreError(
+        raise RightsMissing(
             f"the role {user!r} lacks {', '.join(missing)}: let the owner of the schema run"
             f" 'agi-router db grant {user}{option}'"
         )

@@ -451,7 +451,7 @@ def test_an_auditor_only_looks(
         for words in (["show"], ["proofs"]):
             assert run(["retention", *words], env).code == 0
         for words in (["run"], ["hold", "add", "--case", "1", "--reason", "r", "--x", str(X)]):
-            assert run(["retention", *words], env).code == 70
+            assert run(["retention", *words], env).code == 77
     finally:
         with server.admin(database) as admin:
             admin.execute(f'DROP OWNED BY "{role}"')

@@ -328,6 +328,7 @@ def test_the_command_line(served: str, dsn: str, role: str) -> None:
     owner, serves = Cli({"AGI_ROUTER_DSN": dsn}), Cli({"AGI_ROUTER_DSN": served})
     assert owner("db", "grant", role).out == f"{role} has what it needs to serve\n"
     assert owner("db", "migrate").out.endswith("the schema is up to date\n")
+    assert owner("db", "grant", f"{role}-").code == 77
     refused = serves("db", "migrate")
-    assert refused.code == 70
+    assert refused.code == 77
     assert "42501" in refused.err

@@ -60,7 +60,15 @@ ELSEWHERE = {
     "webhook_not_found",
     "check_not_found",
 }
-OURS = {"internal", "store_failed", "row_invalid", "row_refused", "day_refused", "seal_invalid"}
+OURS = {
+    "internal",
+    "store_failed",
+    "rights_missing",
+    "row_invalid",
+    "row_refused",
+    "day_refused",
+    "seal_invalid",
+}
 
 
 def all_errors() -> Iterator[type[errors.AgiRouterError]]:

@@ -45,6 +45,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "key_in_use": 503,
     "seal_invalid": 500,
     "store_failed": 500,
+    "rights_missing": 500,
     "row_invalid": 500,
     "row_refused": 500,
     "store_unavailable": 503,
