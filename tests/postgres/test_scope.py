@@ -657,6 +657,7 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
             C, target.tenant, Statement(act=Act.WITHDRAWN, order=target.order), by="a test"
         )[0].tenant
     ],
+    (ConsentStore, "hold"): lambda store, target: store.consents.hold(target.tenant),
     (ConsentStore, "write"): lambda store, target: (
         store.consents.write(
             C, target.tenant, Statement(act=Act.GIVEN, how=How.APP), by="a test"
