@@ -33,10 +33,10 @@ from agi_router.errors import (
     MemberNotFound,
     ModeError,
     SameParty,
-    SealError,
     StoreError,
     StoreHeld,
 )
+from agi_router.keys.damage import open_or_tell
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import Purpose
 from agi_router.numbers import Block, PhoneNumber, XNumber
@@ -544,18 +544,13 @@ def _without(
 def _read(
     row: dict[str, Any], kept: GroupMembers, members: Sequence[dict[str, Any]]
 ) -> PartyGroup:
-    damage: str | None = None
-    known: tuple[PhoneNumber, ...] = ()
-    try:
-        known = tuple(kept.open(members))
-    except SealError as error:
-        damage = str(error)
+    known, damage = open_or_tell(lambda: tuple(kept.open(members)))
     return PartyGroup(
         id=row["id"],
         tenant=row["tenant"],
         name=row["name"],
         label=row["label"],
-        members=known,
+        members=known or (),
         bindings=row["bindings"],
         created_at=row["created_at"],
         version=row["version"],

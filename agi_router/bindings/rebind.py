@@ -20,7 +20,7 @@ from agi_router.bindings.policy import Affinity, NumberPolicy
 from agi_router.bindings.replace import PartyReplacing
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import BindingState, Side
-from agi_router.errors import AppealNotReady, BindingChanged, RequestInvalid
+from agi_router.errors import AppealNotReady, BindingChanged, RequestInvalid, SealError
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.appeals import Appeal
 from agi_router.persons.locks import LockedThing, Subject
@@ -59,6 +59,7 @@ class AppealRebinding(BindingMaking, PartyReplacing):
 
         Raises:
             AppealNotReady: The appeal is not upheld, or its lock is over.
+            SealError: Its lock cannot be read.
             RequestInvalid: The lock does not stop this binding, or it is held; or *instead* is
                 missing, or is of no use.
             BindingNotFound: There is no such binding.
@@ -79,6 +80,8 @@ class AppealRebinding(BindingMaking, PartyReplacing):
     ) -> Binding:
         found = self._replaceable(name, None)
         thing = appeal.thing
+        if thing.damage is not None:
+            raise SealError(f"the lock of appeal {appeal.id} cannot be read: {thing.damage}")
         if not _is_stopped(found, thing):
             raise RequestInvalid(f"the lock of appeal {appeal.id} does not stop binding {name}")
         if found.state is BindingState.HELD:

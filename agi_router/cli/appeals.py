@@ -13,6 +13,7 @@ from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, Checked, scope_option
 from agi_router.cli.bindings import echo_binding
 from agi_router.cli.context import read_settings
+from agi_router.cli.damage import damaged_among, fail_if_damaged
 from agi_router.cli.locks import here
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
@@ -34,6 +35,10 @@ from agi_router.records.audit import check_note
 
 __all__ = ["group"]
 
+_DAMAGED = (
+    "appeal(s) are against damaged locks: see 'agi-router appeal show' why; lift these locks, or"
+    " restore them from a backup"
+)
 _COLUMNS = ("id", "lock", "reason", "state", "missing", "due")
 _ID = Checked("id", partial(parse_lock_id, what="an appeal's", listed="appeal list"))
 _LOCK = Checked("id", parse_lock_id)
@@ -121,13 +126,19 @@ def review(appeal_id: int, tenant: str | None, *, as_json: bool) -> None:
 
 @group.command("decide")
 @click.argument("appeal_id", type=_ID, metavar="ID")
-@click.option("--lift", "step", flag_value="lift", help="The lock is lifted.")
-@click.option("--uphold", "step", flag_value="uphold", help="The lock stays.")
+@click.option("--lift", is_flag=True, help="The lock is lifted.")
+@click.option("--uphold", is_flag=True, help="The lock stays.")
 @click.option("--note", type=_NOTE, help="Why.")
 @scope_option
 @json_option
 def decide(
-    appeal_id: int, step: str | None, note: str | None, tenant: str | None, *, as_json: bool
+    appeal_id: int,
+    note: str | None,
+    tenant: str | None,
+    *,
+    lift: bool,
+    uphold: bool,
+    as_json: bool,
 ) -> None:
     r"""
     Decide an appeal that is in review. Not for whoever has set the lock.
@@ -136,9 +147,10 @@ def decide(
     Example:
       agi-router appeal decide 3 --lift --note "the calls were wanted"
     """
-    if step is None:
-        raise click.UsageError("say --lift or --uphold")
-    _take(appeal_id, AppealStep(step), note, tenant, as_json=as_json)
+    if lift is uphold:
+        raise click.UsageError("say --lift or --uphold, and not both")
+    step = AppealStep.LIFT if lift else AppealStep.UPHOLD
+    _take(appeal_id, step, note, tenant, as_json=as_json)
 
 
 @group.command("withdraw")
@@ -261,7 +273,12 @@ def _echo(appeal: Appeal, *, as_json: bool) -> None:
     described = describe_appeal(appeal)
     if as_json:
         echo_json(described)
-        return
+    else:
+        _echo_pairs(described)
+    fail_if_damaged(damaged_among([described]), _DAMAGED)
+
+
+def _echo_pairs(described: dict[str, Any]) -> None:
     pieces = [f"{each['kind']}: {each['reference']}" for each in described["evidence"]]
     carried = [
         f"{each['old_binding_id']} by {each['new_binding_id']}" for each in described["rebinds"]
@@ -282,7 +299,12 @@ def _echo_list(appeals: Sequence[Appeal], *, as_json: bool) -> None:
     rows: list[dict[str, Any]] = list(map(describe_appeal, appeals))
     if as_json:
         echo_json(rows)
-        return
+    else:
+        _echo_table(rows)
+    fail_if_damaged(damaged_among(rows), _DAMAGED)
+
+
+def _echo_table(rows: Sequence[dict[str, Any]]) -> None:
     echo_table(
         _COLUMNS,
         [

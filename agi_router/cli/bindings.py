@@ -36,19 +36,19 @@ from agi_router.cli.arguments import (
     usage,
 )
 from agi_router.cli.context import read_settings
+from agi_router.cli.damage import damaged_among, fail_if_damaged
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
-from agi_router.errors import SealError
 from agi_router.numbers import PhoneNumber, XNumber, parse_members
 from agi_router.settings import Settings
 
 __all__ = [
+    "DAMAGED_BINDINGS",
     "NAME",
     "bind",
     "change",
     "echo_binding",
     "extend",
-    "fail_if_damaged",
     "list_",
     "number_reader",
     "read_members",
@@ -68,8 +68,11 @@ _EXPIRES = click.option(
     "--expires", type=TIME, help="When it ends, e.g. 2026-01-31T15:04:05+08:00."
 )
 
-# How many are named where several are damaged.
-_NAMED = 5
+DAMAGED_BINDINGS = (
+    "binding(s) are damaged, and calls on them are refused: see 'agi-router show' why; bind these"
+    " anew, or restore them from a backup"
+)
+"""What :func:`fail_if_damaged` says of bindings."""
 
 
 @click.group("bind")
@@ -491,7 +494,7 @@ def _echo_all(found: Sequence[Binding], *, as_json: bool) -> None:
         echo_json(rows)
     else:
         _echo_table(rows)
-    fail_if_damaged([str(each.id) for each in found if each.damage is not None])
+    fail_if_damaged(damaged_among(rows), DAMAGED_BINDINGS)
 
 
 def _echo_table(rows: Sequence[dict[str, Any]]) -> None:
@@ -521,20 +524,6 @@ def echo_binding(binding: Binding, *, as_json: bool) -> None:
     Raises:
         SealError: It is damaged; so far as it can be read it is printed all the same.
     """
-    (echo_json if as_json else echo_pairs)(describe_binding(binding))
-    fail_if_damaged([] if binding.damage is None else [str(binding.id)])
-
-
-def fail_if_damaged(names: Sequence[str]) -> None:
-    """
-    Say that bindings are damaged, after all that can be read has been printed.
-
-    Raises:
-        SealError: There are such.
-    """
-    if names:
-        some = ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
-        raise SealError(
-            f"{len(names)} binding(s) are damaged, and calls on them are refused: see 'agi-router"
-            f" show' why; bind these anew, or restore them from a backup: {some}"
-        )
+    described = describe_binding(binding)
+    (echo_json if as_json else echo_pairs)(described)
+    fail_if_damaged(damaged_among([described]), DAMAGED_BINDINGS)

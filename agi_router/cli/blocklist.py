@@ -4,12 +4,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import click
 
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, SPAN, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
+from agi_router.cli.damage import damaged_among, fail_if_damaged
 from agi_router.cli.locks import here
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
@@ -21,6 +23,10 @@ from agi_router.records.audit import check_note
 
 __all__ = ["group"]
 
+_DAMAGED = (
+    "entries of block lists are damaged: see 'agi-router blocklist show' why; remove these and add"
+    " them anew, or restore them from a backup"
+)
 _COLUMNS = ("id", "person", "other", "for", "direction", "state", "until")
 _ENTRY = Checked("id", parse_entry_id)
 
@@ -97,7 +103,7 @@ def add(  # noqa: PLR0917 - options
 @json_option
 def list_(limit: int, tenant: str | None, *, everything: bool, as_json: bool) -> None:
     r"""
-    List entries, newest first.
+    List entries, newest first. Those that are damaged are listed too, and end it with 70.
 
     \b
     Example:
@@ -126,6 +132,8 @@ def show(
 ) -> None:
     r"""
     Show an entry, or all that a person is on, on either side.
+
+    Of a person those are shown too that are damaged, and may be of it.
 
     \b
     Examples:
@@ -163,25 +171,32 @@ def remove(entry_id: int, *, as_json: bool) -> None:
 
 
 def _echo(entry: BlocklistEntry, *, as_json: bool) -> None:
-    (echo_json if as_json else echo_pairs)(describe_entry(entry))
+    row = describe_entry(entry)
+    (echo_json if as_json else echo_pairs)(row)
+    fail_if_damaged(damaged_among([row]), _DAMAGED)
 
 
 def _echo_list(entries: Sequence[BlocklistEntry], *, as_json: bool) -> None:
     rows = list(map(describe_entry, entries))
     if as_json:
         echo_json(rows)
-        return
+    else:
+        _echo_table(rows)
+    fail_if_damaged(damaged_among(rows), _DAMAGED)
+
+
+def _echo_table(rows: Sequence[dict[str, Any]]) -> None:
     echo_table(
         _COLUMNS,
         [
             (
                 row["id"],
-                row["person"],
-                row["other"] or "anybody",
+                "damaged" if row["damage"] else row["person"],
+                None if row["damage"] else row["other"] or "anybody",
                 row["tenant"] or "all",
                 row["direction"],
                 row["state"],
-                row["ends_at"] or "removed",
+                row["over_at"] or row["ends_at"] or "removed",
             )
             for row in rows
         ],

@@ -23,8 +23,9 @@ from agi_router.bulk.mover import Mover
 from agi_router.bulk.workers import cores
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import ORDER_ID, TENANT
-from agi_router.cli.bindings import fail_if_damaged
+from agi_router.cli.bindings import DAMAGED_BINDINGS
 from agi_router.cli.context import open_database, read_settings
+from agi_router.cli.damage import fail_if_damaged
 from agi_router.cli.output import echo, echo_json, echo_pairs, json_option
 from agi_router.cli.stores import find_scope, open_store
 from agi_router.db.connection import Queries
@@ -309,7 +310,7 @@ def export(
         stream = stack.enter_context(_output(output, overwrite=force))
         count, damaged = _write(stream, rows)
     echo(f"exported {count} binding(s)", err=True)
-    fail_if_damaged(damaged)
+    fail_if_damaged(damaged, DAMAGED_BINDINGS)
 
 
 class _Report:

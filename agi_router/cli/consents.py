@@ -12,6 +12,7 @@ from agi_router.bulk.consents import ConsentImporter
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, ORDER_ID, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
+from agi_router.cli.damage import damaged_among, fail_if_damaged, with_damage
 from agi_router.cli.exit_codes import exit_code
 from agi_router.cli.locks import here
 from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
@@ -24,6 +25,10 @@ from agi_router.numbers import PhoneNumber
 
 __all__ = ["group"]
 
+_DAMAGED = (
+    "line(s) of the ledger are damaged: whose they are cannot be read until the table of persons"
+    " is restored from a backup"
+)
 _COLUMNS = ("id", "person", "tenant", "act", "purpose", "order", "how", "at")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -209,7 +214,7 @@ def list_(
     order: str | None, act: str | None, limit: int, tenant: str | None, *, as_json: bool
 ) -> None:
     r"""
-    List lines of the ledger, newest first.
+    List lines, newest first. Those that are damaged are listed too, and end it with 70.
 
     \b
     Example:
@@ -249,9 +254,6 @@ def show(person: str, tenant: str | None, *, as_json: bool) -> None:
 def _echo_list(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         echo_json(rows)
-        return
-    echo_table(
-        _COLUMNS,
-        [(*(row[name] or "-" for name in _COLUMNS[:-1]), row["at"]) for row in rows],
-        empty="no lines",
-    )
+    else:
+        echo_table(_COLUMNS, with_damage(rows, "person", _COLUMNS), empty="no lines")
+    fail_if_damaged(damaged_among(rows), _DAMAGED)

@@ -93,7 +93,7 @@ class _Check:
 @json_option
 @click.pass_context
 def doctor(context: click.Context, *, as_json: bool) -> None:
-    """
+    r"""
     Check database, schema, keys, journal, Asterisk with its profile and dialplan, and both doors.
 
     The profile is what of Asterisk's live configuration could carry a number to the wrong side:
@@ -105,6 +105,11 @@ def doctor(context: click.Context, *, as_json: bool) -> None:
     Asterisk look at.
 
     Exits with 1 if a check fails. It may be run while calls are served.
+
+    \b
+    Examples:
+      agi-router doctor
+      agi-router doctor --json
     """
     settings = read_settings()
     eyes = _Eyes(Account.serving(settings.journal))

@@ -238,8 +238,12 @@ def pull(
 @group.command("list")
 @json_option
 def list_(*, as_json: bool) -> None:
-    """
+    r"""
     List the feeds, and when a file of each was done last.
+
+    \b
+    Example:
+      agi-router feed list
     """
     with _store() as store:
         rows = list(map(describe_feed, store.all()))
@@ -351,8 +355,13 @@ def release(binding: str) -> None:
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
 @json_option
 def runs(name: str | None, limit: int, *, as_json: bool) -> None:
-    """
+    r"""
     List files that were read, of one feed or of all, the latest first.
+
+    \b
+    Examples:
+      agi-router feed runs
+      agi-router feed runs carrier-1 --limit 5
     """
     with _store() as store:
         rows = list(map(describe_run, store.runs(name, limit=limit)))

@@ -13,6 +13,7 @@ import click
 
 from agi_router.cli.arguments import ROW
 from agi_router.cli.context import open_serving_database, read_settings
+from agi_router.cli.damage import damaged_among, fail_if_damaged, with_damage
 from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.db.connection import Queries
 from agi_router.feeds.findings import FindingStore
@@ -25,6 +26,7 @@ _OPERATOR = click.argument("operator", type=click.IntRange(0, 9), metavar="DIGIT
 _LIMIT = click.option(
     "--limit", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="At most."
 )
+_DAMAGED = "finding(s) are damaged, and not handed out: restore their locks from a backup"
 _COLUMNS = ("id", "number", "status", "since", "rule")
 
 
@@ -44,21 +46,24 @@ def group() -> None:
 def list_(
     operator: int | None, after: int, limit: int, *, everything: bool, as_json: bool
 ) -> None:
-    """
+    r"""
     List findings, with masked numbers, and what was handed out and acknowledged.
+
+    Those that are damaged are listed too, and end it with 70.
+
+    \b
+    Example:
+      agi-router feed outbound list --operator 1 --all
     """
     with _store() as store:
         found = store.all(operator, everything=everything, after=after, limit=limit)
     rows = list(map(describe_finding, found))
     if as_json:
         echo_json(rows)
-        return
-    columns = ("id", "operator", "number", "status", "since", "taken_at", "acknowledged_at")
-    echo_table(
-        columns,
-        [[row[each] for each in columns] for row in rows],
-        empty="no findings",
-    )
+    else:
+        columns = ("id", "operator", "number", "status", "since", "taken_at", "acknowledged_at")
+        echo_table(columns, with_damage(rows, "number", columns), empty="no findings")
+    fail_if_damaged(damaged_among(rows), _DAMAGED)
 
 
 @group.command("take")

@@ -14,6 +14,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, SPAN, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
+from agi_router.cli.damage import damaged_among, fail_if_damaged
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
@@ -33,6 +34,10 @@ from agi_router.texts import strip
 
 __all__ = ["group", "here", "on"]
 
+_DAMAGED = (
+    "lock(s) are damaged: see 'agi-router lock show' why; lift these and set them anew, or restore"
+    " them from a backup"
+)
 _ALL = 1_000_000
 _COLUMNS = ("id", "on", "reason", "state", "from", "until", "set by")
 _REASON = click.Choice([each.value for each in LockReason])
@@ -184,7 +189,7 @@ def list_(
     as_json: bool,
 ) -> None:
     r"""
-    List locks, newest first.
+    List locks, newest first. Those that are damaged are listed too, and end it with 70.
 
     \b
     Example:
@@ -217,6 +222,8 @@ def show(
     r"""
     Show a lock, or all locks on a person: why, until when, and what the person may be told.
 
+    Of a person those are shown too that are damaged, and may be on it.
+
     \b
     Examples:
       agi-router lock show 17
@@ -227,8 +234,7 @@ def show(
     settings = read_settings()
     with open_store(settings, tenant=tenant) as store:
         if lock_id is not None:
-            found = describe_lock(store.locks.find(lock_id))
-            (echo_json if as_json else echo_pairs)(found)
+            _echo(store.locks.find(lock_id), as_json=as_json)
             return
         number = PhoneNumber.parse(person or "", fixed_lines=settings.fixed_lines)
         record_act(Queries(store.connection), "the locks on a person")
@@ -253,7 +259,8 @@ def lift(
     r"""
     Lift locks now: by their ids, or all on what is named.
 
-    Of a person those are lifted that hold everywhere; with --tenant, those for that tenant.
+    Of a person those are lifted that hold everywhere; with --tenant, those for that tenant. One
+    that is damaged is lifted by its id alone.
 
     \b
     Examples:
@@ -271,13 +278,16 @@ def lift(
             else _find_on(store, _read_things(store, settings, **said), wanted)
         )
         with queries.transaction():
+            damaged = [] if lock_ids else damaged_among(map(describe_lock, found))
             if lock_ids:
                 lifted = [store.locks.lift(each.id, by=here(), note=note) for each in found]
             else:
-                lifted = store.locks.lift_all(found, by=here(), note=note)
+                sure = [each for each in found if each.thing.damage is None]
+                lifted = store.locks.lift_all(sure, by=here(), note=note)
             for each in lifted:
                 record_act(queries, f"lock {each.id}", reason=note)
     _echo_changed(lifted, as_json=as_json)
+    fail_if_damaged(damaged, _DAMAGED)
 
 
 @contextmanager
@@ -354,16 +364,27 @@ def _find_on(
 
 def _echo_changed(locks: Sequence[Lock], *, as_json: bool) -> None:
     if len(locks) == 1:
-        (echo_json if as_json else echo_pairs)(describe_lock(locks[0]))
+        _echo(locks[0], as_json=as_json)
     else:
         _echo_list(locks, as_json=as_json)
+
+
+def _echo(lock: Lock, *, as_json: bool) -> None:
+    row = describe_lock(lock)
+    (echo_json if as_json else echo_pairs)(row)
+    fail_if_damaged(damaged_among([row]), _DAMAGED)
 
 
 def _echo_list(locks: Sequence[Lock], *, as_json: bool) -> None:
     rows = list(map(describe_lock, locks))
     if as_json:
         echo_json(rows)
-        return
+    else:
+        _echo_table(rows)
+    fail_if_damaged(damaged_among(rows), _DAMAGED)
+
+
+def _echo_table(rows: Sequence[dict[str, Any]]) -> None:
     echo_table(
         _COLUMNS,
         [
@@ -373,7 +394,7 @@ def _echo_list(locks: Sequence[Lock], *, as_json: bool) -> None:
                 row["reason"],
                 row["state"],
                 row["starts_at"],
-                row["ends_at"] or "reviewed",
+                row["over_at"] or row["ends_at"] or "reviewed",
                 row["set_by"],
             )
             for row in rows
@@ -386,12 +407,14 @@ def on(row: dict[str, Any]) -> str:
     """
     What a lock is on, for people.
     """
+    named = None if row["damage"] is None else "damaged"
     match Subject(row["subject"]):
         case Subject.NUMBER:
-            return str(row["x"])
+            return named or str(row["x"])
         case Subject.BLOCK:
-            return f"block {row['block']}"
+            return f"block {named or row['block']}"
         case Subject.TENANT:
             return f"tenant {row['tenant']}"
         case Subject.PERSON:
-            return f"{row['person']} for {row['tenant']}" if row["tenant"] else str(row["person"])
+            person = named or str(row["person"])
+            return f"{person} for {row['tenant']}" if row["tenant"] else person

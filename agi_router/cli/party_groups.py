@@ -15,11 +15,16 @@ from agi_router.cli.acts import acting
 from agi_router.cli.arguments import COUNT, GROUP, NUMBER, TENANT, Checked
 from agi_router.cli.bindings import read_members
 from agi_router.cli.context import read_settings
+from agi_router.cli.damage import damaged_among, fail_if_damaged
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
 
 __all__ = ["group"]
 
+_DAMAGED = (
+    "party group(s) are damaged: see 'agi-router party-group show' why; restore their members from"
+    " a backup"
+)
 _TENANT = click.option("--tenant", type=TENANT, default="default", show_default=True)
 _NAME = click.argument("name", type=GROUP, metavar="NAME")
 _LABEL = click.option(
@@ -93,12 +98,21 @@ def list_(tenant: str | None, *, as_json: bool) -> None:
         rows = list(map(describe_group, store.groups(tenant=tenant, limit=None)))
     if as_json:
         echo_json(rows)
-        return
-    echo_table(
-        ("name", "tenant", "members", "bindings"),
-        [(row["name"], row["tenant"], len(row["g"]), row["bindings"]) for row in rows],
-        empty="no party groups: add one with 'agi-router party-group add'",
-    )
+    else:
+        echo_table(
+            ("name", "tenant", "members", "bindings"),
+            [
+                (
+                    row["name"],
+                    row["tenant"],
+                    "damaged" if row["damage"] else len(row["g"]),
+                    row["bindings"],
+                )
+                for row in rows
+            ],
+            empty="no party groups: add one with 'agi-router party-group add'",
+        )
+    fail_if_damaged(damaged_among(rows, "name"), _DAMAGED)
 
 
 @group.command("show")
@@ -216,5 +230,7 @@ def _echo(done: PartyGroup, *, as_json: bool) -> None:
     described = describe_group(done)
     if as_json:
         echo_json(described)
-        return
-    echo_pairs({**described, "g": ", ".join(described["g"]) or "nobody yet"})
+    else:
+        members = ", ".join(described["g"]) or ("damaged" if described["damage"] else "nobody yet")
+        echo_pairs({**described, "g": members})
+    fail_if_damaged(damaged_among([described], "name"), _DAMAGED)

@@ -10,6 +10,7 @@ import click
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
+from agi_router.cli.damage import damaged_among, fail_if_damaged, with_damage
 from agi_router.cli.locks import here
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
@@ -24,6 +25,10 @@ __all__ = [
     "real_name",
 ]
 
+_DAMAGED = (
+    "line(s) are damaged: whose they are cannot be read until the table of persons is restored"
+    " from a backup"
+)
 _COLUMNS = ("id", "person", "tenant", "status", "source", "checked_at")
 _PERSON = click.option(
     "--person",
@@ -120,7 +125,7 @@ def show(person: str, tenant: str | None, *, as_json: bool) -> None:
 @json_option
 def list_(status: str | None, limit: int, tenant: str | None, *, as_json: bool) -> None:
     r"""
-    List what was written down, newest first.
+    List what was written down, newest first. What is damaged is listed too, and ends it with 70.
 
     \b
     Example:
@@ -132,13 +137,10 @@ def list_(status: str | None, limit: int, tenant: str | None, *, as_json: bool) 
     lines = [describe_real_name(each) for each in found]
     if as_json:
         echo_json(lines)
-        return
-    _echo_list(lines)
+    else:
+        _echo_list(lines)
+    fail_if_damaged(damaged_among(lines), _DAMAGED)
 
 
 def _echo_list(rows: list[dict[str, Any]]) -> None:
-    echo_table(
-        _COLUMNS,
-        [tuple(row[name] for name in _COLUMNS) for row in rows],
-        empty="no lines",
-    )
+    echo_table(_COLUMNS, with_damage(rows, "person", _COLUMNS), empty="no lines")

@@ -14,6 +14,7 @@ from agi_router.bindings.words import check_order_id
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import COUNT, NUMBER, ROW, SINCE, TENANT, Checked
 from agi_router.cli.context import open_database, open_serving_database, read_settings
+from agi_router.cli.damage import damaged_among, fail_if_damaged
 from agi_router.cli.locks import here
 from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
@@ -33,6 +34,10 @@ __all__ = ["group"]
 
 _PAUSE = 0.02
 _ALL = 1_000_000
+_DAMAGED = (
+    "hold(s) are damaged: whom they are on cannot be read until the table of persons is restored"
+    " from a backup"
+)
 _CASE = Checked("text", check_case)
 _NOTE = Checked("text", check_note)
 
@@ -277,14 +282,19 @@ def _echo_holds(holds: list[Hold], *, as_json: bool) -> None:
     rows = list(map(describe_hold, holds))
     if as_json:
         echo_json(rows)
-        return
+    else:
+        _echo_hold_table(rows)
+    fail_if_damaged(damaged_among(rows), _DAMAGED)
+
+
+def _echo_hold_table(rows: list[dict[str, Any]]) -> None:
     echo_table(
         ("id", "case", "on", "reason", "set by", "set", "released by"),
         [
             (
                 row["id"],
                 row["case"],
-                row["x"] or row["person"] or row["order"],
+                "damaged" if row["damage"] else row["x"] or row["person"] or row["order"],
                 row["reason"],
                 row["set_by"],
                 row["set_at"],

@@ -105,8 +105,12 @@ def add(name: str, consent: str, *, needs_order: bool, as_json: bool) -> None:
 @group.command("list")
 @json_option
 def list_(*, as_json: bool) -> None:
-    """
+    r"""
     List the tenants, with how many blocks are kept for each.
+
+    \b
+    Example:
+      agi-router tenant list --json
     """
     with open_inventory(read_settings()) as inventory:
         rows = [

@@ -10,6 +10,7 @@ import click
 from agi_router import logs
 from agi_router.cli.arguments import COUNT, NUMBER, SINCE, TIME, Checked, Duration
 from agi_router.cli.context import read_settings
+from agi_router.cli.damage import damaged_among, fail_if_damaged
 from agi_router.cli.locks import on
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.cli.stores import open_store
@@ -23,6 +24,10 @@ from agi_router.traces.views import describe_trace, reveal_trace
 __all__ = ["trace"]
 
 _ACT = "trace --reveal"
+_DAMAGED = (
+    "of what is told are damaged: see 'agi-router show' and 'agi-router lock show' why; restore"
+    " them from a backup"
+)
 
 
 @click.command()
@@ -67,7 +72,7 @@ def trace(  # noqa: PLR0917 - options, not arguments
     Tell who was behind a 700 number at a time, or where a person was bound; and what came of it.
 
     Bindings with their tenants, orders and parties of then, calls, texts, locks that held, and
-    what the parties had agreed to.
+    what the parties had agreed to. What is damaged is told too, and ends it with 70.
     Numbers are masked. With --reveal they are shown, after a row of the audit; so often in an hour
     as AGI_ROUTER_TRACES_PER_HOUR says. A trace of a person is a row of the audit in any case.
 
@@ -106,6 +111,10 @@ def trace(  # noqa: PLR0917 - options, not arguments
             found = tracer.number(x_number, since=begin, until=end, limit=limit)
     told = (reveal_trace if reveal else describe_trace)(found)
     (echo_json if as_json else _echo)(told)
+    damaged = [f"binding {each}" for each in damaged_among(told["bound"], "binding")]
+    damaged += [f"lock {each}" for each in damaged_among(told["locks"])]
+    # One binding may stand there several times.
+    fail_if_damaged(list(dict.fromkeys(damaged)), _DAMAGED)
 
 
 def _check_usage(

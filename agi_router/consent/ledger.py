@@ -75,7 +75,8 @@ class ConsentLine:
     """
 
     id: int
-    person: PhoneNumber = field(repr=False)
+    person: PhoneNumber | None = field(repr=False)
+    """:obj:`None`: that cannot be read."""
     tenant: str
     act: Act
     purpose: Purpose
@@ -98,6 +99,8 @@ class ConsentLine:
     added_at: datetime
     added_by: str | None
     """Who has written it; :obj:`None` where that is not told."""
+    damage: str | None = None
+    """Why its person cannot be read."""
 
     @property
     def cursor(self) -> Cursor:

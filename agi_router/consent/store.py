@@ -174,12 +174,9 @@ class ConsentLedger:
     def read(self, rows: Collection[dict[str, Any]]) -> list[ConsentLine]:
         """
         Lines, from their rows.
-
-        Raises:
-            SealError: A person does not open.
         """
-        people = self._register.open({row["person_id"] for row in rows}) if rows else {}
-        return [_line(row, people[row["person_id"]]) for row in rows]
+        people = self._register.open({row["person_id"] for row in rows})
+        return [_line(row, *people[row["person_id"]]) for row in rows]
 
 
 class ConsentStore:
@@ -252,7 +249,9 @@ class ConsentStore:
             people = {person for person, _ in given}
             known: dict[PhoneNumber, list[ConsentLine]] = {person: [] for person in people}
             for line in self._ledger.of(people, tenant_id):
-                known[line.person].append(line)
+                # They are looked for by their numbers, so that none is damaged.
+                if line.person is not None:
+                    known[line.person].append(line)
             since = self._ledger.owned_since(people)
             written: set[tuple[PhoneNumber, Statement]] = set()
             for person, said in given:
@@ -327,7 +326,9 @@ class ConsentStore:
         return lines if self._scope.whole else [replace(each, added_by=None) for each in lines]
 
 
-def _line(row: dict[str, Any], person: PhoneNumber) -> ConsentLine:
+def _line(
+    row: dict[str, Any], person: PhoneNumber | None, damage: str | None = None
+) -> ConsentLine:
     return ConsentLine(
         id=row["id"],
         person=person,
@@ -344,6 +345,7 @@ def _line(row: dict[str, Any], person: PhoneNumber) -> ConsentLine:
         void=row["void"],
         added_at=row["added_at"],
         added_by=row["added_by"],
+        damage=damage,
     )
 
 

@@ -15,7 +15,7 @@ def describe_consent(line: ConsentLine) -> dict[str, Any]:
     """
     return {
         "id": str(line.id),
-        "person": line.person.masked,
+        "person": None if line.person is None else line.person.masked,
         "tenant": line.tenant,
         "act": line.act.value,
         "purpose": line.purpose.value,
@@ -29,4 +29,5 @@ def describe_consent(line: ConsentLine) -> dict[str, Any]:
         "void": line.void,
         "added_at": line.added_at,
         "added_by": line.added_by,
+        "damage": line.damage,
     }

@@ -15,8 +15,8 @@ from agi_router.bindings.model import BindingId
 from agi_router.bindings.words import Side
 from agi_router.db.connection import Connection, Queries, translated
 from agi_router.db.queries import query
-from agi_router.errors import SealError
 from agi_router.exports.kinds import Kind, bounds, write_cells
+from agi_router.keys.damage import open_or_tell
 from agi_router.keys.ring import KeyRing
 from agi_router.logs import redact
 from agi_router.numbers import Block, PhoneNumber
@@ -206,17 +206,8 @@ class DayRecords:
         return [self._both(partial(self._consent, row, people)) for row in rows]
 
     def _people(self, ids: set[int]) -> Mapping[int, PhoneNumber]:
-        try:
-            return self._register.open(ids)
-        except SealError:
-            found: dict[int, PhoneNumber] = {}
-            for each in ids:
-                # One that is damaged hides no other.
-                try:
-                    found |= self._register.open([each])
-                except SealError:
-                    continue
-            return found
+        opened = self._register.open(ids).items()
+        return {each: person for each, (person, _) in opened if person is not None}
 
     @staticmethod
     def _consent(row: _Row, people: Mapping[int, PhoneNumber], shown: "_Shown") -> Sequence[Any]:
@@ -241,10 +232,8 @@ class DayRecords:
 
     @staticmethod
     def _opened(open_it: Callable[[], PhoneNumber], shown: "_Shown") -> str | None:
-        try:
-            return shown(open_it())
-        except SealError:
-            return None
+        number, _ = open_or_tell(open_it)
+        return None if number is None else shown(number)
 
 
 _Shown = Callable[[PhoneNumber], str]

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from agi_router.db.connection import Queries
-from agi_router.errors import SealError
+from agi_router.keys.damage import open_or_tell
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 
@@ -50,6 +50,8 @@ class Finding:
     found_at: datetime
     taken_at: datetime | None
     acknowledged_at: datetime | None
+    damage: str | None = None
+    """Why its number does not open."""
 
 
 class FindingStore:
@@ -102,10 +104,9 @@ class FindingStore:
         return 0 if row is None else int(row["findings"])
 
     def _read(self, row: dict[str, Any]) -> Finding:
-        try:
-            person = self._keys.open_locked(row["sealed"], row["lock_id"], row["key"])
-        except SealError:
-            person = None
+        person, damage = open_or_tell(
+            lambda: self._keys.open_locked(row["sealed"], row["lock_id"], row["key"])
+        )
         return Finding(
             id=row["id"],
             operator=row["operator"],
@@ -117,4 +118,5 @@ class FindingStore:
             found_at=row["found_at"],
             taken_at=row["taken_at"],
             acknowledged_at=row["acknowledged_at"],
+            damage=damage,
         )

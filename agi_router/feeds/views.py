@@ -99,6 +99,7 @@ def describe_finding(finding: Finding) -> dict[str, Any]:
         "found_at": finding.found_at,
         "taken_at": finding.taken_at,
         "acknowledged_at": finding.acknowledged_at,
+        "damage": finding.damage,
     }
 
 

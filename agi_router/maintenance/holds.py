@@ -36,18 +36,21 @@ class HeldThing:
         person: All that it was a party of, or was rung by.
         order: All that was bound by it.
         tenant: Of which tenant alone the order is; :obj:`None`: of any.
+        damage: Why the person cannot be read.
     """
 
     number: XNumber | None = None
     person: PhoneNumber | None = field(default=None, repr=False)
     order: str | None = None
     tenant: str | None = None
+    damage: str | None = None
 
     def __post_init__(self) -> None:
         """
         Raise :exc:`ValueError` where it is not one thing.
         """
-        if [self.number, self.person, self.order].count(None) != 2:  # noqa: PLR2004 - all but one
+        things = [self.number, self.person or self.damage, self.order]
+        if things.count(None) != 2:  # noqa: PLR2004 - all but one
             raise ValueError("say one thing: a 700 number, a person, or an order")
         if self.tenant is not None and self.order is None:
             raise ValueError("a tenant goes with an order")
@@ -190,12 +193,11 @@ class HoldStore:
             "limit": limit,
         }
         rows = self._queries.rows("list_holds", values)
-        known = {row["person_id"] for row in rows} - {None}
-        people_of = self._register.open(known) if known else {}
-        return [_read(row, people_of.get(row["person_id"])) for row in rows]
+        people = self._register.open({row["person_id"] for row in rows} - {None})
+        return [_read(row, *people.get(row["person_id"], (None, None))) for row in rows]
 
 
-def _read(row: dict[str, Any], person: PhoneNumber | None) -> Hold:
+def _read(row: dict[str, Any], person: PhoneNumber | None, damage: str | None) -> Hold:
     number = row["x_number"]
     return Hold(
         id=row["id"],
@@ -206,6 +208,7 @@ def _read(row: dict[str, Any], person: PhoneNumber | None) -> Hold:
             person=person,
             order=row["order_id"],
             tenant=row["tenant"],
+            damage=damage,
         ),
         set_by=row["set_by"],
         set_at=row["set_at"],

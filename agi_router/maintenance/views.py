@@ -48,6 +48,7 @@ def describe_hold(hold: Hold) -> dict[str, Any]:
         "released_by": hold.released_by,
         "released_at": hold.released_at,
         "release_note": hold.release_note,
+        "damage": thing.damage,
     }
 
 

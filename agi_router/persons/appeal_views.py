@@ -49,4 +49,5 @@ def describe_appeal(appeal: Appeal) -> dict[str, Any]:
             {"old_binding_id": each.old, "new_binding_id": each.new, "at": each.at}
             for each in appeal.rebinds
         ],
+        "damage": thing.damage,
     }

@@ -82,7 +82,10 @@ class BlocklistEntry:
     """
 
     id: int
-    pairing: Pairing
+    pairing: Pairing | None
+    """:obj:`None`: it cannot be read."""
+    tenant: str | None
+    """As in :class:`Pairing`."""
     direction: BlockDirection
     note: str | None
     added_by: str | None
@@ -97,6 +100,8 @@ class BlocklistEntry:
     """Whether whoever has asked for it may remove it."""
     now: datetime
     """When it stood so."""
+    damage: str | None = None
+    """Why its persons cannot be read."""
 
     @property
     def state(self) -> EntryState:

@@ -21,6 +21,7 @@ from agi_router.errors import (
     ExpiryInvalid,
     RowInvalid,
 )
+from agi_router.keys.damage import open_or_tell
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
@@ -156,6 +157,8 @@ class BlocklistStore:
         """
         The entries that a person is on either side of, newest first.
 
+        So it may be of those that are damaged.
+
         Args:
             person: The real number.
             everything: Those that are over, too.
@@ -163,7 +166,11 @@ class BlocklistStore:
         """
         tags = self._keys.tags(person)
         found = map(self._read, self._rows(tags=tags, everything=everything, limit=limit))
-        return [each for each in found if person in {each.pairing.person, each.pairing.other}]
+        return [
+            each
+            for each in found
+            if each.pairing is None or person in {each.pairing.person, each.pairing.other}
+        ]
 
     def remove(self, entry_id: int, *, by: str) -> BlocklistEntry:
         """
@@ -318,12 +325,11 @@ class BlocklistStore:
             direction = BlockDirection(row["direction"])
         except ValueError:
             raise RowInvalid from None
-        person, *others = open_entry(row, self._keys)
+        pairing, damage = open_or_tell(lambda: self._read_pairing(row))
         return BlocklistEntry(
             id=row["id"],
-            pairing=Pairing(
-                person=person, other=others[0] if others else None, tenant=row["tenant"]
-            ),
+            pairing=pairing,
+            tenant=row["tenant"],
             direction=direction,
             note=row["note"],
             # Who they are is nothing to a tenant.
@@ -334,7 +340,12 @@ class BlocklistStore:
             removed=row["removed_by"] is not None,
             removable=self._scope.whole or row["setter_id"] == self._scope.tenant_id,
             now=row["now"],
+            damage=damage,
         )
+
+    def _read_pairing(self, row: dict[str, Any]) -> Pairing:
+        person, *others = open_entry(row, self._keys)
+        return Pairing(person=person, other=others[0] if others else None, tenant=row["tenant"])
 
 
 def open_entry(row: dict[str, Any], keys: KeyRing) -> list[PhoneNumber]:

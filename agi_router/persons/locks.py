@@ -124,6 +124,7 @@ class LockedThing:
         person: The real number, where it is a person.
         tenant: The tenant that is locked; of a person, the one for which alone it is, or
             :obj:`None` for everywhere.
+        damage: Why it cannot be read; then it is known by its kind and tenant alone.
     """
 
     subject: Subject
@@ -131,6 +132,7 @@ class LockedThing:
     block: Block | None = None
     person: PhoneNumber | None = field(default=None, repr=False)
     tenant: str | None = None
+    damage: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

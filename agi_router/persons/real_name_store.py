@@ -127,11 +127,12 @@ class RealNameStore:
         return self._read(self._queries.rows("list_real_names", values))
 
     def _read(self, rows: Collection[dict[str, Any]]) -> list[RealNameLine]:
-        people = self._register.open({row["person_id"] for row in rows}) if rows else {}
+        people = self._register.open({row["person_id"] for row in rows})
         return [
             RealNameLine(
                 id=row["id"],
-                person=people[row["person_id"]],
+                person=people[row["person_id"]][0],
+                damage=people[row["person_id"]][1],
                 tenant=row["tenant"],
                 status=RealName(row["status"]),
                 source=row["source"],

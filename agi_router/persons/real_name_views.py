@@ -15,7 +15,7 @@ def describe_real_name(line: RealNameLine) -> dict[str, Any]:
     """
     return {
         "id": str(line.id),
-        "person": line.person.masked,
+        "person": None if line.person is None else line.person.masked,
         "tenant": line.tenant,
         "status": line.status.value,
         "source": line.source,
@@ -23,6 +23,7 @@ def describe_real_name(line: RealNameLine) -> dict[str, Any]:
         "void": line.void,
         "added_at": line.added_at,
         "added_by": line.added_by,
+        "damage": line.damage,
     }
 
 

@@ -55,7 +55,8 @@ class RealNameLine:
     """
 
     id: int
-    person: PhoneNumber = field(repr=False)
+    person: PhoneNumber | None = field(repr=False)
+    """:obj:`None`: that cannot be read."""
     tenant: str | None
     """For which tenant alone it counts; :obj:`None`: for all."""
     status: RealName
@@ -66,6 +67,8 @@ class RealNameLine:
     added_at: datetime
     added_by: str | None
     """Who has written it; :obj:`None` where that is not told."""
+    damage: str | None = None
+    """Why its person cannot be read."""
 
     @property
     def cursor(self) -> Cursor:

@@ -10,10 +10,13 @@ Rules for the editor:
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from agi_router.db.arrays import array_of_bytes, array_of_integers
 from agi_router.db.connection import Queries
+from agi_router.errors import RowInvalid
+from agi_router.keys.damage import open_or_tell
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
@@ -98,16 +101,23 @@ class PersonRegister:
             told["sealed"] = array_of_bytes(sealed for _, sealed in seals)
         return told
 
-    def open(self, person_ids: Collection[int]) -> Mapping[int, PhoneNumber]:
+    def open(
+        self, person_ids: Collection[int]
+    ) -> Mapping[int, tuple[PhoneNumber | None, str | None]]:
         """
-        Whose some ids are.
+        Whose some ids are, to show lines about them; or why that cannot be read.
 
-        Raises:
-            SealError: One does not open.
+        Returns:
+            Of each id what :func:`open_or_tell` returns.
         """
+        if not person_ids:
+            return {}
         values = {"ids": list(person_ids), "tag_key": self._keys.tag_key_id}
-        return {
-            row["person_id"]: self._open(row) for row in self._queries.rows("list_persons", values)
+        # A person without a mark is damaged, too.
+        unknown: tuple[None, str] = (None, str(RowInvalid()))
+        return dict.fromkeys(person_ids, unknown) | {
+            row["person_id"]: open_or_tell(partial(self._open, row))
+            for row in self._queries.rows("list_persons", values)
         }
 
     def mark(self, tag_key: int) -> int:

@@ -28,6 +28,7 @@ from agi_router.errors import (
     RowInvalid,
     TenantLocked,
 )
+from agi_router.keys.damage import open_or_tell
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
@@ -192,7 +193,7 @@ class LockStore:
 
     def of_person(self, person: PhoneNumber, *, everything: bool = False) -> list[Lock]:
         """
-        The locks on one person, newest first.
+        The locks on one person, newest first; so may those be that are damaged.
 
         A tenant sees those that are for it; and those that hold everywhere, of a person who is or
         was a party of one of its bindings.
@@ -203,7 +204,9 @@ class LockStore:
         """
         values = {"tags": self._keys.tags(person), "everything": everything}
         found = map(self._read, self._queries.rows("list_locks_of_person", values))
-        return [lock for lock in found if lock.thing.person == person]
+        return [
+            lock for lock in found if lock.thing.damage is not None or lock.thing.person == person
+        ]
 
     def in_time(
         self,
@@ -444,18 +447,10 @@ class LockStore:
             subject, reason = Subject(row["subject"]), LockReason(row["reason"])
         except ValueError:
             raise RowInvalid from None
-        key = row["key"]
+        thing, damage = open_or_tell(lambda: self._read_thing(row, subject))
         return Lock(
             id=row["id"],
-            thing=LockedThing(
-                subject=subject,
-                number=XNumber.from_int(key) if subject is Subject.NUMBER else None,
-                block=Block(value=key) if subject is Subject.BLOCK else None,
-                person=None
-                if row["sealed"] is None
-                else self._keys.open_locked(row["sealed"], row["id"], key),
-                tenant=row["tenant"],
-            ),
+            thing=thing or LockedThing(subject=subject, tenant=row["tenant"], damage=damage),
             reason=reason,
             rule=row["rule"],
             note=row["note"],
@@ -471,6 +466,16 @@ class LockStore:
             cut=row["cut"],
             liftable=self._scope.whole or row["setter_id"] == self._scope.tenant_id,
             now=row["now"],
+        )
+
+    def _read_thing(self, row: dict[str, Any], subject: Subject) -> LockedThing:
+        key, sealed = row["key"], row["sealed"]
+        return LockedThing(
+            subject=subject,
+            number=XNumber.from_int(key) if subject is Subject.NUMBER else None,
+            block=Block(value=key) if subject is Subject.BLOCK else None,
+            person=None if sealed is None else self._keys.open_locked(sealed, row["id"], key),
+            tenant=row["tenant"],
         )
 
 

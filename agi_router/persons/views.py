@@ -17,9 +17,9 @@ def describe_entry(entry: BlocklistEntry) -> dict[str, Any]:
     pairing = entry.pairing
     return {
         "id": str(entry.id),
-        "person": pairing.person.masked,
-        "other": None if pairing.other is None else pairing.other.masked,
-        "tenant": pairing.tenant,
+        "person": None if pairing is None else pairing.person.masked,
+        "other": None if pairing is None or pairing.other is None else pairing.other.masked,
+        "tenant": entry.tenant,
         "direction": entry.direction.value,
         "state": entry.state.value,
         "note": entry.note,
@@ -27,6 +27,7 @@ def describe_entry(entry: BlocklistEntry) -> dict[str, Any]:
         "added_by": entry.added_by,
         "ends_at": entry.ends_at,
         "over_at": entry.over_at,
+        "damage": entry.damage,
     }
 
 
@@ -54,4 +55,5 @@ def describe_lock(lock: Lock) -> dict[str, Any]:
         "lifted_by": lock.lifted_by,
         "lift_note": lock.lift_note,
         "cut": lock.cut,
+        "damage": thing.damage,
     }

@@ -230,8 +230,10 @@ def test_block_lists(store: BindingStore, client: AlibabaClient, sign: Opener) -
     assert client.code("OperateBlackNo", OperateType="AddBlack", **operate) == "OK"
     entries = store.blocklist.all(limit=9)
     assert [each.direction.value for each in entries] == ["both", "in", "out", "out"]
-    assert {each.pairing.tenant for each in entries} == {"couriers"}
-    assert (entries[-1].note, entries[-1].pairing.other is None) == ("asked for it", False)
+    assert {each.tenant for each in entries} == {"couriers"}
+    pairing = entries[-1].pairing
+    assert pairing is not None
+    assert (entries[-1].note, pairing.other is None) == ("asked for it", False)
     assert client.code("OperateBlackNo", OperateType="DeleteBlack", **operate) == "OK"
     for _ in range(2):
         assert client.code("DeleteSecretBlacklist", **pool, **pair) == "OK"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from agi_router.cursors import Cursor
+from agi_router.db.connection import Connection
 from harness.api import Client
 
 A, B, C, D = (f"1380000071{serial}" for serial in range(4))
@@ -63,6 +64,26 @@ def test_pages(operator: Client) -> None:
     for name in ("0", str(2**63), "0" * 30 + str(2**63), "9" * 100, "x"):
         told = operator.ask("GET", f"/v1/locks?cursor={Cursor(datetime.now(UTC), name)}")
         assert (told.status_code, told.json()["code"]) == (422, "cursor_invalid"), name
+
+
+def test_what_is_damaged_hides_nothing(operator: Client, connection: Connection) -> None:
+    """It stands in lists with null for the person, and why; by its id it can be ended."""
+    for path, name, act in (("locks", "locks", "lift"), ("blocklist", "entries", "remove")):
+        body = {"reason": "misuse"} if path == "locks" else {}
+        made = [
+            operator.post(f"/v1/{path}", {"person": each, **body}, status=201) for each in (A, B)
+        ]
+        table = path.removesuffix("s")
+        connection.execute(
+            f"UPDATE agi_router.{table} SET sealed = '\\x00' WHERE id = %s", (made[0]["id"],)
+        )
+        told = operator.get(f"/v1/{path}")[name]
+        assert told[0] == made[1]
+        assert told[1] == {**made[0], "person": None, "damage": told[1]["damage"]}
+        assert told[1]["damage"]
+        assert operator.post(f"/v1/{path}/search", {"person": A})[name] == [told[1]]
+        assert operator.get(f"/v1/{path}/{made[0]['id']}") == told[1]
+        assert operator.post(f"/v1/{path}/{made[0]['id']}/{act}", {})["damage"]
 
 
 def test_what_is_asked_for_has_to_be_one_thing(operator: Client) -> None:

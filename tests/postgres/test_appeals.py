@@ -588,7 +588,8 @@ def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -
     assert cli("appeal", "withdraw", made["id"])["state"] == "withdrawn"
     over = run(["appeal", "decide", made["id"], "--lift"], cli.env)
     assert over.code == 73
-    assert run(["appeal", "decide", made["id"]], cli.env).code == 2
+    for said in ((), ("--lift", "--uphold")):
+        assert run(["appeal", "decide", made["id"], *said], cli.env).code == 2
     assert run(["appeal", "show", "99"], cli.env).code == 66
     acts = [each["act"] for each in cli("audit", "list")]
     assert acts == ["appeal withdraw", "appeal evidence", "appeal file", "lock set"]

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from postgres.test_cli import Cli
@@ -17,12 +18,21 @@ from agi_router.bindings.modes import Gxb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bulk.columns import EXPORTED
-from agi_router.db.connection import Connection
+from agi_router.consent.ledger import Act, How, Statement
+from agi_router.db.connection import Connection, Queries
 from agi_router.errors import SealError
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.holds import HeldThing, HoldStore
+from agi_router.persons.appeal_store import AppealStore
+from agi_router.persons.appeals import Spans
+from agi_router.persons.blocklist import EntryState, Pairing
+from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.real_name_store import RealNameStore
+from agi_router.persons.real_names import RealName
+from harness.cli import run
 from harness.database import bind, one
-from harness.values import BLOCK, A, B, C, D
+from harness.values import BLOCK, A, B, C, D, X
 
 Damage = Callable[[Connection, Binding], None]
 
@@ -151,7 +161,7 @@ def test_the_others_are_told(
     ]
 
 
-def json_of(text: str) -> list[dict[str, object]]:
+def json_of(text: str) -> list[dict[str, Any]]:
     """Read what a command that failed at its end has printed."""
     return json.loads(text)  # type: ignore[no-any-return]
 
@@ -204,6 +214,89 @@ def test_an_import_takes_no_damaged_row_for_one_that_is_over(importing: Importin
     assert importing.faults == [
         (2, "state: the binding was damaged where it comes from: bind it anew")
     ]
+
+
+def break_seals(connection: Connection, table: str, where: str = "true") -> None:
+    """Turn one bit of what is sealed in some rows."""
+    connection.execute(
+        f"UPDATE agi_router.{table} SET sealed = set_bit(sealed, 200, 1 - get_bit(sealed, 200))"
+        f" WHERE {where}"
+    )
+
+
+def test_what_is_known_of_persons(cli: Cli, store: BindingStore, connection: Connection) -> None:
+    """Each list shows the damaged row beside the sound one, ends with 70 and names it."""
+    bind(store, A, B, x=X)
+    queries, said = Queries(connection), Statement(act=Act.GIVEN, how=How.PAPER)
+    spans, names = Spans(), RealNameStore(Queries(connection), store.keys)
+    holds = HoldStore(queries, store.keys)
+    kept: list[tuple[int, int, int, int, int, int]] = []
+    for person in (A, B):
+        lock = store.locks.set(
+            LockedThing(subject=Subject.PERSON, person=person), LockReason.MISUSE, by="a test"
+        )
+        entry = store.blocklist.add(Pairing(person=person, other=C), by="a test")
+        consent = store.consents.write(person, "default", said, by="a test")
+        name = names.write(person, RealName.YES, source="carrier", by="a test")
+        appeal = AppealStore(queries, store.keys, spans).file(lock.id, by="a test")
+        hold = holds.add(HeldThing(person=person), case="P-1", reason="a test", by="a test")
+        kept.append((lock.id, entry.id, consent.id, name.id, appeal.id, hold.id))
+    store.add_group("default", "sound", (C,))
+    store.add_group("default", "broken", (D,))
+    (lock_id, entry_id, consent_id, name_id, appeal_id, hold_id), sound = kept
+    break_seals(connection, "lock", f"id = {lock_id}")
+    connection.execute(
+        "UPDATE agi_router.blocklist SET other_sealed = '\\x00' WHERE id = %s", (entry_id,)
+    )
+    break_seals(connection, "person_mark", f"tag = {store.keys.tag(A)}")
+    break_seals(connection, "group_member", f"tag = {store.keys.tag(D)}")
+    lists: list[tuple[tuple[str, ...], int | str, int | str, str]] = [
+        (("lock", "list"), lock_id, sound[0], "person"),
+        (("blocklist", "list"), entry_id, sound[1], "person"),
+        (("consent", "list"), consent_id, sound[2], "person"),
+        (("person", "real-name", "list"), name_id, sound[3], "person"),
+        (("appeal", "list"), appeal_id, sound[4], "person"),
+        (("retention", "hold", "list"), hold_id, sound[5], "person"),
+        (("party-group", "list"), "broken", "sound", "g"),
+    ]
+    for command, broken, fine, shown in lists:
+        listed, table = cli(*command, "--json"), cli(*command)
+        assert (listed.code, table.code) == (70, 70), command
+        assert listed.err == table.err
+        assert listed.err.startswith("agi-router: 1 ")
+        assert listed.err.endswith(f": {broken}\n")
+        rows = {row.get("id", ""): row for row in json_of(listed.out)} | {
+            row.get("name", ""): row for row in json_of(listed.out)
+        }
+        told, whole = rows[str(broken)], rows[str(fine)]
+        assert (bool(told[shown]), told["damage"] is None) == (False, False), command
+        assert (bool(whole[shown]), whole["damage"]) == (True, None), command
+        if command[0] != "appeal":
+            assert " damaged " in table.out
+    for command, broken in ((("lock", "show"), lock_id), (("blocklist", "show"), entry_id)):
+        done = cli(*command, broken)
+        assert (done.code, done.out.split()[:2]) == (70, ["id", str(broken)])
+    for command in (("lock", "show"), ("blocklist", "show")):
+        done = run([*command, "--person", "-", "--json"], cli.env, typed=A.digits)
+        assert (done.code, len(json_of(done.out))) == (70, 1)
+    for command in (("trace", str(X)), ("trace", "--person", "-", "--since", "1h")):
+        done = run([*command, "--json"], cli.env, typed=A.digits)
+        traced = json.loads(done.out)
+        assert (done.code, done.err.endswith(f": lock {lock_id}\n")) == (70, True)
+        assert {row["id"]: row["damage"] is None for row in traced["locks"]} == {
+            str(lock_id): False,
+            str(sound[0]): True,
+        }
+        assert A.masked in str(traced["bound"])
+    # By the person it is not lifted; by its id it is.
+    done = run(["lock", "lift", "--person", "-"], cli.env, typed=A.digits)
+    assert (done.code, store.locks.find(lock_id).lifted) == (70, False)
+    assert cli("lock", "lift", lock_id).code == 70
+    assert cli("blocklist", "remove", entry_id).code == 70
+    assert store.locks.find(lock_id).lifted
+    assert store.blocklist.find(entry_id).state is EntryState.REMOVED
+    until = cli("lock", "list", "--all").out
+    assert until.count("reviewed") == 1
 
 
 @pytest.fixture

@@ -89,7 +89,12 @@ def test_commands(
     write_key_ring(tmp_path / "key", keys)
     env = {"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(tmp_path / "key")}
     listed = run(["feed", "outbound", "list", "--json"], env)
-    assert [each["number"] for each in listed.json] == [A.masked, None]
+    rows = json.loads(listed.out)
+    assert [(each["number"], each["damage"] is None) for each in rows] == [
+        (A.masked, True),
+        (None, False),
+    ]
+    assert (listed.code, listed.err.endswith(f": {rows[1]['id']}\n")) == (70, True)
     assert A.digits not in listed.out + run(["feed", "outbound", "list"], env).out
     taken = run(["feed", "outbound", "take", str(DIGIT)], env)
     (row,) = csv.DictReader(io.StringIO(taken.out))

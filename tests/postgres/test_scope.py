@@ -752,9 +752,7 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (LockStore, "mark"): lambda store, _: store.locks.mark(store.keys.tag_key_id),
     (LockStore, "renew"): lambda store, _: store.locks.renew(routes_done=False),
     (BlocklistStore, "add"): lambda store, target: (
-        store.blocklist.add(
-            Pairing(person=C, other=D, tenant=target.tenant), by="a test"
-        ).pairing.tenant
+        store.blocklist.add(Pairing(person=C, other=D, tenant=target.tenant), by="a test").tenant
     ),
     (BlocklistStore, "find"): lambda store, target: store.blocklist.find(target.entry),
     (BlocklistStore, "all"): lambda store, _: store.blocklist.all(everything=True, limit=100),

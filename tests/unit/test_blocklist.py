@@ -24,6 +24,7 @@ from harness.values import NOW, A, B, C
 ENTRY = BlocklistEntry(
     id=18,
     pairing=Pairing(person=A, other=B, tenant="couriers"),
+    tenant="couriers",
     direction=BlockDirection.OUT,
     note=None,
     added_by="a test",

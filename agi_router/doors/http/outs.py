@@ -886,6 +886,7 @@ _FINDING: dict[str, Any] = {
     "found_at": _TIME,
     "taken_at": None,
     "acknowledged_at": None,
+    "damage": None,
 }
 _TAKEN: dict[str, Any] = {
     "id": 17,
@@ -903,7 +904,7 @@ class FindingOut(Out):
 
     id: int
     operator: int = Field(description="The operator digit whose carrier is told.")
-    number: str | None = Field(description="Masked; null: it does not open.")
+    number: str | None = Field(description="Masked; null: it is damaged.")
     status: FindingStatus
     source: str = Field(description="What has led to it.")
     since: str
@@ -911,6 +912,7 @@ class FindingOut(Out):
     found_at: str
     taken_at: str | None = Field(description="When it was handed out first.")
     acknowledged_at: str | None = Field(description="When its carrier had it.")
+    damage: str | None = Field(description="Why its number cannot be read.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [_FINDING]})
 
@@ -1098,6 +1100,7 @@ _CONSENT: dict[str, Any] = {
     "void": False,
     "added_at": _TIME,
     "added_by": "API key qkzwhtdmxcvbnrpl",
+    "damage": None,
 }
 
 
@@ -1161,6 +1164,7 @@ _REAL_NAME: dict[str, Any] = {
     "void": False,
     "added_at": _TIME,
     "added_by": "API key qkzwhtdmxcvbnrpl",
+    "damage": None,
 }
 
 
@@ -1170,7 +1174,7 @@ class RealNameOut(Out):
     """
 
     id: str
-    person: str
+    person: str | None = Field(description="null: it is damaged.")
     tenant: str | None = Field(description="For which tenant alone it counts; null: for all.")
     status: RealName
     source: str = Field(description="Who has checked.")
@@ -1178,6 +1182,7 @@ class RealNameOut(Out):
     void: bool = Field(description="Whether the number has had a new owner since.")
     added_at: str
     added_by: str | None = Field(description="Told to the operator alone.")
+    damage: str | None = Field(description="Why its person cannot be read.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [_REAL_NAME]})
 
@@ -1225,7 +1230,7 @@ class ConsentOut(Out):
     """
 
     id: str
-    person: str
+    person: str | None = Field(description="null: it is damaged.")
     tenant: str
     act: Act
     purpose: Purpose
@@ -1239,6 +1244,7 @@ class ConsentOut(Out):
     void: bool = Field(description="Whether the number has had a new owner since.")
     added_at: str
     added_by: str | None = Field(description="Told to the operator alone.")
+    damage: str | None = Field(description="Why its person cannot be read.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [_CONSENT]})
 
@@ -1289,6 +1295,7 @@ _LOCK: dict[str, Any] = {
     "lifted_by": None,
     "lift_note": None,
     "cut": False,
+    "damage": None,
 }
 
 
@@ -1315,6 +1322,7 @@ class LockOut(Out):
     lifted_by: str | None = Field(description="The same.")
     lift_note: str | None
     cut: bool = Field(description="Whether calls that are up as it begins are cut.")
+    damage: str | None = Field(description="Why what it is on cannot be read.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [_LOCK]})
 
@@ -1350,6 +1358,7 @@ _APPEAL: dict[str, Any] = {
     "decision_note": None,
     "offers": [],
     "rebinds": [],
+    "damage": None,
 }
 
 
@@ -1402,6 +1411,7 @@ class AppealOut(Out):
     decision_note: str | None
     offers: list[Literal["rebind"]] = Field(description="What may be done about it yet.")
     rebinds: list[RebindOut] = Field(description="Of the tenant's bindings.")
+    damage: str | None = Field(description="Why what its lock is on cannot be read.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [_APPEAL]})
 
@@ -1444,6 +1454,7 @@ _ENTRY: dict[str, Any] = {
     "added_by": None,
     "ends_at": None,
     "over_at": None,
+    "damage": None,
 }
 
 
@@ -1453,8 +1464,10 @@ class BlocklistEntryOut(Out):
     """
 
     id: str
-    person: str = Field(description="Whose entry it is, masked.")
-    other: str | None = Field(description="From whom it keeps the person; null: from anybody.")
+    person: str | None = Field(description="Whose entry it is, masked; null: it is damaged.")
+    other: str | None = Field(
+        description="From whom it keeps the person; null: from anybody, where it is not damaged."
+    )
     tenant: str | None = Field(description="In whose bindings alone it holds; null: in all.")
     direction: BlockDirection
     state: EntryState
@@ -1463,6 +1476,7 @@ class BlocklistEntryOut(Out):
     added_by: str | None = Field(description="Told to the operator alone.")
     ends_at: str | None = Field(description="null: it holds until it is removed.")
     over_at: str | None
+    damage: str | None = Field(description="Why its persons cannot be read.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [_ENTRY]})
 

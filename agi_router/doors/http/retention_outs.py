@@ -47,6 +47,7 @@ _HOLD: dict[str, Any] = {
     "released_by": None,
     "released_at": None,
     "release_note": None,
+    "damage": None,
 }
 
 
@@ -123,6 +124,7 @@ class HoldOut(Out):
     released_by: str | None = Field(description="Null: it holds.")
     released_at: str | None
     release_note: str | None
+    damage: str | None = Field(description="Why the person cannot be read.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [_HOLD]})
 
