@@ -229,7 +229,8 @@ def world(server: Server) -> Iterator[World]:
     """Two tenants: bindings of each in a shared block and in its own, and calls."""
     dsn = server.clone()
     keys = KeyRing.generate()
-    with connect(dsn) as connection:
+    # A machine that stands still for some seconds ends no test of those that follow.
+    with connect(dsn, idle=0) as connection:
         store = BindingStore(connection, keys, NO_REST, open_modes=True)
         for name in (US, THEM):
             store.inventory.tenants.add(name, needs_order=name == THEM)
