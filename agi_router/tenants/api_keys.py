@@ -175,7 +175,7 @@ class KeyRole(StrEnum):
                 return frozenset(reads - {KeyScope.NUMBERS_READ})
             case KeyRole.OPERATOR:
                 return frozenset(KeyScope) - _OF_ADMINS
-            case KeyRole.ADMIN:
+            case _:
                 return frozenset(KeyScope)
 
 

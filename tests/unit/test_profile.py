@@ -189,6 +189,19 @@ def test_what_is_not_there() -> None:
     assert len(faults(global_options={})) == len(GLOBAL_RULES)
 
 
+def test_the_native_bridge() -> None:
+    """It is a fault where its sound is not plain, and none where it is; others are faults still."""
+    modules = GOOD.modules | {"bridge_native_rtp.so", "cdr_csv.so"}
+    found = [
+        [each.name for each in find_faults(replace(GOOD, modules=modules, plain_sound=plain))]
+        for plain in (False, True)
+    ]
+    assert found == [
+        ["modules/bridge_native_rtp.so", "modules/cdr_csv.so"],
+        ["modules/cdr_csv.so"],
+    ]
+
+
 def test_modules_and_logs() -> None:
     """Each module that a pattern names; each log with a level too much."""
     forbidden = ("cdr_csv.so", "cel_pgsql.so", "res_hep_pjsip.so")
