@@ -190,7 +190,7 @@ def test_what_is_not_there() -> None:
 
 
 def test_the_native_bridge() -> None:
-    """It is a fault where its sound is not plain, and none where it is; others are faults still."""
+    """It is a fault where its sound is not plain, and none where it is; others stay faults."""
     modules = GOOD.modules | {"bridge_native_rtp.so", "cdr_csv.so"}
     found = [
         [each.name for each in find_faults(replace(GOOD, modules=modules, plain_sound=plain))]
