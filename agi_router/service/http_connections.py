@@ -22,7 +22,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from agi_router.doors.http.guard import new_request_id, tell_problem
-from agi_router.doors.http.problems import Problem
+from agi_router.schemas.problems import Problem
 
 __all__ = ["HEAD_PATIENCE", "LARGEST_HEAD", "PLACES", "READ_PATIENCE", "HttpConnection"]
 

@@ -14,7 +14,6 @@ from agi_router.bindings.reasons import Reason
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries
-from agi_router.doors.http.event_outs import EVENTS
 from agi_router.events.model import EventType
 from agi_router.feeds.model import FeedKind, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
@@ -29,6 +28,7 @@ from agi_router.persons.complaint_store import ComplaintStore
 from agi_router.persons.complaints import ComplaintKind, ComplaintLimits
 from agi_router.persons.locks import LockedThing, LockReason, Subject
 from agi_router.persons.store import LockStore
+from agi_router.schemas.events import EVENTS
 from agi_router.tenants.rules import RulesChange
 from agi_router.tenants.store import TenantStore
 from harness.api import Client

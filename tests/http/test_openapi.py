@@ -22,14 +22,13 @@ from starlette.testclient import TestClient
 
 from agi_router.db.connection import Connection
 from agi_router.doors.http.app import create_app, describe_api
-from agi_router.doors.http.bodies import Body
-from agi_router.doors.http.event_outs import EVENTS
 from agi_router.doors.http.links import LINKS
 from agi_router.doors.http.options import Options
-from agi_router.doors.http.outs import Out
 from agi_router.doors.http.pool import StorePool
 from agi_router.events.model import EventType
 from agi_router.rates import OFF
+from agi_router.schemas.base import Body, Out
+from agi_router.schemas.events import EVENTS
 from harness.api import Client
 
 # Not that all is taken that the schema takes: what a mode needs is no matter of the schema.

@@ -15,9 +15,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from agi_router.doors.http.app import describe_api
-from agi_router.doors.http.problems import DOOR, STATUSES
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
+from agi_router.schemas.problems import DOOR, STATUSES
 from harness.api_scopes import SCOPED
 
 PAGE = (Path(__file__).parents[2] / "docs/http.md").read_text("utf-8")

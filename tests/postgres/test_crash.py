@@ -22,9 +22,9 @@ from agi_router.db import pool as connection_pool
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.fast_connection import FastConnection
 from agi_router.doors.http.auth import take_nonce
-from agi_router.doors.http.problems import Problem
 from agi_router.errors import StoreBusy, StoreUnavailable
 from agi_router.keys.ring import KeyRing
+from agi_router.schemas.problems import Problem
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope
 from agi_router.tenants.signature import Stamp

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agi_router import errors
-from agi_router.doors.http.problems import DOOR, STATUSES, FieldFault, Problem, problem_of
 from agi_router.errors import AgiRouterError, NumberError, NumberFault
+from agi_router.schemas.problems import DOOR, STATUSES, FieldFault, Problem, problem_of
 
 CLASSES = [
     each for name in errors.__all__ if issubclass(each := getattr(errors, name), AgiRouterError)

@@ -47,9 +47,7 @@ from agi_router.doors.alibaba.parameters import (
     Parameters,
 )
 from agi_router.doors.http.auth import Desk
-from agi_router.doors.http.bodies import LARGEST_BINDINGS
 from agi_router.doors.http.idempotency import do_once, only_name
-from agi_router.doors.http.problems import Problem
 from agi_router.doors.http.webhooks import tenant_of
 from agi_router.errors import AgiRouterError, ExpiryInvalid, GroupNotFound, PoolNotFound
 from agi_router.inventory.model import NumberState
@@ -61,6 +59,8 @@ from agi_router.persons.real_name_store import RealNameStore
 from agi_router.persons.real_names import RealName
 from agi_router.persons.store import LockStore
 from agi_router.records.audit import check_note
+from agi_router.schemas.bindings import LARGEST_BINDINGS
+from agi_router.schemas.problems import Problem
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = [

@@ -36,7 +36,7 @@ from agi_router.doors.http.auth import (
     take_nonce,
 )
 from agi_router.doors.http.guard import report
-from agi_router.doors.http.problems import Problem
+from agi_router.schemas.problems import Problem
 from agi_router.tenants.api_key_store import ApiKeyStore, FoundKey
 from agi_router.tenants.api_keys import Address
 from agi_router.tenants.signature import SignatureFault, SignatureInvalid, Stamp

@@ -16,9 +16,9 @@ from starlette.responses import Response
 from agi_router.bindings.model import Binding
 from agi_router.bindings.views import describe_binding
 from agi_router.cursors import Cursor
-from agi_router.doors.http.problems import Problem
 from agi_router.errors import AgiRouterError
 from agi_router.events.model import Cursor as Place
+from agi_router.schemas.problems import Problem
 
 __all__ = [
     "answer",

@@ -11,11 +11,11 @@ from starlette.responses import Response
 
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import ApiKeyIn
 from agi_router.doors.http.idempotency import KEYED, keep_once
-from agi_router.doors.http.outs import ApiKeyMadeOut, ApiKeyOut, ApiKeysOut, answers
-from agi_router.doors.http.problems import FieldFault, Problem
 from agi_router.errors import ApiKeyNotFound
+from agi_router.schemas.answers import answers
+from agi_router.schemas.api_keys import ApiKeyIn, ApiKeyMadeOut, ApiKeyOut, ApiKeysOut
+from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import (
     KeyForm,

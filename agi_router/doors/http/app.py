@@ -45,16 +45,16 @@ from agi_router.doors.http import (
 )
 from agi_router.doors.http.answers import write
 from agi_router.doors.http.auth import Door
-from agi_router.doors.http.bodies import Body
 from agi_router.doors.http.direct import Direct, problem_of_faults
-from agi_router.doors.http.event_outs import describe_sent
 from agi_router.doors.http.guard import Guard, tell_problem
 from agi_router.doors.http.links import add_links
 from agi_router.doors.http.options import Options
-from agi_router.doors.http.outs import FieldFaultOut, Out, ProblemOut
 from agi_router.doors.http.pool import StorePool
-from agi_router.doors.http.problems import DOOR, Problem, problem_of
 from agi_router.errors import AgiRouterError
+from agi_router.schemas.answers import FieldFaultOut, ProblemOut
+from agi_router.schemas.base import Body, Out
+from agi_router.schemas.events import describe_sent
+from agi_router.schemas.problems import DOOR, Problem, problem_of
 
 __all__ = ["create_app", "describe_api"]
 

@@ -10,26 +10,27 @@ from starlette.responses import Response
 
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.views import describe_binding
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import (
-    AppealIn,
-    DecideIn,
-    EvidenceIn,
-    LiftIn,
-    RebindIn,
-    check_lock_id,
-    read_cursor,
-    read_number,
-)
 from agi_router.doors.http.idempotency import KEYED, answer_once
-from agi_router.doors.http.outs import AppealOut, AppealsOut, BindingOut, answers
 from agi_router.errors import AppealNotFound
 from agi_router.persons.appeal_store import AppealStore
 from agi_router.persons.appeal_views import describe_appeal
 from agi_router.persons.appeals import AppealState, AppealStep, Evidence
 from agi_router.persons.locks import parse_lock_id
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.appeals import (
+    AppealIn,
+    AppealOut,
+    AppealsOut,
+    DecideIn,
+    EvidenceIn,
+    RebindIn,
+)
+from agi_router.schemas.bindings import BindingOut
+from agi_router.schemas.fields import read_cursor, read_number
+from agi_router.schemas.locks import LiftIn, check_lock_id
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

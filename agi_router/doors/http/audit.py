@@ -9,13 +9,14 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import read_cursor, read_time
-from agi_router.doors.http.outs import AuditOut, answers
 from agi_router.records.audit import Audit, cursor_of
 from agi_router.records.views import describe_act
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.audit import AuditOut
+from agi_router.schemas.fields import read_cursor, read_time
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

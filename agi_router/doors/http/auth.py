@@ -37,12 +37,12 @@ from agi_router.db.connection import Queries
 from agi_router.doors.http.known_keys import KnownKeys
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool
-from agi_router.doors.http.problems import Problem
 from agi_router.doors.http.request_rates import Asking, RequestRates, lower_rate
 from agi_router.errors import ApiKeyNotFound, SealError
 from agi_router.keys.ring import KeyRing
 from agi_router.rates import Rate
 from agi_router.records.audit import Audit, AuditEntry
+from agi_router.schemas.problems import Problem
 from agi_router.tenants.api_key_store import ApiKeyStore, FoundKey
 from agi_router.tenants.api_keys import (
     NO_DIGEST,

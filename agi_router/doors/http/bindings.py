@@ -15,7 +15,6 @@ from agi_router.bindings.pools import Pool
 from agi_router.bindings.requests import BindRequest
 from agi_router.bindings.views import describe_binding, reveal_binding
 from agi_router.bindings.words import BindingState, Mode, Side, check_order_id
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import (
     answer,
     binding_answer,
@@ -27,28 +26,28 @@ from agi_router.doors.http.answers import (
     write,
 )
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import (
+from agi_router.doors.http.idempotency import KEYED, Made, answer_once, keep_once
+from agi_router.errors import AgiRouterError, BindingChanged, BindingNotFound, ExpiryInvalid
+from agi_router.feeds.store import FeedStore
+from agi_router.numbers import XNumber
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.bindings import (
     BatchIn,
+    BatchOut,
     BindingChange,
     BindingIn,
-    MembersIn,
+    BindingOut,
+    BindingsOut,
     OrderIn,
     SearchIn,
     read_changes,
     read_choice,
-    read_cursor,
-    read_field,
-    read_members,
-    read_number,
     read_request,
-    read_time,
 )
-from agi_router.doors.http.idempotency import KEYED, Made, answer_once, keep_once
-from agi_router.doors.http.outs import BatchOut, BindingOut, BindingsOut, answers
-from agi_router.doors.http.problems import FieldFault, Problem, problem_of
-from agi_router.errors import AgiRouterError, BindingChanged, BindingNotFound, ExpiryInvalid
-from agi_router.feeds.store import FeedStore
-from agi_router.numbers import XNumber
+from agi_router.schemas.fields import read_cursor, read_field, read_members, read_number, read_time
+from agi_router.schemas.groups import MembersIn
+from agi_router.schemas.problems import FieldFault, Problem, problem_of
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

@@ -7,20 +7,21 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import (
-    BlocklistIn,
-    BlocklistSearchIn,
-    read_cursor,
-    read_number,
-)
 from agi_router.doors.http.idempotency import KEYED, answer_once
-from agi_router.doors.http.outs import BlocklistEntryOut, BlocklistOut, answers
 from agi_router.errors import BlocklistEntryNotFound
 from agi_router.persons.blocklist import Pairing, parse_entry_id
 from agi_router.persons.views import describe_entry
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.blocklist import (
+    BlocklistEntryOut,
+    BlocklistIn,
+    BlocklistOut,
+    BlocklistSearchIn,
+)
+from agi_router.schemas.fields import read_cursor, read_number
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

@@ -16,13 +16,15 @@ from agi_router.calls.explanation import explain_call
 from agi_router.calls.lookup import CallLookup, cursor_of
 from agi_router.calls.ports import Admission
 from agi_router.calls.views import describe_call, describe_explanation
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import ExplanationIn, read_cursor, read_field, read_time
-from agi_router.doors.http.outs import CallsOut, ExplanationOut, answers
 from agi_router.errors import BindingNotFound
 from agi_router.numbers import XNumber
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.calls import CallsOut
+from agi_router.schemas.explanations import ExplanationIn, ExplanationOut
+from agi_router.schemas.fields import read_cursor, read_field, read_time
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

@@ -11,15 +11,14 @@ from starlette.responses import Response
 from agi_router.calls.check import TenantCheck
 from agi_router.calls.tenant_checks import TenantCheckStore
 from agi_router.calls.views import describe_check
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import CheckIn, RotationIn
-from agi_router.doors.http.check_outs import CheckMadeOut, CheckOut
-from agi_router.doors.http.event_outs import SecretOut
-from agi_router.doors.http.outs import answers
 from agi_router.doors.http.webhooks import check_address, tenant_of
 from agi_router.logs import redact
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.checks import CheckIn, CheckMadeOut, CheckOut
+from agi_router.schemas.webhooks import RotationIn, SecretOut
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

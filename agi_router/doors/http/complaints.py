@@ -7,17 +7,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import ComplaintIn, LiftIn, read_cursor, read_field
 from agi_router.doors.http.idempotency import KEYED, answer_once
-from agi_router.doors.http.outs import ComplaintOut, ComplaintsOut, answers
 from agi_router.errors import ComplaintNotFound
 from agi_router.numbers import XNumber
 from agi_router.persons.complaint_store import ComplaintStore
 from agi_router.persons.complaint_views import describe_complaint
 from agi_router.persons.locks import parse_lock_id
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.complaints import ComplaintIn, ComplaintOut, ComplaintsOut
+from agi_router.schemas.fields import read_cursor, read_field
+from agi_router.schemas.locks import LiftIn
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

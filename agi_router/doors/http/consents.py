@@ -9,20 +9,22 @@ from starlette.responses import Response
 
 from agi_router.consent.ledger import Act, Statement
 from agi_router.consent.views import describe_consent
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import (
-    ConsentIn,
-    ConsentSearchIn,
-    WithdrawalIn,
-    read_cursor,
-    read_number,
-)
 from agi_router.doors.http.idempotency import KEYED, answer_once
-from agi_router.doors.http.outs import ConsentOut, ConsentsOut, WithdrawalOut, answers
-from agi_router.doors.http.problems import FieldFault, Problem
 from agi_router.errors import ConsentNotFound
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.consents import (
+    ConsentIn,
+    ConsentOut,
+    ConsentSearchIn,
+    ConsentsOut,
+    WithdrawalIn,
+    WithdrawalOut,
+)
+from agi_router.schemas.fields import read_cursor, read_number
+from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

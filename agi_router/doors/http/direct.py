@@ -18,11 +18,11 @@ from starlette.types import Receive, Scope, Send
 
 from agi_router.doors.http.auth import Door, admit
 from agi_router.doors.http.bindings import create_binding, create_bindings
-from agi_router.doors.http.bodies import BatchIn, BindingIn
 from agi_router.doors.http.guard import report, tell_problem
-from agi_router.doors.http.problems import FieldFault, Problem, problem_of
 from agi_router.errors import AgiRouterError
 from agi_router.logs import redact
+from agi_router.schemas.bindings import BatchIn, BindingIn
+from agi_router.schemas.problems import FieldFault, Problem, problem_of
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["WAYS", "Direct", "problem_of_faults"]

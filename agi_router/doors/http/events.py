@@ -7,17 +7,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import EventTypesIn, read_time
-from agi_router.doors.http.event_outs import EventOut, EventsOut, EventTypesOut
-from agi_router.doors.http.outs import answers
-from agi_router.doors.http.problems import FieldFault, Problem
 from agi_router.doors.http.webhooks import events_of, tenant_of
 from agi_router.errors import CursorInvalid, EventNotFound
 from agi_router.events.model import Cursor, Event, EventType, parse_event_name
 from agi_router.events.shapes import Parties, cloud_event
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.events import EventOut, EventsOut
+from agi_router.schemas.fields import read_time
+from agi_router.schemas.problems import FieldFault, Problem
+from agi_router.schemas.webhooks import EventTypesIn, EventTypesOut
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

@@ -11,23 +11,24 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path
 from starlette.responses import Response
 
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import FeedIn, RecordsIn
-from agi_router.doors.http.outs import (
-    FeedOut,
-    FeedsOut,
-    PushOut,
-    RunReportOut,
-    RunsOut,
-    answers,
-)
 from agi_router.errors import FeedInvalid, FeedNotFound
 from agi_router.feeds.model import Feed, FeedKind, NumberForm, check_feed_name
 from agi_router.feeds.recycler import Recycler
 from agi_router.feeds.store import FeedStore
 from agi_router.feeds.views import describe_feed, describe_match, describe_run
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.feeds import (
+    FeedIn,
+    FeedOut,
+    FeedsOut,
+    PushOut,
+    RecordsIn,
+    RunReportOut,
+    RunsOut,
+)
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

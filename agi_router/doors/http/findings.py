@@ -8,14 +8,21 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from agi_router.cursors import Cursor
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import AcknowledgementIn, TakeIn, read_cursor
-from agi_router.doors.http.outs import AcknowledgementOut, FindingsOut, TakenOut, answers
 from agi_router.errors import CursorInvalid
 from agi_router.feeds.findings import FindingStore
 from agi_router.feeds.views import describe_finding, reveal_finding
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.fields import read_cursor
+from agi_router.schemas.findings import (
+    AcknowledgementIn,
+    AcknowledgementOut,
+    FindingsOut,
+    TakeIn,
+    TakenOut,
+)
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

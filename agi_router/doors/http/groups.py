@@ -11,20 +11,15 @@ from starlette.responses import Response
 from agi_router.bindings.party_groups import PartyGroup
 from agi_router.bindings.views import describe_group, reveal_group
 from agi_router.bindings.words import check_group
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, etag_of, matched, page, read_version
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import (
-    GroupChange,
-    GroupIn,
-    MembersIn,
-    read_cursor,
-    read_members,
-)
 from agi_router.doors.http.idempotency import KEYED, answer_once
-from agi_router.doors.http.outs import GroupOut, GroupsOut, answers
 from agi_router.doors.http.webhooks import tenant_of
 from agi_router.errors import GroupChanged, GroupNotFound
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.fields import read_cursor, read_members
+from agi_router.schemas.groups import GroupChange, GroupIn, GroupOut, GroupsOut, MembersIn
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

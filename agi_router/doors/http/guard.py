@@ -22,9 +22,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agi_router.doors.http.answers import write
-from agi_router.doors.http.problems import Problem, problem_of
 from agi_router.errors import AgiRouterError
 from agi_router.logs import redact
+from agi_router.schemas.problems import Problem, problem_of
 
 __all__ = ["LARGEST_BODY", "Guard", "new_request_id", "report", "tell_problem"]
 

@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from agi_router.doors.http.answers import write
 from agi_router.doors.http.auth import Desk
-from agi_router.doors.http.problems import Problem
+from agi_router.schemas.problems import Problem
 
 __all__ = ["KEYED", "AtOnce", "Kept", "Made", "answer_once", "do_once", "keep_once", "only_name"]
 

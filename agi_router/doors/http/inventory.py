@@ -9,12 +9,13 @@ from starlette.responses import Response
 
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import BlockChange, BlockIn, read_field
-from agi_router.doors.http.outs import BlockOut, BlocksOut, PoolOut, answers
-from agi_router.doors.http.problems import FieldFault, Problem
 from agi_router.errors import BlockNotFound, NumberError
 from agi_router.inventory.views import describe_block
 from agi_router.numbers import Block
+from agi_router.schemas.answers import answers
+from agi_router.schemas.blocks import BlockChange, BlockIn, BlockOut, BlocksOut, PoolOut
+from agi_router.schemas.fields import read_field
+from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

@@ -7,24 +7,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import (
-    LiftIn,
-    LockIn,
-    LockSearchIn,
-    read_cursor,
-    read_field,
-    read_number,
-)
 from agi_router.doors.http.idempotency import KEYED, answer_once
-from agi_router.doors.http.outs import LockOut, LocksOut, answers
-from agi_router.doors.http.problems import FieldFault, Problem
 from agi_router.errors import LockNotFound
 from agi_router.numbers import Block, XNumber
 from agi_router.persons.locks import LockedThing, LockReason, Subject, parse_lock_id
 from agi_router.persons.views import describe_lock
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.fields import read_cursor, read_field, read_number
+from agi_router.schemas.locks import LiftIn, LockIn, LockOut, LockSearchIn, LocksOut
+from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.outs import MessageLinkOut, MessageLinksOut, answers
 from agi_router.messages.records import LinkRecords
 from agi_router.messages.views import describe_link
+from agi_router.schemas.answers import answers
+from agi_router.schemas.messages import MessageLinkOut, MessageLinksOut
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

@@ -8,16 +8,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import MessageRulesIn
-from agi_router.doors.http.outs import MessageRulesOut, answers
 from agi_router.doors.http.webhooks import tenant_of
 from agi_router.logs import redact
 from agi_router.messages.rule_store import TextRuleStore
 from agi_router.messages.rules import TextRules
 from agi_router.messages.views import describe_rules
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.messages import MessageRulesIn, MessageRulesOut
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

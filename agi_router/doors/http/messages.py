@@ -10,22 +10,19 @@ from starlette.responses import Response
 
 from agi_router.bindings.model import BindingId
 from agi_router.calls.ports import Admission
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import (
-    TextExplanationIn,
-    read_cursor,
-    read_field,
-    read_time,
-)
-from agi_router.doors.http.outs import MessageOut, MessagesOut, TextExplanationOut, answers
 from agi_router.errors import BindingNotFound, MessageNotFound
 from agi_router.messages.explanation import explain_text
 from agi_router.messages.model import MessageState, Text
 from agi_router.messages.records import MessageRecords, cursor_of
 from agi_router.messages.views import describe_message, describe_text_explanation
 from agi_router.numbers import XNumber
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.explanations import TextExplanationIn, TextExplanationOut
+from agi_router.schemas.fields import read_cursor, read_field, read_time
+from agi_router.schemas.messages import MessageOut, MessagesOut
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

@@ -11,7 +11,7 @@ from queue import Empty, LifoQueue, SimpleQueue
 from typing import Any, Final, ParamSpec, TypeVar
 
 from agi_router.bindings.store import BindingStore
-from agi_router.doors.http.problems import Problem
+from agi_router.schemas.problems import Problem
 
 __all__ = ["StorePool"]
 

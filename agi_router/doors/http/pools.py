@@ -11,13 +11,15 @@ from starlette.responses import Response
 from agi_router.bindings.pools import Pool
 from agi_router.bindings.views import describe_pool
 from agi_router.bindings.words import check_pool
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, etag_of, matched, page, read_version
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import PoolChange, PoolIn, read_cursor, read_pool
-from agi_router.doors.http.outs import NumberPoolOut, NumberPoolsOut, PoolOut, answers
 from agi_router.doors.http.webhooks import tenant_of
 from agi_router.errors import PoolChanged, PoolNotFound
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.blocks import PoolOut
+from agi_router.schemas.fields import read_cursor
+from agi_router.schemas.pools import NumberPoolOut, NumberPoolsOut, PoolChange, PoolIn, read_pool
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

@@ -7,20 +7,22 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import (
-    RealNameIn,
-    RealNameSearchIn,
-    read_cursor,
-    read_number,
-)
 from agi_router.doors.http.idempotency import KEYED, answer_once
-from agi_router.doors.http.outs import RealNameOut, RealNamesOut, RealNameStatusOut, answers
 from agi_router.persons.real_name_store import RealNameStore
 from agi_router.persons.real_name_views import describe_real_name, describe_status
 from agi_router.persons.real_names import RealName
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.fields import read_cursor, read_number
+from agi_router.schemas.real_names import (
+    RealNameIn,
+    RealNameOut,
+    RealNameSearchIn,
+    RealNamesOut,
+    RealNameStatusOut,
+)
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

@@ -8,27 +8,27 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import (
-    HoldIn,
-    HoldSearchIn,
-    ReleaseIn,
-    read_cursor,
-    read_field,
-    read_number,
-    read_time,
-)
 from agi_router.doors.http.idempotency import KEYED, answer_once
-from agi_router.doors.http.outs import answers
-from agi_router.doors.http.problems import FieldFault, Problem
-from agi_router.doors.http.retention_outs import HoldOut, HoldsOut, ProofsOut, RetentionOut
 from agi_router.errors import HoldNotFound
 from agi_router.maintenance.holds import HeldThing, HoldStore
 from agi_router.maintenance.proofs import kept, proofs
 from agi_router.maintenance.views import describe_hold, describe_kept, describe_proof
 from agi_router.numbers import XNumber
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.fields import read_cursor, read_field, read_number, read_time
+from agi_router.schemas.problems import FieldFault, Problem
+from agi_router.schemas.retention import (
+    HoldIn,
+    HoldOut,
+    HoldSearchIn,
+    HoldsOut,
+    ProofsOut,
+    ReleaseIn,
+    RetentionOut,
+)
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]

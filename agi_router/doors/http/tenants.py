@@ -12,9 +12,16 @@ from starlette.responses import Response
 
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import CallLimitsIn, QualificationIn, TenantChange, TenantIn
-from agi_router.doors.http.outs import TenantOut, TenantsOut, answers
 from agi_router.errors import TenantNotFound
+from agi_router.schemas.answers import answers
+from agi_router.schemas.tenants import (
+    CallLimitsIn,
+    QualificationIn,
+    TenantChange,
+    TenantIn,
+    TenantOut,
+    TenantsOut,
+)
 from agi_router.tenants.api_keys import KeyScope
 from agi_router.tenants.call_rates import read_call_rates
 from agi_router.tenants.model import Quota, check_tenant

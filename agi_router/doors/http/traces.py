@@ -10,10 +10,11 @@ from starlette.responses import Response
 
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import PersonTraceIn, TraceIn, read_field, read_number
-from agi_router.doors.http.outs import TraceOut, answers
 from agi_router.logs import redact
 from agi_router.numbers import XNumber
+from agi_router.schemas.answers import answers
+from agi_router.schemas.fields import read_field, read_number
+from agi_router.schemas.traces import PersonTraceIn, TraceIn, TraceOut
 from agi_router.tenants.api_keys import KeyScope
 from agi_router.traces.model import Trace, around
 from agi_router.traces.store import Tracer

@@ -11,28 +11,9 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from agi_router.doors.http import queries
 from agi_router.doors.http.answers import answer, etag_of, matched, read_version
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.bodies import (
-    ResendIn,
-    RotationIn,
-    WebhookChange,
-    WebhookIn,
-    read_webhook_change,
-)
-from agi_router.doors.http.event_outs import (
-    AttemptsOut,
-    OwedOut,
-    SecretOut,
-    SentOut,
-    WebhookMadeOut,
-    WebhookOut,
-    WebhooksOut,
-)
 from agi_router.doors.http.idempotency import KEYED, keep_once
-from agi_router.doors.http.outs import answers
-from agi_router.doors.http.problems import FieldFault, Problem
 from agi_router.errors import (
     TenantNotFound,
     WebhookChanged,
@@ -44,6 +25,23 @@ from agi_router.events.model import Numbers, Webhook, event_name, parse_event_na
 from agi_router.events.store import Debts, EventStore
 from agi_router.events.views import describe_attempt, describe_webhook
 from agi_router.logs import redact
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.problems import FieldFault, Problem
+from agi_router.schemas.webhooks import (
+    AttemptsOut,
+    OwedOut,
+    ResendIn,
+    RotationIn,
+    SecretOut,
+    SentOut,
+    WebhookChange,
+    WebhookIn,
+    WebhookMadeOut,
+    WebhookOut,
+    WebhooksOut,
+    read_webhook_change,
+)
 from agi_router.tenants.api_keys import KeyScope
 from agi_router.tenants.model import check_tenant
 

@@ -1,15 +1,43 @@
 """
-What is answered of a tenant's own check, for the OpenAPI document.
+What is said of real-time checks.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from agi_router.calls.check import Unanswered
-from agi_router.doors.http.outs import Out
+from agi_router.events.model import check_url
+from agi_router.schemas.base import Body, Out
 
-__all__ = ["CheckMadeOut", "CheckOut"]
+__all__ = ["CheckIn", "CheckMadeOut", "CheckOut"]
+
+
+class CheckIn(Body):
+    """
+    How a service is asked before a call is connected.
+    """
+
+    url: Annotated[
+        str,
+        Field(max_length=2000, examples=["https://shop.example/calls"]),
+        AfterValidator(check_url),
+    ] = Field(description="An https address at a public host.")
+    unanswered: Annotated[Unanswered, Field(strict=False)] = Field(
+        default=Unanswered.REFUSE,
+        description="What becomes of a call about which it says nothing in time.",
+    )
+    timeout_ms: int | None = Field(
+        default=None,
+        ge=10,
+        le=5000,
+        description="Milliseconds that it has; null, or more: as many as the operator lets it.",
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"url": "https://shop.example/calls"}]}
+    )
+
 
 _CHECK: dict[str, Any] = {
     "tenant": "couriers",

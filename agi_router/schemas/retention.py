@@ -1,15 +1,74 @@
 """
-What is answered of retention, for the OpenAPI document.
+What is said of retention: classes, holds and proofs.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
-from agi_router.doors.http.outs import Out
+from agi_router.bindings.words import check_order_id
 from agi_router.maintenance.classes import Kind, RetentionClass
+from agi_router.records.audit import check_case, check_note
+from agi_router.schemas.base import Body, Out
+from agi_router.schemas.fields import Number
+from agi_router.tenants.model import check_tenant
 
-__all__ = ["HoldOut", "HoldsOut", "KindOut", "ProofOut", "ProofsOut", "RetentionOut"]
+__all__ = [
+    "HoldIn",
+    "HoldOut",
+    "HoldSearchIn",
+    "HoldsOut",
+    "KindOut",
+    "ProofOut",
+    "ProofsOut",
+    "ReleaseIn",
+    "RetentionOut",
+]
+
+
+class HoldIn(Body):
+    """
+    What is to be held, for which case.
+    """
+
+    case: Annotated[str, AfterValidator(check_case)]
+    reason: Annotated[str, AfterValidator(check_note)]
+    x: str | None = Field(default=None, max_length=32, description="A 700 number.")
+    person: Number | None = None
+    order: Annotated[str, AfterValidator(check_order_id)] | None = None
+    tenant: Annotated[str, AfterValidator(check_tenant)] | None = Field(
+        default=None, description="Whose order alone."
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"case": "P-2026-17", "reason": "police request", "person": "13800000001"}
+            ]
+        }
+    )
+
+
+class HoldSearchIn(Body):
+    """
+    Whose legal holds are asked for.
+    """
+
+    person: Number
+    everything: bool = Field(default=False, description="Those that were released, too.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"person": "13800000001"}]})
+
+
+class ReleaseIn(Body):
+    """
+    Why a legal hold is released.
+    """
+
+    note: Annotated[str, AfterValidator(check_note)]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"note": "case closed"}]})
+
 
 _KIND: dict[str, Any] = {
     "kind": "call",

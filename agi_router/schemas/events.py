@@ -1,7 +1,5 @@
 """
-What is answered and sent of events and webhooks, for the OpenAPI document.
-
-The views and shapes of the room make them; a test holds both together.
+What events say, as they are sent and pulled.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -11,18 +9,12 @@ from pydantic import ConfigDict, Field, RootModel
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Mode, Side
 from agi_router.calls.end import Clock, Outcome
-from agi_router.doors.http.outs import Out
-from agi_router.events.model import (
-    LARGEST_BATCH,
-    EventType,
-    Format,
-    Numbers,
-    WebhookState,
-)
+from agi_router.events.model import LARGEST_BATCH, EventType
 from agi_router.messages.model import MessageState
 from agi_router.persons.appeals import NOTICES, REBOUND, AppealState
 from agi_router.persons.blocklist import BlockDirection
 from agi_router.persons.locks import LockReason, Subject
+from agi_router.schemas.base import TIME, Out, example
 
 __all__ = [
     "EVENTS",
@@ -32,8 +24,6 @@ __all__ = [
     "AppealOverdueEvent",
     "AppealReboundEvent",
     "AppealToldOut",
-    "AttemptOut",
-    "AttemptsOut",
     "BindingChangedEvent",
     "BindingCreatedEvent",
     "BindingEndToldOut",
@@ -51,7 +41,6 @@ __all__ = [
     "EntryToldOut",
     "EventBase",
     "EventOut",
-    "EventTypesOut",
     "EventsOut",
     "FeedFinishedEvent",
     "FeedToldOut",
@@ -68,167 +57,11 @@ __all__ = [
     "MessageUndeliveredEvent",
     "OrderCrowdedEvent",
     "OrderToldOut",
-    "OwedOut",
     "RebindToldOut",
-    "SecretOut",
-    "SentOut",
     "ToldOut",
-    "WebhookMadeOut",
-    "WebhookOut",
     "WebhookTestEvent",
-    "WebhooksOut",
     "describe_sent",
 ]
-
-_TIME = "2026-01-31T15:04:05+00:00"
-_SECRET = f"whsec_{'A' * 43}="
-
-
-def _example(*values: Any) -> ConfigDict:
-    return ConfigDict(json_schema_extra={"examples": list(values)})
-
-
-_WEBHOOK: dict[str, Any] = {
-    "id": "3",
-    "tenant": "couriers",
-    "url": "https://shop.example/hooks",
-    "types": ["binding.ended", "call.ended"],
-    "format": "cloudevents",
-    "numbers": "masked",
-    "batch": 1,
-    "batch_wait": 0,
-    "state": "active",
-    "failures": 0,
-    "failed_since": None,
-    "created_at": _TIME,
-    "version": 1,
-    "owed": 0,
-    "held": 0,
-}
-
-
-class WebhookOut(Out):
-    """
-    A webhook, without its secrets.
-    """
-
-    id: str
-    tenant: str
-    url: str
-    types: list[EventType]
-    format: Format
-    numbers: Numbers
-    batch: int = Field(description="So many events are sent in one request at most.")
-    batch_wait: int = Field(
-        description="So many seconds a batch that is not full waits for more; 0: not at all."
-    )
-    state: WebhookState = Field(description="Only an active one is sent to.")
-    failures: int = Field(description="Failed tries since the last success.")
-    failed_since: str | None
-    created_at: str
-    version: int = Field(description="Counts its changes.")
-    owed: int = Field(description="Deliveries that are under way or will be tried.")
-    held: int = Field(description="Those that have failed for seven days: resend them.")
-
-    model_config = _example(_WEBHOOK)
-
-
-class WebhookMadeOut(WebhookOut):
-    """
-    A webhook that was just added: its secret is told here, and never again.
-    """
-
-    secret: str | None = Field(
-        default=None, description="What signs events; left out where it is answered again."
-    )
-
-    model_config = _example({**_WEBHOOK, "secret": _SECRET})
-
-
-class WebhooksOut(Out):
-    """
-    Webhooks.
-    """
-
-    webhooks: list[WebhookOut]
-
-    model_config = _example({"webhooks": [_WEBHOOK]})
-
-
-class SecretOut(Out):
-    """
-    A secret that was just made: it is told here, and never again.
-    """
-
-    secret: str
-
-    model_config = _example({"secret": _SECRET})
-
-
-class SentOut(Out):
-    """
-    The id of an event that is owed.
-    """
-
-    event: str
-
-    model_config = _example({"event": "evt_4711"})
-
-
-class OwedOut(Out):
-    """
-    How many events are owed again.
-    """
-
-    owed: int
-
-    model_config = _example({"owed": 12})
-
-
-_ATTEMPT: dict[str, Any] = {
-    "event": "evt_4711",
-    "at": _TIME,
-    "try": 1,
-    "status": 503,
-    "ms": 41,
-    "why": "it answered 503",
-}
-
-
-class AttemptOut(Out):
-    """
-    A try to deliver an event.
-    """
-
-    event: str
-    at: str
-    try_: int = Field(alias="try")
-    status: int | None = Field(description="Of HTTP; null: there was no answer.")
-    ms: int
-    why: str | None = Field(description="Why it failed; null: it has arrived.")
-
-    model_config = _example(_ATTEMPT)
-
-
-class AttemptsOut(Out):
-    """
-    Tries to deliver, newest first.
-    """
-
-    attempts: list[AttemptOut]
-
-    model_config = _example({"attempts": [_ATTEMPT]})
-
-
-class EventTypesOut(Out):
-    """
-    The types of events that are written for a tenant.
-    """
-
-    tenant: str
-    types: list[EventType]
-
-    model_config = _example({"tenant": "couriers", "types": ["binding.ended", "call.ended"]})
 
 
 class ToldOut(Out):
@@ -415,11 +248,11 @@ _OF_BINDING: dict[str, Any] = {
 _BINDING: dict[str, Any] = {
     **_OF_BINDING,
     "state": "active",
-    "begins_at": _TIME,
+    "begins_at": TIME,
     "expires_at": "2026-01-31T17:04:05+00:00",
     "ended_at": None,
 }
-_ENDED = {**_BINDING, "state": "unbound", "ended_at": _TIME, "ended_by": "unbind"}
+_ENDED = {**_BINDING, "state": "unbound", "ended_at": TIME, "ended_by": "unbind"}
 _CALL: dict[str, Any] = {
     **_OF_BINDING,
     "call_id": "pbx1-1769843045.17",
@@ -428,7 +261,7 @@ _CALL: dict[str, Any] = {
     "caller_side": "a",
     "reason": None,
     "outcome": None,
-    "received_at": _TIME,
+    "received_at": TIME,
     "answered_at": None,
     "ended_at": None,
     "ring_ms": None,
@@ -450,7 +283,7 @@ _CALL_ENDED = {
     "sip_status": 200,
     "released_by": "caller",
 }
-_REFUSED = {**_CALL, "shown": None, "reason": "wrong_direction", "ended_at": _TIME, "q850": 21}
+_REFUSED = {**_CALL, "shown": None, "reason": "wrong_direction", "ended_at": TIME, "q850": 21}
 _MESSAGE: dict[str, Any] = {
     "tenant": "couriers",
     "binding_id": "70012345678-42",
@@ -466,7 +299,7 @@ _MESSAGE: dict[str, Any] = {
     "maybe_twice": False,
     "octets": 12,
     "parts": 1,
-    "received_at": _TIME,
+    "received_at": TIME,
     "done_at": None,
     "mode": "axb",
     "order_id": "A-1001",
@@ -497,7 +330,7 @@ _FEED: dict[str, Any] = {
     "parties": {"a": [], "b": []},
     "feed": "carriers",
     "run": 7,
-    "begun_at": _TIME,
+    "begun_at": TIME,
     "matched": 3,
     "ended": 2,
 }
@@ -515,8 +348,6 @@ _NOTHING: dict[str, Any] = {
     "binding_id": None,
     "parties": {"a": [], "b": []},
 }
-
-
 _LOCK: dict[str, Any] = {
     **_NOTHING,
     "lock_id": "17",
@@ -525,26 +356,22 @@ _LOCK: dict[str, Any] = {
     "block": None,
     "reason": "arrears",
     "note": None,
-    "starts_at": _TIME,
+    "starts_at": TIME,
     "ends_at": None,
     "over_at": None,
     "cut": False,
     "bindings": [{"binding_id": "70012345678-42", "order_id": "A-1001"}],
 }
-
-
 _ENTRY: dict[str, Any] = {
     **_NOTHING,
     "entry_id": "18",
     "scope": "pair",
     "direction": "both",
     "note": None,
-    "added_at": _TIME,
+    "added_at": TIME,
     "ends_at": None,
     "over_at": None,
 }
-
-
 _APPEAL: dict[str, Any] = {
     **_NOTHING,
     "appeal_id": "3",
@@ -555,14 +382,12 @@ _APPEAL: dict[str, Any] = {
     "person_tag": "5f2c8a6e0b1d4c37",
     "reason": "arrears",
     "state": "filed",
-    "deadline_at": _TIME,
+    "deadline_at": TIME,
     "overdue": False,
     "decision_note": None,
     "text": dict(NOTICES[AppealState.FILED]),
     "bindings": [{"binding_id": "70012345678-42", "order_id": "A-1001"}],
 }
-
-
 _COMPLAINTS: dict[str, Any] = {
     **_NOTHING,
     "complaint_id": "5",
@@ -573,8 +398,6 @@ _COMPLAINTS: dict[str, Any] = {
     "level": "stop",
     "lock_id": "17",
 }
-
-
 _REBIND: dict[str, Any] = {
     **_NOTHING,
     "appeal_id": "3",
@@ -606,7 +429,7 @@ class EventBase(Out):
 
 def _sent(type_: str, data: dict[str, Any]) -> ConfigDict:
     binding = data["binding_id"]
-    return _example(
+    return example(
         {
             "specversion": "1.0",
             "id": "evt_4711",
@@ -834,7 +657,7 @@ class LockLiftedEvent(EventBase):
     type: Literal["agi_router.lock.lifted"]
     data: LockToldOut
 
-    model_config = _sent("agi_router.lock.lifted", {**_LOCK, "over_at": _TIME})
+    model_config = _sent("agi_router.lock.lifted", {**_LOCK, "over_at": TIME})
 
 
 class OrderToldOut(ToldOut):
@@ -878,7 +701,7 @@ class BlocklistRemovedEvent(EventBase):
     type: Literal["agi_router.blocklist.removed"]
     data: EntryToldOut
 
-    model_config = _sent("agi_router.blocklist.removed", {**_ENTRY, "over_at": _TIME})
+    model_config = _sent("agi_router.blocklist.removed", {**_ENTRY, "over_at": TIME})
 
 
 class AppealFiledEvent(EventBase):
@@ -987,7 +810,6 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.WEBHOOK_TEST: WebhookTestEvent,
 }
 """Each type of event, as it is sent and pulled."""
-
 _Any = (
     BindingCreatedEvent
     | BindingChangedEvent
@@ -1034,7 +856,7 @@ class EventsOut(Out):
     events: list[EventOut]
     next_cursor: str = Field(description="Behind the last of them, or where it was asked from.")
 
-    model_config = _example({"events": [], "next_cursor": "7512.301"})
+    model_config = example({"events": [], "next_cursor": "7512.301"})
 
 
 _HEADERS: Final = {

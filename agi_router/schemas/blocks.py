@@ -1,0 +1,133 @@
+"""
+What is said of blocks, and of how many numbers are left in them.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from agi_router.inventory.model import BlockState, check_carrier, check_certificate
+from agi_router.schemas.base import TIME, Body, Out
+from agi_router.schemas.fields import Time
+from agi_router.tenants.model import check_tenant
+
+__all__ = ["BlockChange", "BlockIn", "BlockOut", "BlockPoolOut", "BlocksOut", "PoolOut"]
+
+
+class BlockIn(Body):
+    """
+    A managed block to be added.
+    """
+
+    block: str = Field(
+        max_length=32, description="Its 11 digits, beginning 700.", examples=["70012345678"]
+    )
+    operator: Annotated[str, Field(max_length=512), AfterValidator(check_carrier)] | None = Field(
+        default=None, description="The carrier."
+    )
+    certificate: (
+        Annotated[str, Field(max_length=512), AfterValidator(check_certificate)] | None
+    ) = Field(default=None, description="Of the assignment.")
+    tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
+        default=None, description="Whom it is kept for; shared if left out."
+    )
+    valid_from: Time | None = None
+    valid_until: Time | None = None
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"block": "70012345678", "operator": "China Mobile"}]}
+    )
+
+
+class BlockChange(Body):
+    """
+    What becomes of a block.
+    """
+
+    state: Annotated[BlockState, Field(strict=False)]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"state": "draining"}]})
+
+
+_POOL: dict[str, Any] = {
+    "block": "70012345678",
+    "state": "active",
+    "tenant": None,
+    "bound": 9120,
+    "resting": 300,
+    "free": 580,
+    "growth": 240,
+    "exhausted_at": TIME,
+}
+
+
+class BlockPoolOut(Out):
+    """
+    How full a block is.
+    """
+
+    block: str
+    state: BlockState
+    tenant: str | None
+    bound: int
+    resting: int
+    free: int
+    growth: int
+    exhausted_at: str | None
+
+
+class PoolOut(Out):
+    """
+    How full the blocks are.
+    """
+
+    blocks: list[BlockPoolOut]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"blocks": [_POOL]}]})
+
+
+_BLOCK: dict[str, Any] = {
+    "block": "70012345678",
+    "first": "700123456780000",
+    "last": "700123456789999",
+    "operator_digit": "1",
+    "operator": "China Mobile",
+    "certificate": None,
+    "tenant": None,
+    "state": "active",
+    "valid_from": None,
+    "valid_until": None,
+    "bindings": 0,
+    "created_at": TIME,
+}
+
+
+class BlockOut(Out):
+    """
+    A managed block.
+    """
+
+    block: str
+    first: str
+    last: str
+    operator_digit: str
+    operator: str | None
+    certificate: str | None
+    tenant: str | None
+    state: BlockState
+    valid_from: str | None
+    valid_until: str | None
+    bindings: int
+    created_at: str
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_BLOCK]})
+
+
+class BlocksOut(Out):
+    """
+    The managed blocks.
+    """
+
+    blocks: list[BlockOut]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"blocks": [_BLOCK]}]})

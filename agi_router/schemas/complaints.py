@@ -1,0 +1,103 @@
+"""
+What is said of complaints.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from agi_router.persons.complaints import (
+    ComplaintKind,
+    check_complaint_reference,
+    check_complaint_source,
+)
+from agi_router.records.audit import check_note
+from agi_router.schemas.base import TIME, Body, Out
+from agi_router.schemas.fields import Time, X
+from agi_router.tenants.model import check_tenant
+
+__all__ = ["ComplaintIn", "ComplaintOut", "ComplaintsOut"]
+
+
+class ComplaintIn(Body):
+    """
+    A complaint about a call; nothing of who has complained.
+    """
+
+    x: X = Field(description="The 700 number that was shown.")
+    at: Time = Field(description="When the call was.")
+    kind: Annotated[ComplaintKind, Field(strict=False)]
+    source: Annotated[str, Field(max_length=512), AfterValidator(check_complaint_source)] = Field(
+        description="Who passes it on."
+    )
+    reference: Annotated[str, Field(max_length=512), AfterValidator(check_complaint_reference)] = (
+        Field(description="What it is known by there: one that comes twice is one.")
+    )
+    tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
+        default=None, description="Whose call it was; found out if left out."
+    )
+    note: Annotated[str, AfterValidator(check_note)] | None = None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "x": "700123456780001",
+                    "at": "2026-03-01T10:00:00+08:00",
+                    "kind": "harassment",
+                    "source": "12321",
+                    "reference": "C-77",
+                }
+            ]
+        }
+    )
+
+
+_COMPLAINT: dict[str, Any] = {
+    "id": "5",
+    "x": "700123456780001",
+    "tenant": "couriers",
+    "kind": "harassment",
+    "at": TIME,
+    "source": "12321",
+    "reference": "C-77",
+    "note": None,
+    "added_at": TIME,
+    "added_by": None,
+    "dismissed_at": None,
+    "dismiss_note": None,
+}
+
+
+class ComplaintOut(Out):
+    """
+    A complaint about a call.
+    """
+
+    id: str
+    x: str = Field(description="The 700 number that was shown.")
+    tenant: str | None = Field(description="Whose call it was; null: that is not known.")
+    kind: ComplaintKind
+    at: str = Field(description="When the call was.")
+    source: str
+    reference: str
+    note: str | None
+    added_at: str
+    added_by: str | None = Field(description="Told to the operator alone.")
+    dismissed_at: str | None = Field(description="Since when it counts no longer.")
+    dismiss_note: str | None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_COMPLAINT]})
+
+
+class ComplaintsOut(Out):
+    """
+    Complaints, newest first.
+    """
+
+    complaints: list[ComplaintOut]
+    next_cursor: str | None = Field(
+        default=None, description="Where the next page begins; null: there is none."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"complaints": [_COMPLAINT]}]})

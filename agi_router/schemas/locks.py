@@ -1,0 +1,143 @@
+"""
+What is said of locks.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from agi_router.persons.locks import LockReason, LockState, Subject, check_rule, parse_lock_id
+from agi_router.records.audit import check_note
+from agi_router.schemas.base import MASKED, TIME, Body, Out
+from agi_router.schemas.fields import Number, Time, X
+from agi_router.tenants.model import check_tenant
+
+__all__ = ["LOCK", "LiftIn", "LockIn", "LockOut", "LockSearchIn", "LocksOut", "check_lock_id"]
+
+
+class LockIn(Body):
+    """
+    A lock on a 700 number, a block, a tenant, or a person: everywhere, or for one tenant.
+    """
+
+    reason: LockReason = Field(strict=False)
+    x: X | None = None
+    block: Annotated[str, Field(max_length=16, examples=["70012345678"])] | None = None
+    person: Number | None = None
+    tenant: Annotated[str, AfterValidator(check_tenant)] | None = Field(
+        default=None, description="The tenant; with a person, the one for which alone it is."
+    )
+    rule: Annotated[str, AfterValidator(check_rule)] | None = Field(
+        default=None, description="The rule by which it is set."
+    )
+    note: Annotated[str, AfterValidator(check_note)] | None = Field(
+        default=None, description="What the person may be told."
+    )
+    starts_at: Time | None = Field(default=None, description="Absent: now.")
+    ends_at: Time | None = Field(default=None, description="Absent: until it is reviewed.")
+    cut: bool = Field(
+        default=False,
+        description="Whether calls that are up as it begins are cut; for misuse and"
+        " security_risk only.",
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"person": "13800000001", "reason": "arrears", "rule": "R-7"}]
+        }
+    )
+
+
+class LockSearchIn(Body):
+    """
+    Whose locks are asked for.
+    """
+
+    person: Number
+    everything: bool = Field(default=False, description="Those that are over, too.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"person": "13800000001"}]})
+
+
+class LiftIn(Body):
+    """
+    Why a lock is lifted.
+    """
+
+    note: Annotated[str, AfterValidator(check_note)] | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"note": "paid"}]})
+
+
+def check_lock_id(text: str) -> str:
+    """
+    Return *text* if it is the id of a lock.
+
+    Raises:
+        ValueError: It is none.
+    """
+    return str(parse_lock_id(text))
+
+
+LOCK: dict[str, Any] = {
+    "id": "17",
+    "subject": "person",
+    "x": None,
+    "block": None,
+    "person": MASKED,
+    "tenant": None,
+    "reason": "arrears",
+    "state": "in_force",
+    "rule": "R-7",
+    "note": None,
+    "starts_at": TIME,
+    "ends_at": None,
+    "over_at": None,
+    "set_at": TIME,
+    "set_by": "API key qkzwhtdmxcvbnrpl",
+    "lifted_by": None,
+    "lift_note": None,
+    "cut": False,
+    "damage": None,
+}
+
+
+class LockOut(Out):
+    """
+    A lock. The number of a person is masked.
+    """
+
+    id: str
+    subject: Subject
+    x: str | None = Field(description="The 700 number, where it is on one.")
+    block: str | None = Field(description="The block, where it is on one.")
+    person: str | None = Field(description="Whom it is on, masked.")
+    tenant: str | None = Field(description="Which it is on, or for which alone a person is.")
+    reason: LockReason
+    state: LockState
+    rule: str | None
+    note: str | None = Field(description="What the person may be told.")
+    starts_at: str
+    ends_at: str | None = Field(description="null: until it is reviewed.")
+    over_at: str | None
+    set_at: str
+    set_by: str | None = Field(description="Told to the operator alone.")
+    lifted_by: str | None = Field(description="The same.")
+    lift_note: str | None
+    cut: bool = Field(description="Whether calls that are up as it begins are cut.")
+    damage: str | None = Field(description="Why what it is on cannot be read.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [LOCK]})
+
+
+class LocksOut(Out):
+    """
+    Locks, newest first.
+    """
+
+    locks: list[LockOut]
+    next_cursor: str | None = Field(
+        default=None, description="Where the next page begins; null: there is none."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"locks": [LOCK]}]})

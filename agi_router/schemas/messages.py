@@ -1,0 +1,177 @@
+"""
+What is said of texts, their rules and their links.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from agi_router.messages.model import MessageState
+from agi_router.messages.rules import LONGEST_HOLD, MOST_WORDS, NumberRule, check_words
+from agi_router.schemas.base import TIME, Body, Out
+
+__all__ = [
+    "MESSAGE",
+    "MessageLinkOut",
+    "MessageLinksOut",
+    "MessageOut",
+    "MessageRulesIn",
+    "MessageRulesOut",
+    "MessagesOut",
+]
+
+_Words = Annotated[
+    list[Annotated[str, Field(max_length=500)]],
+    Field(max_length=MOST_WORDS),
+    AfterValidator(lambda words: list(check_words(words))),
+]
+
+
+class MessageRulesIn(Body):
+    """
+    By which rules texts are judged: what is left out takes all of them.
+    """
+
+    numbers: Annotated[NumberRule, Field(strict=False)] = Field(
+        default=NumberRule.PASS,
+        description="What becomes of a text that tells a phone number.",
+    )
+    words: _Words = Field(default=[], description="A text with one of these is refused.")
+    templates: _Words = Field(
+        default=[],
+        description="A text that is none of these is refused; * stands for anything.",
+    )
+    opt_out: _Words = Field(
+        default=[],
+        description="Who sends nothing but one of these is texted by that binding no more.",
+    )
+    hold: int | None = Field(
+        default=None,
+        ge=1,
+        le=int(LONGEST_HOLD.total_seconds()),
+        description="Seconds that a text waits for its release; null: it does not.",
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"numbers": "redact", "words": ["加微信"], "hold": 600}]}
+    )
+
+
+_MESSAGE_RULES: dict[str, Any] = {
+    "tenant": "couriers",
+    "numbers": "redact",
+    "words": ["加微信"],
+    "templates": [],
+    "opt_out": ["TD", "退订"],
+    "hold": None,
+    "changed_at": TIME,
+}
+MESSAGE: dict[str, Any] = {
+    "id": "70012345678-1769843045.1234567890",
+    "tenant": "couriers",
+    "x": "700123456780001",
+    "binding": "70012345678-42",
+    "side": "a",
+    "shown": "700123456780001",
+    "octets": 33,
+    "parts": 1,
+    "state": "sent",
+    "reason": None,
+    "status": 202,
+    "attempts": 1,
+    "maybe_twice": False,
+    "received_at": TIME,
+    "expires_at": "2026-01-31T17:04:05+00:00",
+    "done_at": "2026-01-31T15:04:06+00:00",
+}
+
+
+class MessageOut(Out):
+    """
+    A text that was accepted, without what it said.
+    """
+
+    id: str
+    tenant: str
+    x: str
+    binding: str
+    side: str = Field(description="Of the sender.")
+    shown: str = Field(description="The 700 number that the receiver is shown.")
+    octets: int = Field(description="Its length in UTF-8.")
+    parts: int = Field(description="How many short messages it is.")
+    state: MessageState
+    reason: str | None = Field(description="Why it was not sent.")
+    status: int | None = Field(description="Final SIP status of the last try.")
+    attempts: int
+    maybe_twice: bool = Field(description="Whether it may have arrived twice.")
+    received_at: str
+    expires_at: str = Field(description="When it is given up.")
+    done_at: str | None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [MESSAGE]})
+
+
+_MESSAGE_LINK: dict[str, Any] = {
+    "name": "carrier",
+    "state": "up",
+    "drained": False,
+    "node": "texts-1",
+    "up_since": TIME,
+    "owed": 0,
+}
+
+
+class MessageLinkOut(Out):
+    """
+    A link to a message centre.
+    """
+
+    name: str
+    state: Literal["up", "down", "draining", "drained", "unserved"] = Field(
+        description="`unserved`: no process has it."
+    )
+    drained: bool = Field(description="Whether it is to be unbound.")
+    node: str = Field(description="Machine of the process that has it, or had it last.")
+    up_since: str | None
+    owed: int = Field(description="How many texts are to go out by it.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_MESSAGE_LINK]})
+
+
+class MessageLinksOut(Out):
+    """
+    The links to message centres.
+    """
+
+    links: list[MessageLinkOut]
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"links": [_MESSAGE_LINK]}]})
+
+
+class MessageRulesOut(Out):
+    """
+    The rules by which a tenant's texts are judged.
+    """
+
+    tenant: str
+    numbers: NumberRule
+    words: list[str]
+    templates: list[str]
+    opt_out: list[str]
+    hold: int | None = Field(description="Seconds that a text waits for its release.")
+    changed_at: str | None = Field(description="Null: all texts go on, as of itself.")
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_MESSAGE_RULES]})
+
+
+class MessagesOut(Out):
+    """
+    Texts, newest first.
+    """
+
+    messages: list[MessageOut]
+    next_cursor: str | None = Field(
+        default=None, description="Where the next page begins; null: there is none."
+    )
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"messages": [MESSAGE]}]})
