@@ -344,6 +344,7 @@ class Settings:
             ``doctor`` prints; ``allow`` accepts all.
         media_ports: ``FIRST-LAST``, the ports of Asterisk's sound as ``rtp.conf`` has them. Set
             where a guard is there, behind which Asterisk may have its native bridge.
+        media_state: The file by which the watch over that guard tells routers what it sees.
         language: Language of the prompts that a caller hears whose binding names none.
         fixed_lines: Whether fixed lines may be parties.
         number_ranges: A file of ranges of mobile numbers, which extends the shipped table.
@@ -460,6 +461,7 @@ class Settings:
     journal: Path = _setting(_path, default=Path("/var/spool/agi-router"))
     unsafe_profile: frozenset[str] = _setting(_names, default=frozenset())
     media_ports: MediaPorts | None = _setting(MediaPorts.parse)
+    media_state: Path = _setting(_path, default=Path("/run/agi-router-media/state.json"))
     language: Language = _setting(_language, default=Language.ZH)
     fixed_lines: bool = _setting(_switch, default=False)
     number_ranges: Path | None = _setting(_path)

@@ -755,7 +755,14 @@ def _callers(profile: Profile, settings: Settings) -> _Check:
 
 
 def _media(profile: Profile) -> Iterator[_Check]:
-    """When calls are ended whose sound has stopped."""
+    """By which bridge calls are joined, and when those are ended whose sound has stopped."""
+    if profile.unguarded:
+        yield _Check(
+            "media",
+            "warn",
+            "calls are joined by the simple bridge, as the media guard does not hold:"
+            f" {'; '.join(profile.unguarded)}; see docs/media-guard.md",
+        )
     for name in dict.fromkeys((*ways_in(profile), *profile.trunks)):
         told = profile.endpoints.get(name, {}).get("rtp_timeout", "")
         seconds = int(told) if told.isascii() and told.isdigit() else 0

@@ -2,10 +2,13 @@
 ``agi-router media-guard``: what the kernel lets through to the ports of Asterisk's sound.
 """
 
+import logging
 import secrets
 import signal
 import subprocess
+from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from threading import Event
 
 import click
@@ -17,9 +20,15 @@ from agi_router.cli.output import echo, echo_json, json_option
 from agi_router.errors import SettingsError
 from agi_router.pbx.bridge_switch import BridgeSwitch
 from agi_router.pbx.guard_test import try_guard
-from agi_router.pbx.media_guard import MediaPorts, make_ruleset
+from agi_router.pbx.media_guard import TABLE, MediaPorts, make_ruleset
+from agi_router.pbx.sound_state import SoundState, count_refused, write_state
 
 __all__ = ["group"]
+
+log = logging.getLogger(__name__)
+
+# Seconds that the parts of a look may take besides its pause.
+_SLOW = 30.0
 
 _PORTS = click.option(
     "--ports",
@@ -108,36 +117,73 @@ def watch(ports: MediaPorts | None, every: timedelta, program: str) -> None:
     Let Asterisk join calls by its native bridge while sound is guarded, until SIGTERM.
 
     Where it is not, new calls are joined by the simple bridge; those that are up are left alone.
-    It runs as an account that may use Asterisk's console.
+    It runs as an account that may use Asterisk's console. What it sees it tells the routers by the
+    file AGI_ROUTER_MEDIA_STATE; packets that were refused too, where it may read counters of nft.
 
     \b
     Example:
       agi-router media-guard watch --ports 10000-20000
     """
-    given = _given(ports)
-    logs.set_up(read_settings().log_level)
+    given, settings = _given(ports), read_settings()
+    logs.set_up(settings.log_level)
     over = Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: over.set())
 
     def console(command: str) -> str:
-        done = subprocess.run(
-            [program, "-rx", command],
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            stdin=subprocess.DEVNULL,
-        )
-        return done.stdout
+        return _said(program, "-rx", command)
 
     switch = BridgeSwitch(console, given)
+    teller = _Teller(settings.media_state, lasts=3 * every.total_seconds() + _SLOW)
     try:
         while not over.is_set():
-            switch.turn(try_guard(given))
+            bridge, why = switch.turn(try_guard(given))
+            teller.tell(SoundState(bridge=bridge, why=why, refused=_refused()))
             over.wait(every.total_seconds())
     finally:
         switch.leave()
+        teller.leave()
+
+
+class _Teller:
+    """
+    Tells routers what the watch sees, and the log where that cannot be done.
+    """
+
+    def __init__(self, file: Path, *, lasts: float) -> None:
+        self._file = file
+        self._lasts = lasts
+        self._fails = False
+
+    def tell(self, state: SoundState) -> None:
+        try:
+            write_state(self._file, state, lasts=self._lasts)
+        except OSError as error:
+            if not self._fails:
+                log.warning("watch.untold", extra={"file": self._file, "error": error.strerror})
+            self._fails = True
+        else:
+            self._fails = False
+
+    def leave(self) -> None:
+        with suppress(OSError):
+            self._file.unlink()
+
+
+def _refused() -> dict[str, int]:
+    """What the guard has refused; nothing where it is not there, or where we may not look."""
+    try:
+        counters = _said("nft", "-j", "list", "counters", "table", "inet", TABLE)
+        return count_refused(counters)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return {}
+
+
+def _said(*words: str) -> str:
+    """What a program prints."""
+    return subprocess.run(
+        words, check=True, capture_output=True, text=True, timeout=5, stdin=subprocess.DEVNULL
+    ).stdout
 
 
 def _given(ports: MediaPorts | None) -> MediaPorts:

@@ -61,6 +61,7 @@ async def read_profile(ari: AriClient, *, ports: MediaPorts | None = None) -> Pr
         each.strip() for name in there for each in endpoints[name].get("aors", "").split(",")
     } - {""}
     contacts = {name: await _section(ari, "aor", name) for name in sorted(aors)}
+    plain, unguarded = await _sound(ari, ports) if MODULE in modules else (False, ())
     return Profile(
         trunks=trunks,
         contacts={name: options for name, options in contacts.items() if options is not None},
@@ -71,7 +72,8 @@ async def read_profile(ari: AriClient, *, ports: MediaPorts | None = None) -> Pr
         global_options=await _section(ari, "global", "global"),
         modules=modules,
         logs=await ari.log_channels(),
-        plain_sound=MODULE in modules and await _is_plain(ari, ports),
+        plain_sound=plain,
+        unguarded=unguarded,
     )
 
 
@@ -83,10 +85,12 @@ class ProfileRead:
     Attributes:
         accepted: The faults that are there all the same, because the operator accepts them.
         ways_in: The endpoints on which calls may come in; others have not been judged for it.
+        unguarded: What comes through to sound, which is why calls are joined by the simple bridge.
     """
 
     accepted: tuple[Fault, ...]
     ways_in: tuple[str, ...]
+    unguarded: tuple[str, ...] = ()
 
 
 async def refuse_leaks(
@@ -114,21 +118,26 @@ async def refuse_leaks(
             f"this PBX can leak numbers: {'; '.join(map(str, refused))}."
             " agi-router doctor tells why; AGI_ROUTER_UNSAFE_PROFILE accepts it"
         )
-    return ProfileRead(accepted=tuple(faults), ways_in=ways_in(profile))
+    return ProfileRead(
+        accepted=tuple(faults), ways_in=ways_in(profile), unguarded=profile.unguarded
+    )
 
 
-async def _is_plain(ari: AriClient, ports: MediaPorts | None) -> bool:
+async def _sound(ari: AriClient, ports: MediaPorts | None) -> tuple[bool, tuple[str, ...]]:
     """
     Whether only plain packets reach the native bridge: by the guard, or as it is turned off.
+
+    Returns:
+        That, and what comes through to the simple bridge where the native one is turned off.
     """
     if ports is None:
-        return False
+        return False, ()
     seen = await asyncio.to_thread(try_guard, ports)
     if seen.passed:
-        return True
+        return True, ()
     simple = await ari.get_variable(BRIDGE) == SIMPLE
     log.warning("media.unguarded", extra={"simple": simple, "why": "; ".join(seen.faults)})
-    return simple
+    return simple, seen.faults if simple else ()
 
 
 async def _endpoints(ari: AriClient, modules: frozenset[str]) -> dict[str, str] | None:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from agi_router.pbx.guard_test import GuardTest
 from agi_router.pbx.media_guard import MediaPorts
 
-__all__ = ["BRIDGE", "NATIVE", "SIMPLE", "BridgeSwitch"]
+__all__ = ["BRIDGE", "BRIDGES", "NATIVE", "SIMPLE", "UNKNOWN", "BridgeSwitch"]
 
 BRIDGE = "AGI_ROUTER_BRIDGE"
 """
@@ -29,6 +29,16 @@ The bridge that hands packets on as they came.
 SIMPLE = "simple"
 """
 The bridge that makes each packet anew.
+"""
+
+UNKNOWN = "unknown"
+"""
+Whichever it is, as Asterisk's console does not tell.
+"""
+
+BRIDGES = (NATIVE, SIMPLE, UNKNOWN)
+"""
+All of them.
 """
 
 log = logging.getLogger(__name__)
@@ -48,25 +58,30 @@ class BridgeSwitch:
         self._ports = ports
         self._told: str | None = None
 
-    def turn(self, seen: GuardTest) -> None:
+    def turn(self, seen: GuardTest) -> tuple[str, str]:
         """
         Turn it as a self-test says, and whether the guarded ports are Asterisk's.
 
         It is turned again each time: Asterisk may have been started anew. Where the console does
         not answer that is logged: an Asterisk that starts has the bridge turned off by its
         ``cli.conf``.
+
+        Returns:
+            The bridge that new calls have now, and why it is not the native one.
         """
         try:
-            faults = [*seen.faults, *self._elsewhere()]
-            if faults:
-                self._turn_off("; ".join(faults))
-            else:
-                # It is never told to be simple while it is not.
-                self._console(f"dialplan set global {BRIDGE} {NATIVE}")
-                self._console("bridge technology unsuspend native_rtp")
-                self._say("bridge.native", logging.INFO)
+            if why := "; ".join((*seen.faults, *self._elsewhere())):
+                self._turn_off(why)
+                return SIMPLE, why
+            # It is never told to be simple while it is not.
+            self._console(f"dialplan set global {BRIDGE} {NATIVE}")
+            self._console("bridge technology unsuspend native_rtp")
+            self._say("bridge.native", logging.INFO)
         except (OSError, subprocess.SubprocessError) as error:
-            self._say("bridge.unknown", logging.ERROR, error=type(error).__name__)
+            name = type(error).__name__
+            self._say("bridge.unknown", logging.ERROR, error=name)
+            return UNKNOWN, f"Asterisk's console does not answer ({name})"
+        return NATIVE, ""
 
     def leave(self) -> None:
         """

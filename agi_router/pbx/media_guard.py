@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -38,6 +38,8 @@ _EVENT, _NOISE = 4, 1
 _SOUND_TYPES = (0, 8)
 _COMFORT_NOISE = 13
 _HIGHEST_TYPE = 127
+# The time stamp of the self-test's packets: they are refused as all others, and counted apart.
+_TRIED = 0x5E1F7E57
 _RTCP_TYPES = "192-223"
 
 
@@ -128,27 +130,25 @@ def make_ruleset(
     if not all(96 <= each <= _HIGHEST_TYPE for each in event_types):  # noqa: PLR2004
         raise ValueError(f"payload types of events are 96 to {_HIGHEST_TYPE}")
     types = [*_SOUND_TYPES, *([_COMFORT_NOISE] if noise else []), *event_types]
-    drop = "" if counts_only else " drop"
+    verdict = "return" if counts_only else "drop"
     kind = "@th,72,8 & 0x7f"
     # By IPv6 they come here before they are put together, and the rest would be read of none.
-    fragments = f"exthdr frag exists counter name fragment{drop}"
+    fragments = "exthdr frag exists jump fragment"
     rules = [
         fragments,
-        f"udp length < {_UDP + _RTP + 1} counter name too_short{drop}",
-        f"@th,64,8 != 0x80 counter name odd_header{drop}",
-        f"{kind} != {_set(types)} counter name payload_type{drop}",
+        f"udp length < {_UDP + _RTP + 1} jump too_short",
+        "@th,64,8 != 0x80 jump odd_header",
+        f"{kind} != {_set(types)} jump payload_type",
     ]
     if event_types:
         rules.append(
-            f"{kind} {_set(event_types)} udp length != {_UDP + _RTP + _EVENT}"
-            f" counter name event_tail{drop}"
+            f"{kind} {_set(event_types)} udp length != {_UDP + _RTP + _EVENT} jump event_tail"
         )
     if noise:
         rules.append(
-            f"{kind} {_COMFORT_NOISE} udp length != {_UDP + _RTP + _NOISE}"
-            f" counter name noise_tail{drop}"
+            f"{kind} {_COMFORT_NOISE} udp length != {_UDP + _RTP + _NOISE} jump noise_tail"
         )
-    rules.append(f"udp length > {_UDP + _RTP + _MOST_SOUND} counter name too_long{drop}")
+    rules.append(f"udp length > {_UDP + _RTP + _MOST_SOUND} jump too_long")
     if not counts_only:
         # nftables mends no checksum after a change by place; by IPv4 it may be left out, by IPv6
         # it may not (RFC 8200, 8.1).
@@ -166,7 +166,8 @@ def make_ruleset(
             f"table inet {TABLE} {{ }}",
             f"delete table inet {TABLE}",
             f"table inet {TABLE} {{",
-            *(f"    counter {each} {{ }}" for each in counters),
+            *(f"    counter {each} {{ }}" for each in (*counters, "self_test")),
+            *(line for each in counters for line in _refusing(each, verdict)),
             "    chain input {",
             "        type filter hook input priority filter; policy accept;",
             f"        udp dport {ports} udp dport & 1 == 0 jump rtp",
@@ -177,13 +178,21 @@ def make_ruleset(
             "    }",
             "    chain rtcp {",
             f"        {fragments}",
-            f"        @th,64,2 != 2 counter name odd_control{drop}",
-            f"        @th,72,8 != {{ {_RTCP_TYPES} }} counter name odd_control{drop}",
+            "        @th,64,2 != 2 jump odd_control",
+            f"        @th,72,8 != {{ {_RTCP_TYPES} }} jump odd_control",
             "    }",
             "}",
             "",
         )
     )
+
+
+def _refusing(counter: str, verdict: str) -> Iterator[str]:
+    """A chain that refuses and counts, the self-test's packets apart: they come by themselves."""
+    yield f"    chain {counter} {{"
+    yield f'        iif "lo" @th,96,32 {_TRIED:#010x} counter name self_test {verdict}'
+    yield f"        counter name {counter} {verdict}"
+    yield "    }"
 
 
 def _set(types: Iterable[int]) -> str:
@@ -208,7 +217,7 @@ def _packet(
     beside: bytes = b"",
     payload: bytes = b"\xd5" * 160,
 ) -> bytes:
-    return struct.pack("!BBHII", first, payload_type, 1, 160, source) + beside + payload
+    return struct.pack("!BBHII", first, payload_type, 1, _TRIED, source) + beside + payload
 
 
 REFUSED: Final = (
@@ -221,7 +230,7 @@ REFUSED: Final = (
     Refusal(name="a payload type of nobody's", packet=_packet(payload_type=34)),
     Refusal(name="an event with a tail", packet=_packet(payload_type=101, payload=bytes(14))),
     Refusal(name="1,000 bytes of sound", packet=_packet(payload=b"\xd5" * 1000)),
-    Refusal(name="20,000 bytes in fragments", packet=_packet(payload=b"\xd5" * 20_000)),
+    Refusal(name="20,000 bytes of sound", packet=_packet(payload=b"\xd5" * 20_000)),
     Refusal(name="nothing but a header", packet=_packet(payload=b"")),
 )
 """

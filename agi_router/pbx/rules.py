@@ -321,6 +321,7 @@ class Profile:
         modules: Names of the modules that run.
         logs: Levels by log channel, of those that are on.
         plain_sound: Whether the native bridge, if it is there, joins calls of guarded sound only.
+        unguarded: What comes through to sound, where the native bridge is there and turned off.
     """
 
     trunks: tuple[str, ...]
@@ -333,6 +334,7 @@ class Profile:
     modules: frozenset[str]
     logs: Mapping[str, frozenset[str]]
     plain_sound: bool = False
+    unguarded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,8 +36,16 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.doors.ari import EVENTS, AriDoor
 from agi_router.errors import AsteriskError, JournalError, SettingsError
 from agi_router.keys.ring import KeyRing
+from agi_router.pbx.sound_state import SoundState, read_state
 from agi_router.service.descriptors import NEEDED, raise_limit
-from agi_router.service.gauges import DatabaseGauges, show, show_ari, show_clocks, show_fastagi
+from agi_router.service.gauges import (
+    DatabaseGauges,
+    show,
+    show_ari,
+    show_clocks,
+    show_fastagi,
+    show_sound,
+)
 from agi_router.service.health import Health
 from agi_router.service.health_server import HealthServer
 from agi_router.service.jobs import Alive, Job, Jobs
@@ -238,6 +246,8 @@ class _Parts:
         """
         The jobs that ask Asterisk; the last one looks at its profile.
         """
+        if self.settings.media_ports is not None:
+            self._tell_of_sound(watch)
         cutter = Cutter(
             self.store,
             at_hand,
@@ -253,6 +263,24 @@ class _Parts:
             cuts=self.store.cuts,
             first=first,
         )
+
+    def _tell_of_sound(self, watch: ProfileWatch) -> None:
+        """
+        Tell by which bridge calls are joined: as the watch over the guard says, else as we see.
+        """
+
+        def state() -> SoundState | None:
+            return read_state(self.settings.media_state)
+
+        def remarks() -> list[str]:
+            if (told := state()) is not None:
+                return told.notes
+            if why := "; ".join(watch.unguarded):
+                return [f"sound: calls are joined by the simple bridge: {why}"]
+            return []
+
+        self.health.remarks.append(remarks)
+        show_sound(self.metrics, state=state)
 
     def watching(self, asking: Sequence[Job]) -> list[_Work]:
         """
@@ -456,6 +484,7 @@ def _health_servers(settings: Settings, health: Health, metrics: Metrics) -> lis
         *address,
         alive=lambda: health.alive,
         missing=lambda: health.missing,
+        remarked=lambda: health.remarked,
         metrics=metrics.tell,
     )
 

@@ -16,6 +16,8 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.clocks import OtherClock
 from agi_router.db.pool import ConnectionPool
 from agi_router.doors.ari import AriDoor
+from agi_router.pbx.bridge_switch import BRIDGES
+from agi_router.pbx.sound_state import SoundState
 from agi_router.service.metrics import Figures, Metrics
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ __all__ = [
     "show_clocks",
     "show_deliveries",
     "show_fastagi",
+    "show_sound",
 ]
 
 # Of the time that a piece of counting takes: how long the database is left alone after it.
@@ -218,6 +221,34 @@ def show_clocks(metrics: Figures, *, clocks: Mapping[str, OtherClock]) -> None:
         "Seconds by which this machine's clock is ahead of others (asterisk, database).",
         "of",
         lambda: {name: clock.ahead for name, clock in list(clocks.items())},
+    )
+
+
+def show_sound(metrics: Metrics, *, state: Callable[[], SoundState | None]) -> None:
+    """
+    Show among the metrics what the watch over the guard of sound has seen.
+    """
+
+    def native() -> dict[str, float]:
+        told = state()
+        return {} if told is None else {each: told.bridge == each for each in BRIDGES}
+
+    def refused() -> Mapping[str, float]:
+        told = state()
+        return {} if told is None else told.refused
+
+    metrics.show_each(
+        "agi_router_media_bridge",
+        "1 for the bridge by which new calls are joined, as the watch over the media guard says;"
+        " nothing without a watch.",
+        "bridge",
+        native,
+    )
+    metrics.show_each_total(
+        "agi_router_media_refused",
+        "Packets that the media guard has refused, or counted where it only counts, by rule.",
+        "rule",
+        refused,
     )
 
 

@@ -49,6 +49,8 @@ class Health:
         """The connection to Asterisk, where the ARI door is served."""
         self.others: list[Callable[[], list[str]]] = []
         """Who else knows what may be missing; each is asked from other threads and only looks."""
+        self.remarks: list[Callable[[], list[str]]] = []
+        """The same of what keeps no call away, and should be known all the same."""
         self.clocks = {"database": OtherClock("the database's", limit=CLOCKS_APART)}
         """The clocks of others, which may not be far from ours."""
         self._store = store
@@ -83,6 +85,13 @@ class Health:
         Whether the event loop has moved lately.
         """
         return time.monotonic() - self._beat < _STILL
+
+    @property
+    def remarked(self) -> list[str]:
+        """
+        What should be known of a router that is ready, a line each.
+        """
+        return [line for remark in self.remarks for line in remark()]
 
     @property
     def missing(self) -> list[str]:

@@ -47,6 +47,7 @@ class HealthServer:
         port: Port.
         alive: Whether the router lives.
         missing: What stands between the router and calls; nothing if it is ready.
+        remarked: What should be known of it all the same, behind ``ok`` in the answer.
         metrics: The text that answers ``/metrics``.
     """
 
@@ -58,11 +59,13 @@ class HealthServer:
         alive: Callable[[], bool],
         missing: Callable[[], Sequence[str]],
         metrics: Callable[[], bytes],
+        remarked: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._host = host
         self._port = port
         self._alive = alive
         self._missing = missing
+        self._remarked = remarked
         self._metrics = metrics
         self._places = threading.BoundedSemaphore(_ANSWERED)
 
@@ -152,7 +155,8 @@ class HealthServer:
             case "/livez":
                 lines = [] if self._alive() else ["event loop: it does not move"]
             case "/readyz":
-                lines = list(self._missing())
+                if not (lines := list(self._missing())):
+                    return _say(HTTPStatus.OK, "ok", *self._remarked())
             case _:
                 return _say(HTTPStatus.NOT_FOUND, "there are /livez, /readyz and /metrics")
         if lines:

@@ -263,6 +263,8 @@ class ProfileWatch:
     def __init__(
         self, settings: Settings, router: Router, looked: asyncio.Event | None = None
     ) -> None:
+        self.unguarded: tuple[str, ...] = ()
+        """What came through to sound at the last look, so that the simple bridge joins calls."""
         self._settings = settings
         self._router = router
         self._looked = looked or asyncio.Event()
@@ -286,6 +288,7 @@ class ProfileWatch:
             ari, accepted=self._settings.unsafe_profile, ports=self._settings.media_ports
         )
         self._router.ways_in = frozenset(f"PJSIP/{name}" for name in read.ways_in)
+        self.unguarded = read.unguarded
         self._looked.set()
         for fault in read.accepted:
             log.warning(

@@ -5,12 +5,14 @@ The media guard: behind it the native bridge lets nothing cross that the simple 
 from __future__ import annotations
 
 import json
+import os
 import socket
 import struct
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -21,7 +23,8 @@ from agi_router.pbx.audit import refuse_leaks
 from agi_router.pbx.bridge_switch import BRIDGE
 from agi_router.pbx.guard_test import try_guard
 from agi_router.pbx.media_guard import MODULE, REFUSED, TABLE, MediaPorts
-from harness.pbx import STATE, Asterisk, Cli, Router
+from agi_router.pbx.sound_state import count_refused
+from harness.pbx import STATE, Asterisk, Cli, Router, ask
 from testpbx.waiting import until
 
 PORTS = MediaPorts(10000, 30000)
@@ -55,6 +58,18 @@ def unguard() -> None:
     nft("-f", "-", rules=f"table inet {TABLE} {{ }}\ndelete table inet {TABLE}\n")
 
 
+def refused() -> dict[str, int]:
+    """What the guard has refused, by counter."""
+    return count_refused(nft("-j", "list", "counters", "table", "inet", TABLE))
+
+
+def plant(*packets: bytes) -> None:
+    """Send packets of the self-test to a port of sound as a phone would, at another time."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+        for each in packets:
+            phone.sendto(each[:4] + bytes(4) + each[8:], ("127.0.0.1", PORTS.first))
+
+
 @pytest.fixture
 def guarded() -> Iterator[None]:
     """The guard is there, for the time of a test."""
@@ -70,6 +85,14 @@ def native(asterisk: Asterisk, router: Router) -> Iterator[None]:
     asterisk.command(f"module load {MODULE}")
     yield
     asterisk.restart()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that every account can read, as /run/agi-router-media is."""
+    with TemporaryDirectory(prefix="agi-router-media-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
 
 
 def serving(cli: Cli, **settings: str) -> AbstractContextManager[Router]:
@@ -118,10 +141,18 @@ def test_what_comes_through() -> None:
     """Plain packets do and no others, at both ends of the range; where it only counts, all do."""
     tried = try_guard(PORTS)
     assert (tried.faults, tried.ports) == ((), tuple(sorted(set(tried.ports))))
-    counters = json.loads(nft("-j", "list", "counters", "table", "inet", TABLE))["nftables"]
-    seen = {each["counter"]["name"]: each["counter"]["packets"] for each in counters[1:]}
-    refused = ("too_short", "odd_header", "payload_type", "event_tail", "too_long")
-    assert all(seen[name] for name in refused)
+    # Those of the self-test itself are counted by none of these.
+    assert set(refused().values()) == {0}
+    plant(*(each.packet for each in REFUSED))
+    assert refused() == {
+        "too_short": 1,
+        "odd_header": 4,
+        "payload_type": 1,
+        "event_tail": 1,
+        "too_long": 2,
+        "fragment": 0,
+        "odd_control": 0,
+    }
     guard("--count")
     assert len(try_guard(PORTS).faults) == len(REFUSED)
     done = subprocess.run(
@@ -170,9 +201,7 @@ def test_fragments() -> None:
         guarded = next(each for each in PORTS.even() if each > 20_000)
         for part in fragments_of(odd, guarded):
             sender.sendto(part, ("::1", 0))
-    counters = json.loads(nft("-j", "list", "counters", "table", "inet", TABLE))["nftables"]
-    (seen,) = (c["counter"] for c in counters[1:] if c["counter"]["name"] == "fragment")
-    assert seen["packets"] >= 1
+    assert refused()["fragment"] >= 1
 
 
 @pytest.mark.usefixtures("native")
@@ -216,33 +245,57 @@ async def test_native_needs_the_guard(ari: AriClient, asterisk: Asterisk) -> Non
 
 
 @pytest.mark.usefixtures("native")
-def test_the_watch(pbx: dict[str, Any], asterisk: Asterisk, tmp_path: Path) -> None:
+def test_the_watch(pbx: dict[str, Any], cli: Cli, asterisk: Asterisk, place: Path) -> None:
     """It turns the native bridge on and off as the guard comes and goes, and off as it ends."""
-    console = tmp_path / "console"
+    guard()
+    log = STATE / "logs/media-guard.log"
+    state = place / "state.json"
+    try:
+        with (
+            watching(pbx, state, log),
+            serving(cli, AGI_ROUTER_MEDIA_PORTS=str(PORTS), AGI_ROUTER_MEDIA_STATE=str(state)),
+        ):
+            assert until(lambda: told(asterisk) == ("native", False), timeout=30)
+            assert until(lambda: ask("/readyz") == (200, "ok\n"), timeout=30)
+            nft("flush", "table", "inet", TABLE)
+            assert until(lambda: told(asterisk) == ("simple", True), timeout=30)
+            # Calls go on, so it is ready all the same, and says why they are dearer.
+            assert until(lambda: "the simple bridge: " in ask("/readyz")[1], timeout=30)
+            assert ask("/readyz")[0] == 200
+            guard()
+            assert until(lambda: told(asterisk) == ("native", False), timeout=30)
+            shown = 'agi_router_media_refused_total{rule="odd_header"} 1.0'
+            plant(REFUSED[0].packet)
+            assert until(lambda: shown in ask("/metrics")[1].splitlines(), timeout=30)
+            assert 'agi_router_media_bridge{bridge="native"} 1.0' in ask("/metrics")[1]
+            # An Asterisk that forgets it is told again.
+            asterisk.command("bridge technology suspend native_rtp")
+            assert until(lambda: told(asterisk) == ("native", False), timeout=30)
+    finally:
+        unguard()
+    assert told(asterisk) == ("simple", True)
+    assert " bridge.simple " in log.read_text().splitlines()[-1]
+    assert not state.exists()
+    asterisk.command("dialplan reload")
+
+
+@contextmanager
+def watching(pbx: dict[str, Any], state: Path, log: Path) -> Iterator[None]:
+    """The watch runs, each second, for the time of a block."""
+    console = state.with_name("console")
     console.write_text(f'#!/bin/sh\nexec chroot {pbx["rootfs"]} /usr/sbin/asterisk "$@"\n')
     console.chmod(0o755)
     words = ("agi-router", "media-guard", "watch", "--ports", str(PORTS), "--every", "1")
-    log = STATE / "logs/media-guard.log"
+    environ = {**os.environ, "AGI_ROUTER_MEDIA_STATE": str(state)}
     with log.open("ab") as file:
-        watch = subprocess.Popen([*words, "--asterisk", str(console)], stdout=file, stderr=file)
+        watch = subprocess.Popen(
+            [*words, "--asterisk", str(console)], stdout=file, stderr=file, env=environ
+        )
     try:
-        assert until(lambda: told(asterisk) == ("simple", True), timeout=30)
-        guard()
-        assert until(lambda: told(asterisk) == ("native", False), timeout=30)
-        nft("flush", "table", "inet", TABLE)
-        assert until(lambda: told(asterisk) == ("simple", True), timeout=30)
-        guard()
-        # An Asterisk that forgets it is told again.
-        assert until(lambda: told(asterisk) == ("native", False), timeout=30)
-        asterisk.command("bridge technology suspend native_rtp")
-        assert until(lambda: told(asterisk) == ("native", False), timeout=30)
+        yield
     finally:
-        unguard()
         watch.terminate()
         assert watch.wait(30) == 0
-    assert told(asterisk) == ("simple", True)
-    assert " bridge.simple " in log.read_text().splitlines()[-1]
-    asterisk.command("dialplan reload")
 
 
 def told(asterisk: Asterisk) -> tuple[str, bool]:

@@ -219,6 +219,7 @@ async def test_probes(port: int, ari: SimpleNamespace, store: Store) -> None:
         port,
         alive=lambda: health.alive,
         missing=lambda: health.missing,
+        remarked=lambda: health.remarked,
         metrics=Metrics().tell,
     )
     with socket.socket() as taken:
@@ -235,6 +236,8 @@ async def test_probes(port: int, ari: SimpleNamespace, store: Store) -> None:
     async with keeping(health), serving(server):
         assert await ask(port, "/livez") == (200, "ok\n")
         assert await ask(port, "/readyz") == (200, "ok\n")
+        health.remarks.append(lambda: ["sound: dearer"])
+        assert await ask(port, "/readyz") == (200, "ok\nsound: dearer\n")
         ari.ready = False
         assert await ask(port, "/readyz") == (503, "asterisk: not connected\n")
         assert (await ask(port, "/livez"))[0] == 200
