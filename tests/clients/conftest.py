@@ -40,7 +40,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--random-texts",
         type=int,
         default=60,
-        help="clients: how many random texts go round by SMPP; default 60",
+        help="clients: how many random texts go round by SMPP at each message centre; default 60",
     )
 
 

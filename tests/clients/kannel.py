@@ -1,18 +1,17 @@
-"""kannel between two message centres: what comes from one goes to the other."""
+"""kannel between message centres of two libraries: what comes from one goes to the other."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import socket
 import tempfile
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from clients.test_smpp import centre
+from clients.test_smpp import Library, centre, free_port
 
 from harness.database import until
 
@@ -43,26 +42,20 @@ bearerbox-host = 127.0.0.1
 """
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
 async def two_centres() -> AsyncIterator[tuple[int, int]]:
     """The ports of the router's message centre and of the phones', with kannel between them."""
     program = Path(os.environ["PBX_KANNEL"])
     libraries = [str(each) for each in program.parents[2].glob("**/*-linux-gnu")]
     async with (
-        centre(accounts=("kannel", "router")) as near,
+        centre(accounts=("kannel", "router"), library=Library.SMPP34) as near,
         centre(accounts=("phone", "kannel")) as far,
     ):
         with tempfile.TemporaryDirectory(prefix="agi-router-kannel-") as home:
             configuration = Path(home) / "kannel.conf"
-            admin = _free_port()
+            admin = free_port()
             configuration.write_text(
-                _CORE.format(admin=admin, box=_free_port())
+                _CORE.format(admin=admin, box=free_port())
                 + _CENTRE.format(own="near", port=near, other="far")
                 + _CENTRE.format(own="far", port=far, other="near")
             )
@@ -82,5 +75,6 @@ async def two_centres() -> AsyncIterator[tuple[int, int]]:
                 await asyncio.to_thread(until, both_are_up)
                 yield near, far
             finally:
-                process.terminate()
+                # Asked to end it waits half a minute for a centre that does not hang up.
+                process.kill()
                 await process.wait()

@@ -1,5 +1,7 @@
 // A message centre by the library `smpp` of npm: what one account submits goes to the other.
 //
+// Receipts come in turn before the answer that names them, right after it, and behind those of later messages.
+//
 // Arguments: the two accounts, and for TLS the files of a key and a certificate. It says its port, on a line of JSON, and ends with its standard input.
 'use strict';
 
@@ -23,8 +25,11 @@ function receipt(session, pdu, id) {
 
 function relay(session, name) {
   session.on('submit_sm', (pdu) => {
-    const id = (serial += 1).toString(16).toUpperCase();
-    session.send(pdu.response({ message_id: id }));
+    const turn = (serial += 1) % 3;
+    const id = serial.toString(16).toUpperCase();
+    const accept = () => session.send(pdu.response({ message_id: id }));
+    const early = turn === 0 && pdu.registered_delivery;
+    if (!early) accept();
     const text = pdu.message_payload || pdu.short_message;
     const taken = {};
     if (Array.isArray(text.udh)) {
@@ -37,7 +42,12 @@ function relay(session, name) {
     }
     const other = sessions[name === first ? second : first];
     other.deliver_sm(taken, (answer) => {
-      if (pdu.registered_delivery && answer.command_status === 0) receipt(session, pdu, id);
+      const tell = () => receipt(session, pdu, id);
+      if (pdu.registered_delivery && answer.command_status === 0) {
+        if (turn === 1) setTimeout(tell, 50);
+        else tell();
+      }
+      if (early) accept();
     });
   });
 }

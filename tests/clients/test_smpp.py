@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,13 @@ TEXTS = [
     "你好😀" * 60,
     "ç",
 ]
+
+
+def free_port() -> int:
+    """A port that nobody has."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class Mailbox:
@@ -102,18 +111,32 @@ async def running(*command: str | Path) -> AsyncIterator[asyncio.subprocess.Proc
             await process.wait()
 
 
+class Library(StrEnum):
+    """By whose library a message centre is made."""
+
+    NPM = "npm"
+    SMPP34 = "smpp34"
+
+
 @asynccontextmanager
 async def centre(
-    *certificate: Path, accounts: tuple[str, str] = ("phone", "router")
+    *certificate: Path,
+    accounts: tuple[str, str] = ("phone", "router"),
+    library: Library = Library.NPM,
 ) -> AsyncIterator[int]:
     """
-    The message centre of npm's library: what one account sends goes to the other.
+    The message centre of a library: what one account sends goes to the other.
 
     Args:
-        certificate: For TLS, its key and itself.
+        certificate: For TLS, its key and itself; npm's has that.
         accounts: The accounts.
+        library: The library.
     """
-    async with running("node", HERE / "smsc.js", *accounts, *certificate) as process:
+    command: tuple[str | Path, ...] = ("node", HERE / "smsc.js", *accounts, *certificate)
+    if library is Library.SMPP34:
+        program = HERE / "smpp34_centre.py"
+        command = (INSTALLED / "venv/bin/python", program, str(free_port()), *accounts)
+    async with running(*command) as process:
         assert process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             port = json.loads(await process.stdout.readline())["port"]
@@ -134,11 +157,12 @@ def read(parts: Sequence[Part]) -> str:
     return decode(join(parts), parts[0].data_coding)
 
 
-async def test_texts_both_ways() -> None:
+@pytest.mark.parametrize("library", Library)
+async def test_texts_both_ways(library: Library) -> None:
     """In every coding, however they are cut; each part has its receipt."""
     near, far = Mailbox(), Mailbox()
     async with (
-        centre() as port,
+        centre(library=library) as port,
         session(port, "phone", near) as phone,
         session(port, "router", far) as router,
     ):

@@ -11,11 +11,22 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from clients.conftest import POOL
 from clients.kannel import two_centres
-from clients.test_smpp import HERE, INSTALLED, TEXTS, Mailbox, centre, running, session
+from clients.test_smpp import (
+    HERE,
+    INSTALLED,
+    PATIENCE,
+    TEXTS,
+    Library,
+    Mailbox,
+    centre,
+    running,
+    session,
+)
 
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Messages
@@ -41,6 +52,11 @@ from harness.values import A, B
 
 # Characters of all planes, of both alphabets of GSM, and what stands at the edges of UTF-16.
 ALPHABET = "abc @€{}[]~|^\\\f\n你好门口ñΔ\ud7ff\ue000\ufffd\uffff😀\U00010000\U0002a6d6\U0010ffff"
+
+
+def long_texts(parts: int) -> list[str]:
+    """Texts of so many parts, of 153 characters and of 67."""
+    return [("1234567890" * 153)[: 153 * parts], ("门口😀" * 168)[: 50 * parts]]
 
 
 @dataclass
@@ -73,9 +89,9 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def one_centre() -> AsyncIterator[tuple[int, int]]:
+async def one_centre(library: Library = Library.NPM) -> AsyncIterator[tuple[int, int]]:
     """The port of the router's message centre, which is that of the phones."""
-    async with centre() as port:
+    async with centre(library=library) as port:
         yield port, port
 
 
@@ -170,11 +186,14 @@ async def test_texts_in_every_coding(
         await until_async(lambda: one(connection, count) == len(TEXTS))
 
 
-async def test_random_texts(request: pytest.FixtureRequest, dsn: str, store: BindingStore) -> None:
+@pytest.mark.parametrize("library", Library)
+async def test_random_texts(
+    library: Library, request: pytest.FixtureRequest, dsn: str, store: BindingStore
+) -> None:
     """All planes, with surrogate pairs that are cut: equal at the other end."""
     chance = random.Random(700)  # noqa: S311 - the same ones each time
     count = request.config.getoption("--random-texts")
-    async with world(dsn, store, Splitting.UDH) as there:
+    async with world(dsn, store, Splitting.UDH, way=partial(one_centre, library)) as there:
         for number in range(count):
             text = a_random_text(chance)
             await there.send(cut_anywhere(text, 1000 + number, source=A.digits, to=there.x))
@@ -219,3 +238,34 @@ async def test_texts_of_smpplib(dsn: str, connection: Connection, store: Binding
             f" WHERE state IN ('sent', 'delivered') AND x_number = {there.x}"
         )
         await until_async(lambda: one(connection, count) == len(TEXTS))
+
+
+@pytest.mark.parametrize("splitting", [Splitting.UDH, Splitting.PAYLOAD])
+async def test_texts_of_aiosmpplib(
+    splitting: Splitting, dsn: str, connection: Connection, store: BindingStore
+) -> None:
+    """A phone that joins what comes itself: each text is as it went in, up to ten parts."""
+    python = INSTALLED / "venv/bin/python"
+    # It writes 153 characters into a part, though some take two octets, and joins the tenth part
+    # after the first.
+    in_parts = [text for text in TEXTS if "€" * 100 not in text]
+    in_parts += long_texts(9 if splitting is Splitting.UDH else 10)
+    texts = [*((text, True) for text in in_parts), *((text, False) for text in TEXTS)]
+    async with (
+        world(dsn, store, splitting, phone=False) as there,
+        running(
+            python, HERE / "aiosmpplib_client.py", str(there.port), B.digits, there.x
+        ) as client,
+    ):
+        assert client.stdin is not None
+        assert client.stdout is not None
+        for text, parts in texts:
+            client.stdin.write(json.dumps({"text": text, "parts": parts}).encode() + b"\n")
+            async with asyncio.timeout(PATIENCE):
+                told = json.loads(await client.stdout.readline())
+            assert told == {"text": text, "from": there.x}
+        count = (
+            "SELECT count(*) FROM agi_router.message"
+            f" WHERE state = 'delivered' AND x_number = {there.x}"
+        )
+        await until_async(lambda: one(connection, count) == len(texts))
