@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import struct
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,12 +25,17 @@ from agi_router.pbx.bridge_switch import BRIDGE
 from agi_router.pbx.guard_test import try_guard
 from agi_router.pbx.media_guard import MODULE, REFUSED, TABLE, MediaPorts
 from agi_router.pbx.sound_state import count_refused
-from harness.pbx import STATE, Asterisk, Cli, Router, ask
+from bench.numbers import Call
+from bench.phones import Phones
+from harness.pbx import STATE, Asterisk, Cli, Dialplan, Router, ask
 from testpbx.waiting import until
 
 PORTS = MediaPorts(10000, 30000)
 # Nobody's, and of no other test.
 NUMBERS = "13801580000-13801580071"
+PARTIES = ("13801580080", "13801580081")
+# So many talk at least when the guard goes.
+CALLS = 20
 # What a phone puts beside its sound: everything, held and taken up again; with events agreed on,
 # and with noise.
 SOUND = ["rtp-held", "rtp-event", "rtp-noise"]
@@ -245,11 +251,23 @@ async def test_native_needs_the_guard(ari: AriClient, asterisk: Asterisk) -> Non
 
 
 @pytest.mark.usefixtures("native")
-def test_the_watch(pbx: dict[str, Any], cli: Cli, asterisk: Asterisk, place: Path) -> None:
-    """It turns the native bridge on and off as the guard comes and goes, and off as it ends."""
+def test_the_watch(
+    pbx: dict[str, Any], cli: Cli, asterisk: Asterisk, dialplan: Dialplan, place: Path
+) -> None:
+    """
+    While calls come and talk it turns the native bridge on and off, as the guard comes and goes.
+
+    No call is joined by it that comes once the watch has looked, and none that is up is dropped.
+    """
     guard()
+    # These phones want to hear the callee ring, and nothing before.
+    dialplan.set(AGI_ROUTER_EARLY_MEDIA="both")
     log = STATE / "logs/media-guard.log"
     state = place / "state.json"
+    caller, called = PARTIES
+    x = cli.bind(caller, called)["x"]
+    phones = Phones(place, carrier_out=pbx["carrier_out"])
+    calls = 200 * [Call(caller=caller, dialled=x, callee=called)]
     try:
         with (
             watching(pbx, state, log),
@@ -257,13 +275,14 @@ def test_the_watch(pbx: dict[str, Any], cli: Cli, asterisk: Asterisk, place: Pat
         ):
             assert until(lambda: told(asterisk) == ("native", False), timeout=30)
             assert until(lambda: ask("/readyz") == (200, "ok\n"), timeout=30)
-            nft("flush", "table", "inet", TABLE)
-            assert until(lambda: told(asterisk) == ("simple", True), timeout=30)
-            # Calls go on, so it is ready all the same, and says why they are dearer.
-            assert until(lambda: "the simple bridge: " in ask("/readyz")[1], timeout=30)
-            assert ask("/readyz")[0] == 200
-            guard()
-            assert until(lambda: told(asterisk) == ("native", False), timeout=30)
+            with phones.calling(
+                "talk", calls, sip=pbx["sip"], rate=5, talk=600, sound=True
+            ) as process:
+                try:
+                    try_faults(asterisk)
+                finally:
+                    process.kill()
+                    asterisk.hang_up()
             shown = 'agi_router_media_refused_total{rule="odd_header"} 1.0'
             plant(REFUSED[0].packet)
             assert until(lambda: shown in ask("/metrics")[1].splitlines(), timeout=30)
@@ -276,7 +295,73 @@ def test_the_watch(pbx: dict[str, Any], cli: Cli, asterisk: Asterisk, place: Pat
     assert told(asterisk) == ("simple", True)
     assert " bridge.simple " in log.read_text().splitlines()[-1]
     assert not state.exists()
-    asterisk.command("dialplan reload")
+
+
+def try_faults(asterisk: Asterisk) -> None:
+    """Take the guard away in each way, while calls come; all that are up stay up."""
+    assert until(lambda: len(joined(asterisk)) >= CALLS, timeout=60)
+    asterisk.command("core reload")
+    for fault in (removed, flushed, ranged, reloaded):
+        up = joined(asterisk)
+        with fault(asterisk):
+            assert until(lambda: told(asterisk) == ("simple", True), timeout=30), fault
+            before = joined(asterisk)
+            assert until(lambda: len(joined(asterisk)) >= len(before) + 3, timeout=30), fault
+            after = joined(asterisk)
+            assert {after[each] for each in after.keys() - before.keys()} == {"simple_bridge"}
+            # Calls go on, so it is ready all the same, and says why they are dearer.
+            assert until(lambda: "the simple bridge: " in ask("/readyz")[1], timeout=30)
+            assert ask("/readyz")[0] == 200
+        assert until(lambda: told(asterisk) == ("native", False), timeout=30), fault
+        before = joined(asterisk)
+        assert until(lambda: newest(asterisk, before) == "native_rtp", timeout=30), fault
+        assert up.keys() <= before.keys(), fault
+
+
+@contextmanager
+def removed(_: Asterisk) -> Iterator[None]:
+    """The guard is not there."""
+    unguard()
+    yield
+    guard()
+
+
+@contextmanager
+def flushed(_: Asterisk) -> Iterator[None]:
+    """Somebody has flushed nftables."""
+    nft("flush", "ruleset")
+    yield
+    guard()
+
+
+@contextmanager
+def ranged(asterisk: Asterisk) -> Iterator[None]:
+    """Asterisk has another range of ports than the guard."""
+    wider = f"[general]\nrtpstart={PORTS.first}\nrtpend={PORTS.last + 100}\n"
+    with asterisk.replaced("rtp.conf", wider, "module reload res_rtp_asterisk.so"):
+        yield
+
+
+@contextmanager
+def reloaded(asterisk: Asterisk) -> Iterator[None]:
+    """The guard is not there, and Asterisk has been reloaded."""
+    unguard()
+    asterisk.command("core reload")
+    yield
+    guard()
+    asterisk.command("core reload")
+
+
+def joined(asterisk: Asterisk) -> dict[str, str]:
+    """By which bridge each call is joined, by what Asterisk calls their bridge."""
+    said = asterisk.command("bridge show all")
+    return dict(re.findall(r"(?m)^(\S+)\s.*\s2\s+\S+\s+(\S+)", said))
+
+
+def newest(asterisk: Asterisk, before: Mapping[str, str]) -> str | None:
+    """By which bridge calls are joined that were not there before."""
+    kinds = {kind for name, kind in joined(asterisk).items() if name not in before}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 @contextmanager
