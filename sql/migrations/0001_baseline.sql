@@ -302,7 +302,7 @@ CREATE TABLE agi_router.pool (
                     CONSTRAINT pool_name_check CHECK (name ~ '^[A-Za-z][A-Za-z0-9._-]{0,63}$'),
     blocks          bigint[]    NOT NULL DEFAULT '{}',
     operator_digit  integer     CONSTRAINT pool_operator_digit_check CHECK (operator_digit BETWEEN 0 AND 9),
-    mode            text        CONSTRAINT pool_mode_check CHECK (mode IN ('axb', 'axyb', 'gxb', 'gxyb', 'ax', 'axe')),
+    mode            text        CONSTRAINT pool_mode_check CHECK (mode ~ '^[a-z]{2,8}$'),
     callback        text        CONSTRAINT pool_callback_check CHECK (callback IN ('default', 'last', 'all', 'sequence')),
     callback_window integer     CONSTRAINT pool_callback_window_check CHECK (callback_window > 0),
     language        text        CONSTRAINT pool_language_check CHECK (language IN ('zh', 'en')),
@@ -317,7 +317,7 @@ COMMENT ON COLUMN agi_router.pool.tenant_id IS 'Whose it is';
 COMMENT ON COLUMN agi_router.pool.name IS 'What its tenant calls it: no other of its pools has this name';
 COMMENT ON COLUMN agi_router.pool.blocks IS 'Numbers come from these blocks alone; none: from all that are open to the tenant';
 COMMENT ON COLUMN agi_router.pool.operator_digit IS 'Numbers have this digit after 700; null: any';
-COMMENT ON COLUMN agi_router.pool.mode IS 'The only mode of its bindings, and that of those that say none; null: any';
+COMMENT ON COLUMN agi_router.pool.mode IS 'The only mode of its bindings, and that of those that say none; null: any. Which there are, check_mode says';
 COMMENT ON COLUMN agi_router.pool.callback IS 'Who is called back, where a binding does not say';
 COMMENT ON COLUMN agi_router.pool.callback_window IS 'Seconds for which who called last is, where a binding does not say';
 COMMENT ON COLUMN agi_router.pool.language IS 'Language of prompts, where a binding does not say';

@@ -2137,7 +2137,7 @@ CREATE TABLE agi_router.pool (
     CONSTRAINT pool_callback_check CHECK ((callback = ANY (ARRAY['default'::text, 'last'::text, 'all'::text, 'sequence'::text]))),
     CONSTRAINT pool_callback_window_check CHECK ((callback_window > 0)),
     CONSTRAINT pool_language_check CHECK ((language = ANY (ARRAY['zh'::text, 'en'::text]))),
-    CONSTRAINT pool_mode_check CHECK ((mode = ANY (ARRAY['axb'::text, 'axyb'::text, 'gxb'::text, 'gxyb'::text, 'ax'::text, 'axe'::text]))),
+    CONSTRAINT pool_mode_check CHECK ((mode ~ '^[a-z]{2,8}$'::text)),
     CONSTRAINT pool_name_check CHECK ((name ~ '^[A-Za-z][A-Za-z0-9._-]{0,63}$'::text)),
     CONSTRAINT pool_operator_digit_check CHECK (((operator_digit >= 0) AND (operator_digit <= 9))),
     CONSTRAINT pool_prompts_check CHECK ((prompts ~ '^[a-z0-9][a-z0-9_-]{0,15}$'::text))
@@ -2155,7 +2155,7 @@ COMMENT ON COLUMN agi_router.pool.blocks IS 'Numbers come from these blocks alon
 
 COMMENT ON COLUMN agi_router.pool.operator_digit IS 'Numbers have this digit after 700; null: any';
 
-COMMENT ON COLUMN agi_router.pool.mode IS 'The only mode of its bindings, and that of those that say none; null: any';
+COMMENT ON COLUMN agi_router.pool.mode IS 'The only mode of its bindings, and that of those that say none; null: any. Which there are, check_mode says';
 
 COMMENT ON COLUMN agi_router.pool.callback IS 'Who is called back, where a binding does not say';
 
