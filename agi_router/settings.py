@@ -33,8 +33,8 @@ from agi_router.keys.file import load_key_ring
 from agi_router.keys.ring import Cipher, KeyRing
 from agi_router.maintenance.classes import FLOORS, LONGEST, WHY, Retention, RetentionClass
 from agi_router.pbx.media_guard import MediaPorts
-from agi_router.persons.appeals import Spans
-from agi_router.persons.complaints import ComplaintLimits
+from agi_router.persons.appeal_states import Spans
+from agi_router.persons.complaint_limits import ComplaintLimits
 from agi_router.rates import OFF, Rate, parse_rate
 from agi_router.tenants.call_rates import CallRates
 

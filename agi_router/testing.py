@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from agi_router.bindings.facts import Facts, RouteHit
-from agi_router.bindings.model import BindingId, RouteRow
+from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import Parties, compile_routes
+from agi_router.bindings.routes import RouteRow
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import BindingState, Callback, Counting, Mode, Side
 from agi_router.calls.arrival import Call

@@ -30,7 +30,8 @@ from agi_router.bindings.parties import mode_columns
 from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.pools import Pool
 from agi_router.bindings.requests import BindRequest
-from agi_router.bindings.rows import order_tags, route_columns
+from agi_router.bindings.rows import order_tags
+from agi_router.bindings.sealed_routes import route_columns
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Mode
 from agi_router.db.arrays import array_of_integers

@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from agi_router.bindings.context import BindingContext
-from agi_router.bindings.model import BindingId, RouteRow
-from agi_router.bindings.rows import tags_of_caller
+from agi_router.bindings.model import BindingId
+from agi_router.bindings.routes import RouteRow
+from agi_router.bindings.sealed_routes import tags_of_caller
 from agi_router.bindings.words import Mode
 from agi_router.db.arrays import array_of_integers
 from agi_router.errors import BindingConflict, NumberResting

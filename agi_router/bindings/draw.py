@@ -11,19 +11,14 @@ from typing import Any
 from agi_router.bindings.choose import OpenBlocks, draw_numbers, draw_stride
 from agi_router.bindings.conflicts import RouteConflicts
 from agi_router.bindings.expiry import LONGEST_LIFE
-from agi_router.bindings.model import Binding, RouteRow
+from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Parties, compile_routes
 from agi_router.bindings.parties import mode_columns, parties_of_rows
 from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.pools import Pool
-from agi_router.bindings.rows import (
-    SealedRoute,
-    find_back,
-    order_tags,
-    read_binding,
-    route_columns,
-    seal_routes,
-)
+from agi_router.bindings.routes import RouteRow
+from agi_router.bindings.rows import order_tags, read_binding
+from agi_router.bindings.sealed_routes import SealedRoute, find_back, route_columns, seal_routes
 from agi_router.bindings.terms import TERMS, Terms
 from agi_router.bindings.words import BindingState
 from agi_router.db.arrays import array_of_integers, array_of_texts
@@ -279,7 +274,7 @@ class NumberDrawing(RouteConflicts):
         return {name: value for name, value in written.items() if value is not None}
 
     def _seal(self, wish: Wish, rows: Sequence[RouteRow]) -> list[SealedRoute]:
-        back = find_back(wish.parties, rows, self.keys, binding_id=wish.binding_id)
+        back = find_back(wish.parties.sealed_for, rows, self.keys, binding_id=wish.binding_id)
         return seal_routes(rows, self.keys, binding_id=wish.binding_id, back=back)
 
     def _order_tag(self, parties: Parties, terms: Terms) -> int | None:

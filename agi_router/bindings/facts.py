@@ -16,8 +16,7 @@ from agi_router.bindings.words import (
     Side,
 )
 from agi_router.numbers import Block, PhoneNumber, XNumber
-from agi_router.persons.blocklist import Ban
-from agi_router.persons.locks import Effect
+from agi_router.persons.effects import Ban, Effect
 from agi_router.tenants.call_rates import CallRates
 from agi_router.tenants.hours import Hours
 

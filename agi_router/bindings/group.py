@@ -14,12 +14,13 @@ import psycopg
 
 from agi_router.bindings.conflicts import RouteConflicts, place_columns, until
 from agi_router.bindings.listing import BindingListing
-from agi_router.bindings.model import Binding, BindingId, RouteRow
+from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Gxb, compile_routes, group_of
 from agi_router.bindings.names import name_values
 from agi_router.bindings.parties import open_callees, open_caller, open_last_caller
 from agi_router.bindings.reseal import Renewal
-from agi_router.bindings.rows import check_caller, route_columns, row_of, seal_routes
+from agi_router.bindings.routes import RouteRow
+from agi_router.bindings.sealed_routes import check_caller, route_columns, row_of, seal_routes
 from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.db.arrays import array_of_integers
 from agi_router.errors import (

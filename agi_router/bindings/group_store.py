@@ -16,11 +16,18 @@ import psycopg
 
 from agi_router.bindings.group import GroupChanging
 from agi_router.bindings.group_members import GroupMembers, Members, no_such_group
-from agi_router.bindings.model import BindingId, RouteRow
+from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import GROUP_MAX, Gxb, compile_routes, group_of
 from agi_router.bindings.parties import open_callees
 from agi_router.bindings.party_groups import PartyGroup
-from agi_router.bindings.rows import SealedRoute, check_caller, route_columns, row_of, seal_routes
+from agi_router.bindings.routes import RouteRow
+from agi_router.bindings.sealed_routes import (
+    SealedRoute,
+    check_caller,
+    route_columns,
+    row_of,
+    seal_routes,
+)
 from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.cursors import Cursor
 from agi_router.db.arrays import array_of_bytes, array_of_integers, array_of_texts

@@ -14,26 +14,7 @@ from agi_router.errors import BindingNotFound
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.texts import strip
 
-__all__ = ["Binding", "BindingId", "Party", "RouteRow"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteRow:
-    """
-    One compiled row: whoever dials *x_number* as *caller* rings *callees*, who are shown *shown*.
-    """
-
-    x_number: XNumber
-    caller: PhoneNumber | None
-    """The caller the row is for, or :obj:`None` for anyone."""
-    callees: tuple[PhoneNumber, ...]
-    """Whom to ring; nobody if the other side has no default."""
-    shown: XNumber | None
-    """The number the callee sees; :obj:`None` if it is made on the first call."""
-    side: Side
-    """The side the caller stands on."""
-    extension: str | None = None
-    """The digits by which anyone reaches the row, where the number has extensions."""
+__all__ = ["Binding", "BindingId", "Party"]
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -24,7 +24,7 @@ from functools import cache
 from typing import Any, ClassVar, NamedTuple, Self
 
 from agi_router.bindings.expiry import LONGEST_LIFE
-from agi_router.bindings.model import RouteRow
+from agi_router.bindings.routes import SEALED_UNTIL_CALL, RouteRow, from_a, from_b
 from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.durations import format_duration
 from agi_router.errors import ModeError, SameParty
@@ -42,7 +42,6 @@ __all__ = [
     "Gxyb",
     "Parties",
     "Said",
-    "compile_child",
     "compile_routes",
     "group_of",
     "replace_party",
@@ -319,8 +318,8 @@ class Axb(Parties):
         A reaches B, and B reaches A.
         """
         return (
-            _from_a(self.a, a_number, self.b, shown=b_number),
-            _from_b(self.b, b_number, self.called_back, shown=a_number),
+            from_a(self.a, a_number, self.b, shown=b_number),
+            from_b(self.b, b_number, self.called_back, shown=a_number),
         )
 
 
@@ -378,14 +377,14 @@ makes a number for B, which B can call back as long as it lives."""
         """
         A's own, where there is no row of B yet.
         """
-        return None if self.y_ttl is None else Side.A
+        return None if self.y_ttl is None else SEALED_UNTIL_CALL
 
     def routes(self, a_number: XNumber, b_number: XNumber) -> tuple[RouteRow, ...]:
         """
         As in AXB; only A's row where B's number is made when A calls.
         """
         if self.y_ttl is not None:
-            return (_from_a(self.a, a_number, self.b, shown=None),)
+            return (from_a(self.a, a_number, self.b, shown=None),)
         return Axb.routes(self, a_number, b_number)
 
 
@@ -511,8 +510,8 @@ class Gxb(Parties):
         Each member reaches B; B reaches whom the callback says.
         """
         return (
-            *(_from_a(each, a_number, self.b, shown=b_number) for each in self.side_a),
-            _from_b(self.b, b_number, self.called_back, shown=a_number),
+            *(from_a(each, a_number, self.b, shown=b_number) for each in self.side_a),
+            from_b(self.b, b_number, self.called_back, shown=a_number),
         )
 
 
@@ -740,33 +739,3 @@ def compile_routes(parties: Parties, a_number: XNumber, b_number: XNumber) -> tu
     if a_number.block != b_number.block:
         raise ModeError("the numbers of a binding lie in one block")
     return parties.routes(a_number, b_number)
-
-
-def _from_a(
-    caller: PhoneNumber, a_number: XNumber, b: PhoneNumber, *, shown: XNumber | None
-) -> RouteRow:
-    return RouteRow(x_number=a_number, caller=caller, callees=(b,), shown=shown, side=Side.A)
-
-
-def _from_b(
-    b: PhoneNumber, b_number: XNumber, callees: tuple[PhoneNumber, ...], *, shown: XNumber
-) -> RouteRow:
-    return RouteRow(x_number=b_number, caller=b, callees=callees, shown=shown, side=Side.B)
-
-
-def compile_child(
-    a: PhoneNumber, a_number: XNumber, b: PhoneNumber, b_number: XNumber
-) -> tuple[RouteRow, RouteRow]:
-    """
-    What a call of A makes of the rows: A's own, which shows *b_number* from then on, and B's.
-
-    Args:
-        a: Who calls.
-        a_number: What A dials.
-        b: Who is called.
-        b_number: What B is shown: made for this call, in the block of *a_number*.
-    """
-    return (
-        _from_a(a, a_number, b, shown=b_number),
-        _from_b(b, b_number, (a,), shown=a_number),
-    )

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from agi_router.bindings.model import Binding, Party, RouteRow
+from agi_router.bindings.model import Binding, Party
 from agi_router.bindings.modes import MODES, Parties
-from agi_router.bindings.rows import check_caller, purpose_of_caller, row_of, seconds
+from agi_router.bindings.routes import RouteRow
+from agi_router.bindings.rows import seconds
+from agi_router.bindings.sealed_routes import check_caller, purpose_of_caller, row_of
 from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.errors import SealError
 from agi_router.keys.ring import KeyRing, Purpose

@@ -18,7 +18,7 @@ from agi_router.bindings.facts import Facts, RouteHit
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Callback, Messages, Side
 from agi_router.numbers import PhoneNumber, XNumber
-from agi_router.persons.locks import Subject
+from agi_router.persons.effects import Subject
 
 __all__ = ["Asked", "Reach", "Step", "Unreachable", "explain", "find_reach", "parties_of"]
 

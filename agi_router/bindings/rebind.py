@@ -23,7 +23,8 @@ from agi_router.bindings.words import BindingState, Side
 from agi_router.errors import AppealNotReady, BindingChanged, RequestInvalid, SealError
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.appeals import Appeal
-from agi_router.persons.locks import LockedThing, Subject
+from agi_router.persons.effects import Subject
+from agi_router.persons.locks import LockedThing
 
 __all__ = ["AppealRebinding"]
 

@@ -12,11 +12,13 @@ import psycopg
 from agi_router.bindings.conflicts import place_columns
 from agi_router.bindings.group import GroupChanging
 from agi_router.bindings.group_members import GroupSharing
-from agi_router.bindings.model import Binding, BindingId, RouteRow
+from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Gxb, Parties, compile_routes, group_of, replace_party
 from agi_router.bindings.names import name_values
 from agi_router.bindings.parties import open_callees, parties_of
-from agi_router.bindings.rows import find_back, order_tags, route_columns, seal_routes
+from agi_router.bindings.routes import RouteRow
+from agi_router.bindings.rows import order_tags
+from agi_router.bindings.sealed_routes import find_back, route_columns, seal_routes
 from agi_router.bindings.words import Side
 from agi_router.errors import BindingChanged, ModeError
 from agi_router.keys.registry import key_ids
@@ -279,7 +281,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
         rows = compile_routes(whole, *_numbers(found))
         joining += (row for row in rows if row.caller in newcomers)
         self._check_rests(found.id, rows, newcomers)
-        back = find_back(whole, rows, self.keys, binding_id=found.id.id)
+        back = find_back(whole.sealed_for, rows, self.keys, binding_id=found.id.id)
         # With one key, the key of the table sees to it.
         places = self._places(joining if len(self.keys.tag_keys) > 1 else ())
         order = found.order_id

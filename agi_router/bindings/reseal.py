@@ -33,7 +33,8 @@ from typing import Any
 
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import group_of
-from agi_router.bindings.rows import purpose_of_caller, row_of, tag_order
+from agi_router.bindings.rows import tag_order
+from agi_router.bindings.sealed_routes import purpose_of_caller, row_of
 from agi_router.bindings.words import Mode, Side
 from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import NO_TIMES, Queries

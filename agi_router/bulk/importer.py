@@ -58,8 +58,9 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
-from agi_router.persons.locks import Effect, Subject, find_strongest, holds_for
-from agi_router.persons.store import read_effect, refusal
+from agi_router.persons.effect_rows import read_effect
+from agi_router.persons.effects import Effect, Subject, find_strongest, holds_for
+from agi_router.persons.store import refusal
 from agi_router.tenants.quotas import take_quota
 from agi_router.tenants.scope import OPERATOR, Scope
 

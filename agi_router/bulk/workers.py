@@ -25,17 +25,13 @@ from multiprocessing.connection import Connection
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
 from agi_router.bindings.expiry import find_expiry
-from agi_router.bindings.model import RouteRow
 from agi_router.bindings.modes import compile_routes
 from agi_router.bindings.parties import mode_columns
 from agi_router.bindings.pools import Pool
 from agi_router.bindings.requests import BindRequest, Fault
-from agi_router.bindings.rows import (
-    find_back,
-    order_tags,
-    seal_routes,
-    tags_of_caller,
-)
+from agi_router.bindings.routes import RouteRow
+from agi_router.bindings.rows import order_tags
+from agi_router.bindings.sealed_routes import find_back, seal_routes, tags_of_caller
 from agi_router.bulk.columns import Header
 from agi_router.bulk.copy_rows import BINDING, ROUTE, pack_array, to_microseconds
 from agi_router.bulk.csv_file import Record
@@ -321,7 +317,7 @@ class Sealer:
             rows = compile_routes(parties, *numbers)
         except ModeError as error:
             return Fault(None, str(error))
-        back = find_back(parties, rows, self.keys, binding_id=binding_id)
+        back = find_back(parties.sealed_for, rows, self.keys, binding_id=binding_id)
         routes = seal_routes(rows, self.keys, binding_id=binding_id, back=back)
         block = numbers[0].block.value
         ends_at = to_microseconds(expires_at)

@@ -30,8 +30,8 @@ from agi_router.db.queries import query
 from agi_router.errors import NumberError
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
-from agi_router.persons.locks import Effect, find_strongest
-from agi_router.persons.store import read_effect
+from agi_router.persons.effect_rows import read_effect
+from agi_router.persons.effects import Effect, find_strongest
 
 __all__ = ["Cutter"]
 

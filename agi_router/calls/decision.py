@@ -20,8 +20,8 @@ from agi_router.bindings.words import Callback, Display, Language
 from agi_router.calls.arrival import Call, DialledExtension
 from agi_router.errors import NumberError
 from agi_router.numbers import NumberFault, PhoneNumber, XNumber, is_extension
-from agi_router.persons.appeals import to_prompt
-from agi_router.persons.locks import Effect, LockReason, find_strongest
+from agi_router.persons.appeal_states import to_prompt
+from agi_router.persons.effects import Effect, LockReason, find_strongest
 from agi_router.tenants.call_rates import CallRates
 
 __all__ = [

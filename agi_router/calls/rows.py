@@ -29,10 +29,8 @@ from agi_router.calls.ports import Admission
 from agi_router.errors import RowInvalid
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import PhoneNumber, XNumber
-from agi_router.persons.blocklist import Ban
-from agi_router.persons.blocklist_store import read_ban
-from agi_router.persons.locks import Effect, Subject, holds_for
-from agi_router.persons.store import read_effect
+from agi_router.persons.effect_rows import read_ban, read_effect
+from agi_router.persons.effects import Ban, Effect, Subject, holds_for
 from agi_router.tenants.call_rates import read_call_rates
 from agi_router.tenants.hours import Hours
 

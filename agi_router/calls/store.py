@@ -19,8 +19,8 @@ from uuid import uuid4
 
 import psycopg
 
-from agi_router.bindings.modes import Y_TTL, Axyb, compile_child
-from agi_router.bindings.rows import find_back, seal_routes
+from agi_router.bindings.routes import SEALED_UNTIL_CALL, compile_child
+from agi_router.bindings.sealed_routes import find_back, seal_routes
 from agi_router.bindings.words import Callback, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.check import Checked, Question, TenantService
@@ -355,7 +355,7 @@ class AdmissionStore:
         y_number = XNumber.from_int(chosen["x_number"])
         a, b = needed.caller, needed.callee
         rows = compile_child(a, needed.x_number, b, y_number)
-        back = find_back(Axyb(a=a, b=b, y_ttl=Y_TTL), rows, keys, binding_id=needed.binding_id)
+        back = find_back(SEALED_UNTIL_CALL, rows, keys, binding_id=needed.binding_id)
         own, other = seal_routes(rows, keys, binding_id=needed.binding_id, back=back)
         child = {
             **key_ids(keys),

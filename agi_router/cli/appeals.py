@@ -19,11 +19,11 @@ from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
 from agi_router.numbers import PhoneNumber
+from agi_router.persons.appeal_states import AppealState
 from agi_router.persons.appeal_store import AppealStore
 from agi_router.persons.appeal_views import describe_appeal
 from agi_router.persons.appeals import (
     Appeal,
-    AppealState,
     AppealStep,
     Evidence,
     EvidenceKind,

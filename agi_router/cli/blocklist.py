@@ -17,7 +17,8 @@ from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
 from agi_router.numbers import PhoneNumber
-from agi_router.persons.blocklist import BlockDirection, BlocklistEntry, Pairing, parse_entry_id
+from agi_router.persons.blocklist import BlocklistEntry, Pairing, parse_entry_id
+from agi_router.persons.effects import BlockDirection
 from agi_router.persons.views import describe_entry
 from agi_router.records.audit import check_note
 

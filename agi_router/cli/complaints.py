@@ -25,7 +25,8 @@ from agi_router.persons.complaints import (
     check_complaint_reference,
     check_complaint_source,
 )
-from agi_router.persons.locks import LockedThing, Subject, parse_lock_id
+from agi_router.persons.effects import Subject
+from agi_router.persons.locks import LockedThing, parse_lock_id
 from agi_router.records.audit import check_note
 
 __all__ = ["group"]

@@ -19,14 +19,8 @@ from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
 from agi_router.numbers import Block, PhoneNumber, XNumber
-from agi_router.persons.locks import (
-    Lock,
-    LockedThing,
-    LockReason,
-    Subject,
-    check_rule,
-    parse_lock_id,
-)
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import Lock, LockedThing, check_rule, parse_lock_id
 from agi_router.persons.views import describe_lock
 from agi_router.records.audit import Actor, check_note
 from agi_router.settings import Settings

@@ -8,18 +8,10 @@ from importlib.resources import files
 
 __all__ = ["query"]
 
-_HEADER = re.compile(r"^-- (\w+) --$", re.MULTILINE)
+_HEADER = re.compile(rb"^-- \w+ --$", re.MULTILINE)
 
 
 @cache
-def _queries() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for file in files("agi_router.sql").joinpath("queries").iterdir():
-        parts = _HEADER.split(file.read_text("utf-8"))[1:]
-        found |= zip(parts[::2], map(str.strip, parts[1::2]), strict=True)
-    return found
-
-
 def query(name: str) -> bytes:
     """
     The text of one query, ready for psycopg.
@@ -27,4 +19,9 @@ def query(name: str) -> bytes:
     Raises:
         KeyError: There is no query of this name.
     """
-    return _queries()[name].encode()
+    # What nobody asks for is not kept: a router needs few of them, and keeps them for ever.
+    for file in files("agi_router.sql").joinpath("queries").iterdir():
+        _, found, behind = (b"\n" + file.read_bytes()).partition(f"\n-- {name} --\n".encode())
+        if found:
+            return _HEADER.split(behind, maxsplit=1)[0].strip()
+    raise KeyError(name)

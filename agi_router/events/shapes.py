@@ -15,7 +15,8 @@ from typing import Any
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Side
 from agi_router.events.model import Event, EventType, event_name
-from agi_router.persons.appeals import NOTICES, REBOUND, AppealState
+from agi_router.persons.appeal_states import AppealState
+from agi_router.persons.appeals import NOTICES, REBOUND
 
 __all__ = ["Parties", "ali_reports", "cloud_event"]
 

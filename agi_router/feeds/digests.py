@@ -20,7 +20,7 @@ from agi_router.errors import FeedInvalid, SealError
 from agi_router.feeds.model import Notice, NumberForm
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
-from agi_router.persons.blocklist_store import open_entry
+from agi_router.persons.effect_rows import open_entry
 
 __all__ = ["DigestIndex", "Finder", "Found", "Rows", "digest_maker", "open_each"]
 

@@ -27,7 +27,7 @@ from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.deletion import Deletion
 from agi_router.numbers import BLOCK_SIZE, Block
 from agi_router.records.digests import DayDigests
-from agi_router.tenants.signature import WINDOW
+from agi_router.tenants.signature_window import WINDOW
 
 __all__ = ["Sweep", "Swept"]
 

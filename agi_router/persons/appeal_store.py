@@ -19,19 +19,19 @@ from agi_router.errors import (
     SameActor,
 )
 from agi_router.keys.ring import KeyRing
+from agi_router.persons.appeal_states import AppealState, Spans
 from agi_router.persons.appeals import (
     EVIDENCE,
     STEPS,
     Appeal,
-    AppealState,
     AppealStep,
     Evidence,
     EvidenceKind,
     Rebind,
-    Spans,
     take,
 )
-from agi_router.persons.locks import LockReason, LockState, Subject, parse_lock_id
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockState, parse_lock_id
 from agi_router.persons.store import LockStore
 from agi_router.tenants.scope import OPERATOR, Scope
 

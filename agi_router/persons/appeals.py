@@ -15,12 +15,14 @@ Source:
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from agi_router.cursors import Cursor
 from agi_router.errors import AppealNotReady, AppealOver, SameActor
-from agi_router.persons.locks import LockedThing, LockReason
+from agi_router.persons.appeal_states import AppealState
+from agi_router.persons.effects import LockReason
+from agi_router.persons.locks import LockedThing
 from agi_router.texts import check_name
 
 __all__ = [
@@ -30,40 +32,19 @@ __all__ = [
     "REBOUND",
     "STEPS",
     "Appeal",
-    "AppealState",
     "AppealStep",
     "Evidence",
     "EvidenceKind",
     "Rebind",
-    "Spans",
     "StepRule",
     "check_digest",
     "check_reference",
     "find_missing",
     "take",
-    "to_prompt",
 ]
 
 _LONGEST_REFERENCE = 128
 _DIGEST = re.compile("[0-9a-f]{64}")
-
-
-class AppealState(StrEnum):
-    """
-    What has become of an appeal.
-    """
-
-    FILED = "filed"
-    """Evidence is missing."""
-    COMPLETE = "evidence_complete"
-    IN_REVIEW = "in_review"
-    LIFTED = "lifted"
-    """The lock was lifted, by this or otherwise, or is over."""
-    UPHELD = "upheld"
-    """The lock stays."""
-    WITHDRAWN = "withdrawn"
-    LAPSED = "lapsed"
-    """Its evidence was not complete in time."""
 
 
 class AppealStep(StrEnum):
@@ -181,39 +162,6 @@ REBOUND: Mapping[str, str] = {
 }
 """What the parties of a binding are told that was carried over, by language."""
 
-_PROMPTS = {
-    AppealState.FILED: "filed",
-    AppealState.COMPLETE: "review",
-    AppealState.IN_REVIEW: "review",
-    AppealState.UPHELD: "upheld",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spans:
-    """
-    How long each step may take.
-
-    Attributes:
-        evidence: From the filing until the evidence is complete; then the appeal lapses.
-        review: From then until a review begins; then it is told to be overdue.
-        decision: From then until it is decided; the same.
-    """
-
-    evidence: timedelta = timedelta(days=7)
-    review: timedelta = timedelta(days=3)
-    decision: timedelta = timedelta(days=7)
-
-    def of(self, state: AppealState) -> timedelta | None:
-        """
-        For how long an appeal may stay in a state; :obj:`None`: for ever.
-        """
-        return {
-            AppealState.FILED: self.evidence,
-            AppealState.COMPLETE: self.review,
-            AppealState.IN_REVIEW: self.decision,
-        }.get(state)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
@@ -318,16 +266,6 @@ def take(state: AppealState, step: AppealStep, *, actor: str | None, set_by: str
     if rule.second_actor and actor == set_by:
         raise SameActor("whoever has set a lock does not judge it: let somebody else do it")
     return rule.target
-
-
-def to_prompt(state: str | None) -> str | None:
-    """
-    The prompt of an appeal's state, behind ``appeal_``; :obj:`None`: nothing is said of it.
-
-    Args:
-        state: As the database has it; :obj:`None`: there is no appeal.
-    """
-    return None if state is None else _PROMPTS.get(AppealState(state))
 
 
 def check_reference(text: str) -> str:

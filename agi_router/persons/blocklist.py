@@ -22,10 +22,9 @@ from enum import StrEnum
 from agi_router.cursors import Cursor
 from agi_router.errors import RequestInvalid
 from agi_router.numbers import PhoneNumber
+from agi_router.persons.effects import BlockDirection
 
 __all__ = [
-    "Ban",
-    "BlockDirection",
     "BlocklistEntry",
     "EntryState",
     "Pairing",
@@ -34,18 +33,6 @@ __all__ = [
 ]
 
 _LARGEST_ID = 2**63 - 1
-
-
-class BlockDirection(StrEnum):
-    """
-    What an entry refuses, seen from its person.
-    """
-
-    BOTH = "both"
-    OUT = "out"
-    """What the person asks of the other."""
-    IN = "in"
-    """What the other asks of the person."""
 
 
 class EntryState(StrEnum):
@@ -119,34 +106,6 @@ class BlocklistEntry:
         Where a page of a list ends that this is the last of.
         """
         return Cursor(self.added_at, str(self.id))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ban:
-    """
-    An entry that is in force, so far as a call or a text needs it.
-    """
-
-    id: int
-    person: PhoneNumber = field(repr=False)
-    other: PhoneNumber | None = field(default=None, repr=False)
-    direction: BlockDirection = BlockDirection.BOTH
-
-    def keeps(self, caller: PhoneNumber, callee: PhoneNumber) -> bool:
-        """
-        Whether *caller* may not reach *callee* by it.
-        """
-        if (
-            self.person == caller
-            and self.direction is not BlockDirection.IN
-            and self.other in {None, callee}
-        ):
-            return True
-        return (
-            self.person == callee
-            and self.direction is not BlockDirection.OUT
-            and self.other in {None, caller}
-        )
 
 
 def check_pairing(pairing: Pairing) -> None:

@@ -25,18 +25,13 @@ from agi_router.keys.damage import open_or_tell
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
-from agi_router.persons.blocklist import (
-    Ban,
-    BlockDirection,
-    BlocklistEntry,
-    Pairing,
-    check_pairing,
-    parse_entry_id,
-)
+from agi_router.persons.blocklist import BlocklistEntry, Pairing, check_pairing, parse_entry_id
+from agi_router.persons.effect_rows import open_entry
+from agi_router.persons.effects import BlockDirection
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 
-__all__ = ["BlocklistStore", "open_entry", "read_ban"]
+__all__ = ["BlocklistStore"]
 
 _BATCH = 500
 
@@ -346,42 +341,6 @@ class BlocklistStore:
     def _read_pairing(self, row: dict[str, Any]) -> Pairing:
         person, *others = open_entry(row, self._keys)
         return Pairing(person=person, other=others[0] if others else None, tenant=row["tenant"])
-
-
-def open_entry(row: dict[str, Any], keys: KeyRing) -> list[PhoneNumber]:
-    """
-    The persons of an entry, or of a mark of one: its own first, then the other, if there is one.
-
-    Raises:
-        SealError: One does not open with these keys.
-    """
-    sealed = ((row["key"], row["sealed"]), (row["other_key"], row["other_sealed"]))
-    return [keys.open_locked(seal, row["id"], tag) for tag, seal in sealed if seal is not None]
-
-
-def read_ban(row: dict[str, Any], keys: KeyRing) -> Ban:
-    """
-    Read an entry that is in force, as ``agi_router.describe_locks`` has it.
-
-    Raises:
-        SealError: A person does not open with these keys.
-        RowInvalid: It is what is never written.
-    """
-    try:
-        direction = BlockDirection(row["direction"])
-        seals = {
-            name: None if row[name] is None else bytes.fromhex(row[name])
-            for name in ("sealed", "other_sealed")
-        }
-    except (ValueError, KeyError):
-        # The chain would show what stands there.
-        raise RowInvalid from None
-    if seals["sealed"] is None:
-        raise RowInvalid
-    person, *others = open_entry({**row, **seals}, keys)
-    return Ban(
-        id=row["id"], person=person, other=others[0] if others else None, direction=direction
-    )
 
 
 def _after(cursor: Cursor) -> int:

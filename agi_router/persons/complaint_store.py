@@ -18,14 +18,10 @@ from agi_router.db.connection import Queries
 from agi_router.errors import BlockNotFound, ComplaintNotFound, CursorInvalid
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import XNumber
-from agi_router.persons.complaints import (
-    Complaint,
-    ComplaintCount,
-    ComplaintKind,
-    ComplaintLevel,
-    ComplaintLimits,
-)
-from agi_router.persons.locks import LockedThing, LockReason, Subject, parse_lock_id
+from agi_router.persons.complaint_limits import ComplaintLevel, ComplaintLimits
+from agi_router.persons.complaints import Complaint, ComplaintCount, ComplaintKind
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing, parse_lock_id
 from agi_router.persons.store import LockStore
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore

@@ -1,24 +1,16 @@
 """
-Complaints about calls: how many of so many calls are too many.
+Complaints about calls. Who has complained is never kept.
 
-Rules for the editor:
-
-1. A service with more complaints than a share of its calls is closed. A number or tenant is
-   stopped at half of that share, and an alarm is raised at half of what stops it.
-2. Few complaints are no share: below a least number nothing is stopped.
-3. Who has complained is never kept.
-
-Source:
-    Domain notes, 3: complaints under 0.05 % in a month, or the service is closed (HW); stop at
-    half.
+How many of them are too many: :mod:`agi_router.persons.complaint_limits`.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from agi_router.cursors import Cursor
 from agi_router.numbers import XNumber
+from agi_router.persons.complaint_limits import ComplaintLevel
 from agi_router.persons.locks import LockedThing
 from agi_router.texts import check_name
 
@@ -26,15 +18,12 @@ __all__ = [
     "Complaint",
     "ComplaintCount",
     "ComplaintKind",
-    "ComplaintLevel",
-    "ComplaintLimits",
     "check_complaint_reference",
     "check_complaint_source",
 ]
 
 _LONGEST_SOURCE = 64
 _LONGEST_REFERENCE = 128
-_CALLS = 100_000
 
 
 class ComplaintKind(StrEnum):
@@ -46,56 +35,6 @@ class ComplaintKind(StrEnum):
     MARKETING = "marketing"
     FRAUD = "fraud"
     OTHER = "other"
-
-
-class ComplaintLevel(StrEnum):
-    """
-    Whether so many complaints are too many.
-    """
-
-    CALM = "calm"
-    ALARM = "alarm"
-    """Half of what stops it, or more."""
-    STOP = "stop"
-    """Half of the legal share, or more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComplaintLimits:
-    """
-    How many complaints are too many.
-
-    Attributes:
-        share: The legal share: so many complaints for 100,000 calls.
-        least: Below so many complaints nothing is stopped; nor is there an alarm below half of it.
-        window: The time in which complaints and calls count.
-    """
-
-    share: int = 50
-    least: int = 3
-    window: timedelta = timedelta(days=30)
-
-    def judge(self, complaints: int, calls: int) -> ComplaintLevel:
-        """
-        Whether *complaints* about *calls* are too many.
-        """
-        if complaints >= self.least and 2 * _CALLS * complaints >= self.share * calls:
-            return ComplaintLevel.STOP
-        if self.matter(complaints) and 4 * _CALLS * complaints >= self.share * calls:
-            return ComplaintLevel.ALARM
-        return ComplaintLevel.CALM
-
-    def matter(self, complaints: int) -> bool:
-        """
-        Whether so many complaints may be too many at all, however few the calls are.
-        """
-        return 2 * complaints >= self.least
-
-    def enough_calls(self, complaints: int) -> int:
-        """
-        For so many calls and more so many complaints are calm: more need not be counted.
-        """
-        return 4 * _CALLS * complaints // self.share + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,56 +13,27 @@ Source:
     Domain notes, 0.7.
 """
 
-from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from agi_router.cursors import Cursor
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.effects import LockReason, Subject
 from agi_router.texts import check_name
 
 __all__ = [
     "REASONS",
-    "Effect",
     "Lock",
-    "LockReason",
     "LockState",
     "LockedThing",
     "ReasonRule",
-    "Subject",
     "check_rule",
-    "find_strongest",
-    "holds_for",
     "parse_lock_id",
 ]
 
 _LONGEST_RULE = 128
 _LARGEST_ID = 2**63 - 1
-
-
-class Subject(StrEnum):
-    """
-    What kind of thing a lock is on.
-    """
-
-    NUMBER = "number"
-    """A 700 number."""
-    PERSON = "person"
-    TENANT = "tenant"
-    BLOCK = "block"
-
-
-class LockReason(StrEnum):
-    """
-    Why something is locked; the strongest first.
-    """
-
-    MISUSE = "misuse"
-    SECURITY_RISK = "security_risk"
-    ACCOUNT_ANOMALY = "account_anomaly"
-    ARREARS = "arrears"
-    MAINTENANCE = "maintenance"
 
 
 class LockState(StrEnum):
@@ -182,60 +153,6 @@ class Lock:
         Where a page of a list ends that this is the last of.
         """
         return Cursor(self.set_at, str(self.id))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
-    """
-    A lock that is in force, so far as a call or a bind needs it.
-    """
-
-    id: int
-    subject: Subject
-    reason: LockReason
-    key: int
-    """The 700 number, block or tenant; of a person nothing."""
-    person: PhoneNumber | None = field(default=None, repr=False)
-    everywhere: bool = True
-    """Whether it holds for all tenants."""
-    appeal: str | None = None
-    """What has become of the last appeal against it."""
-
-
-def holds_for(
-    effect: Effect,
-    *,
-    numbers: Collection[int],
-    block: int,
-    tenant: int | None,
-    people: Collection[PhoneNumber],
-) -> bool:
-    """
-    Whether a lock that was found by a key is on what was meant, and not a stranger's.
-
-    Args:
-        effect: The lock.
-        numbers: The 700 numbers that are used.
-        block: Their block.
-        tenant: Whose binding it is; :obj:`None` where there is none.
-        people: All who take part.
-    """
-    match effect.subject:
-        case Subject.NUMBER:
-            return effect.key in numbers
-        case Subject.BLOCK:
-            return effect.key == block
-        case Subject.TENANT:
-            return effect.key == tenant
-    return effect.person in people
-
-
-def find_strongest(effects: Iterable[Effect]) -> Effect | None:
-    """
-    Of several locks the one that speaks; :obj:`None` where there is none.
-    """
-    order: Sequence[LockReason] = list(LockReason)
-    return min(effects, key=lambda each: (order.index(each.reason), each.id), default=None)
 
 
 def check_rule(text: str) -> str:

@@ -32,21 +32,13 @@ from agi_router.keys.damage import open_or_tell
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
-from agi_router.persons.locks import (
-    REASONS,
-    Effect,
-    Lock,
-    LockedThing,
-    LockReason,
-    Subject,
-    find_strongest,
-    holds_for,
-    parse_lock_id,
-)
+from agi_router.persons.effect_rows import read_effect
+from agi_router.persons.effects import Effect, LockReason, Subject, find_strongest, holds_for
+from agi_router.persons.locks import REASONS, Lock, LockedThing, parse_lock_id
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 
-__all__ = ["LockStore", "read_effect", "refusal"]
+__all__ = ["LockStore", "refusal"]
 
 _BATCH = 500
 _CUTTING = " and ".join(reason for reason, rule in REASONS.items() if rule.cuts)
@@ -477,33 +469,6 @@ class LockStore:
             person=None if sealed is None else self._keys.open_locked(sealed, row["id"], key),
             tenant=row["tenant"],
         )
-
-
-def read_effect(row: dict[str, Any], keys: KeyRing) -> Effect:
-    """
-    Read a lock that is in force, as ``agi_router.describe_locks`` has it.
-
-    Raises:
-        SealError: The person does not open with these keys.
-        RowInvalid: It is what is never written.
-    """
-    try:
-        subject, reason = Subject(row["subject"]), LockReason(row["reason"])
-        sealed = None if row["sealed"] is None else bytes.fromhex(row["sealed"])
-    except ValueError:
-        # The chain would show what stands there.
-        raise RowInvalid from None
-    if (sealed is None) is (subject is Subject.PERSON):
-        raise RowInvalid
-    return Effect(
-        id=row["id"],
-        subject=subject,
-        reason=reason,
-        key=row["key"],
-        person=None if sealed is None else keys.open_locked(sealed, row["id"], row["key"]),
-        everywhere=row["tenant_id"] is None,
-        appeal=row.get("appeal"),
-    )
 
 
 def refusal(effect: Effect, tenant: str, *, whole: bool) -> Locked:

@@ -6,14 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from agi_router.persons.appeals import (
-    NOTICES,
-    AppealState,
-    EvidenceKind,
-    check_digest,
-    check_reference,
-)
-from agi_router.persons.locks import LockReason, Subject
+from agi_router.persons.appeal_states import AppealState
+from agi_router.persons.appeals import NOTICES, EvidenceKind, check_digest, check_reference
+from agi_router.persons.effects import LockReason, Subject
 from agi_router.records.audit import check_note
 from agi_router.schemas.base import MASKED, TIME, Body, Out
 from agi_router.schemas.locks import check_lock_id

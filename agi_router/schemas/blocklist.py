@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from agi_router.persons.blocklist import BlockDirection, EntryState
+from agi_router.persons.blocklist import EntryState
+from agi_router.persons.effects import BlockDirection
 from agi_router.records.audit import check_note
 from agi_router.schemas.base import MASKED, TIME, Body, Out
 from agi_router.schemas.fields import Number, Time

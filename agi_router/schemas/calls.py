@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.end import Clock
-from agi_router.persons.locks import LockReason
+from agi_router.persons.effects import LockReason
 from agi_router.schemas.base import TIME, Out
 
 __all__ = ["CALL", "CallOut", "CallsOut"]

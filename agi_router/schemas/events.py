@@ -11,9 +11,9 @@ from agi_router.bindings.words import BindingState, Mode, Side
 from agi_router.calls.end import Clock, Outcome
 from agi_router.events.model import LARGEST_BATCH, EventType
 from agi_router.messages.model import MessageState
-from agi_router.persons.appeals import NOTICES, REBOUND, AppealState
-from agi_router.persons.blocklist import BlockDirection
-from agi_router.persons.locks import LockReason, Subject
+from agi_router.persons.appeal_states import AppealState
+from agi_router.persons.appeals import NOTICES, REBOUND
+from agi_router.persons.effects import BlockDirection, LockReason, Subject
 from agi_router.schemas.base import TIME, Out, example
 
 __all__ = [

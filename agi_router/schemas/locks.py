@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from agi_router.persons.locks import LockReason, LockState, Subject, check_rule, parse_lock_id
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockState, check_rule, parse_lock_id
 from agi_router.records.audit import check_note
 from agi_router.schemas.base import MASKED, TIME, Body, Out
 from agi_router.schemas.fields import Number, Time, X

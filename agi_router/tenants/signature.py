@@ -24,13 +24,14 @@ import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import Enum
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote
 
+from agi_router.tenants.signature_window import WINDOW
+
 __all__ = [
-    "WINDOW",
     "Algorithm",
     "Request",
     "Signature",
@@ -45,9 +46,6 @@ __all__ = [
     "verify",
     "write_query",
 ]
-
-WINDOW = timedelta(minutes=15)
-"""How far a request's date may be from the clock, before and behind."""
 
 _NEEDED = frozenset(
     {"host", "x-acs-action", "x-acs-version", "x-acs-date", "x-acs-signature-nonce"}

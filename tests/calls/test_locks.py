@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from agi_router.persons.locks import LockReason
+from agi_router.persons.effects import LockReason
 from calls.sound import listening
 from harness.pbx import Cli, Router
 from harness.prompts import restored

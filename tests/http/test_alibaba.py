@@ -37,7 +37,8 @@ from agi_router.errors import StoreUnavailable
 from agi_router.inventory.model import BlockState
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from agi_router.rates import Rate
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope

@@ -24,9 +24,11 @@ from agi_router.messages.store import JudgedBy, MessageStore
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.persons.blocklist import Pairing
 from agi_router.persons.blocklist_store import BlocklistStore
+from agi_router.persons.complaint_limits import ComplaintLimits
 from agi_router.persons.complaint_store import ComplaintStore
-from agi_router.persons.complaints import ComplaintKind, ComplaintLimits
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.complaints import ComplaintKind
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from agi_router.persons.store import LockStore
 from agi_router.schemas.events import EVENTS
 from agi_router.tenants.rules import RulesChange

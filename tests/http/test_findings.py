@@ -9,7 +9,8 @@ from starlette.testclient import TestClient
 from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import Connection
 from agi_router.numbers import PhoneNumber
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from agi_router.tenants.api_keys import KeyScope
 from harness.api import Client
 from harness.database import bind

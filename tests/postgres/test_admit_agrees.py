@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from agi_router.bindings.rows import row_of
+from agi_router.bindings.sealed_routes import row_of
 from agi_router.bindings.store import BindingStore
 from agi_router.calls.decision import Route, decide
 from agi_router.calls.end import call_day

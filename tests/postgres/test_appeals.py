@@ -42,9 +42,11 @@ from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.retention import Sweep
 from agi_router.numbers import PhoneNumber
+from agi_router.persons.appeal_states import AppealState, Spans
 from agi_router.persons.appeal_store import AppealStore
-from agi_router.persons.appeals import AppealState, AppealStep, Evidence, EvidenceKind, Spans
-from agi_router.persons.locks import Lock, LockedThing, LockReason, LockState, Subject
+from agi_router.persons.appeals import AppealStep, Evidence, EvidenceKind
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import Lock, LockedThing, LockState
 from agi_router.tenants.model import UnknownNumbers
 from harness.cli import run
 from harness.database import (

@@ -32,14 +32,10 @@ from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import PhoneNumber
-from agi_router.persons.blocklist import (
-    BlockDirection,
-    BlocklistEntry,
-    EntryState,
-    Pairing,
-)
+from agi_router.persons.blocklist import BlocklistEntry, EntryState, Pairing
 from agi_router.persons.blocklist_store import BlocklistStore
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.effects import BlockDirection, LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from harness.cli import run
 from harness.database import (
     HOUR,

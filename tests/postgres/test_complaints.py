@@ -28,14 +28,11 @@ from agi_router.events.store import EventStore
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import XNumber
+from agi_router.persons.complaint_limits import ComplaintLevel, ComplaintLimits
 from agi_router.persons.complaint_store import RULE, ComplaintStore
-from agi_router.persons.complaints import (
-    Complaint,
-    ComplaintKind,
-    ComplaintLevel,
-    ComplaintLimits,
-)
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.complaints import Complaint, ComplaintKind
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from harness.cli import run
 from harness.database import (
     HOUR,

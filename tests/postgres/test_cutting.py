@@ -26,7 +26,8 @@ from agi_router.db.queries import query
 from agi_router.errors import RequestInvalid
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber, XNumber
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from harness.database import (
     HOUR,
     a_call,

@@ -24,10 +24,11 @@ from agi_router.errors import SealError
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.holds import HeldThing, HoldStore
+from agi_router.persons.appeal_states import Spans
 from agi_router.persons.appeal_store import AppealStore
-from agi_router.persons.appeals import Spans
 from agi_router.persons.blocklist import EntryState, Pairing
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from agi_router.persons.real_name_store import RealNameStore
 from agi_router.persons.real_names import RealName
 from harness.cli import run

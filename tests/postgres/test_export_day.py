@@ -45,7 +45,8 @@ from agi_router.exports.sealing import FileCipher, RecipientKey
 from agi_router.exports.store import DayRecords
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from agi_router.persons.store import LockStore
 from agi_router.records.chain import SigningKey
 from harness.database import HOUR, Server, bind, database_of, one

@@ -16,7 +16,8 @@ from agi_router.feeds.findings import FindingStatus, FindingStore
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
-from agi_router.persons.locks import Lock, LockedThing, LockReason, Subject
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import Lock, LockedThing
 from harness.cli import run
 from harness.database import HOUR, bind, one
 from harness.values import A, B, C

@@ -47,7 +47,8 @@ from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import Block, PhoneNumber, XNumber
-from agi_router.persons.locks import Lock, LockedThing, LockReason, LockState, Subject
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import Lock, LockedThing, LockState
 from agi_router.persons.store import LockStore
 from harness.cli import run
 from harness.database import (

@@ -28,7 +28,8 @@ from agi_router.messages.decision import Taken, decide_text
 from agi_router.messages.model import MessageState, Outgoing, Text
 from agi_router.messages.store import Ended, MessageStore, Owed, Repeated
 from agi_router.numbers import PhoneNumber
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from harness.database import HOUR, bind, on_each_version, one
 from harness.values import A, B, C, X
 

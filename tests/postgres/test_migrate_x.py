@@ -16,7 +16,8 @@ from agi_router.db.connection import Connection, Queries
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from agi_router.persons.store import LockStore
 from harness.database import one
 from harness.values import X

@@ -44,7 +44,8 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from harness.cli import run
 from harness.database import (
     HOUR,

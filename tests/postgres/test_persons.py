@@ -59,11 +59,13 @@ from agi_router.keys.ring import KeyRing
 from agi_router.messages.decision import Taken, decide_text
 from agi_router.messages.model import Text, name_message
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.appeal_states import AppealState as State
+from agi_router.persons.appeal_states import Spans, to_prompt
 from agi_router.persons.appeal_store import AppealStore
-from agi_router.persons.appeals import EVIDENCE, OPEN, AppealStep, Evidence, Spans, take, to_prompt
-from agi_router.persons.appeals import AppealState as State
-from agi_router.persons.blocklist import BlockDirection, Pairing
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.appeals import EVIDENCE, OPEN, AppealStep, Evidence, take
+from agi_router.persons.blocklist import Pairing
+from agi_router.persons.effects import BlockDirection, LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from agi_router.tenants.model import UnknownNumbers
 from agi_router.tenants.rules import Consent, RulesChange
 from harness.database import NO_REST, a_call, new_call_id, set_clock

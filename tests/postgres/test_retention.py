@@ -33,7 +33,8 @@ from agi_router.maintenance.proofs import Kept, kept
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import PhoneNumber
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from agi_router.traces.store import Tracer
 from harness.cli import run
 from harness.database import HOUR, NO_REST, Server, bind, new_party, one, until

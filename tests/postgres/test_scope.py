@@ -55,13 +55,16 @@ from agi_router.messages.records import MessageRecords
 from agi_router.messages.rule_store import TextRuleStore
 from agi_router.messages.rules import TextRules
 from agi_router.numbers import Block, PhoneNumber, XNumber
+from agi_router.persons.appeal_states import Spans
 from agi_router.persons.appeal_store import AppealStore
-from agi_router.persons.appeals import AppealStep, Evidence, EvidenceKind, Spans
+from agi_router.persons.appeals import AppealStep, Evidence, EvidenceKind
 from agi_router.persons.blocklist import Pairing
 from agi_router.persons.blocklist_store import BlocklistStore
+from agi_router.persons.complaint_limits import ComplaintLimits
 from agi_router.persons.complaint_store import ComplaintStore
-from agi_router.persons.complaints import ComplaintKind, ComplaintLimits
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.complaints import ComplaintKind
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from agi_router.persons.real_name_store import RealNameStore
 from agi_router.persons.real_names import RealName
 from agi_router.persons.store import LockStore

@@ -24,7 +24,8 @@ from agi_router.doors.sip_messages import Options, SipMessageDoor
 from agi_router.errors import StoreUnavailable
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.store import MessageStore, Repeated, Unasked
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from agi_router.rates import Rate
 from agi_router.sip import Request, Response, answer, build, parse
 from harness.database import SOON, bind, one, until_async

@@ -26,7 +26,8 @@ from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import PhoneNumber
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from agi_router.records.audit import Audit, AuditEntry
 from agi_router.traces.model import Stretch, Trace
 from agi_router.traces.store import Tracer

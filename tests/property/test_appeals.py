@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agi_router.errors import AppealNotReady, AppealOver, SameActor
-from agi_router.persons.appeals import OPEN, AppealState, AppealStep, take
+from agi_router.persons.appeal_states import AppealState
+from agi_router.persons.appeals import OPEN, AppealStep, take
 
 SETTER = "setter"
 steps = st.lists(

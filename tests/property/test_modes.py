@@ -8,19 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agi_router.ari import EXTENSION_MAX
-from agi_router.bindings.model import RouteRow
-from agi_router.bindings.modes import (
-    Y_TTL,
-    Ax,
-    Axb,
-    Axe,
-    Axyb,
-    Gxb,
-    Gxyb,
-    Parties,
-    compile_child,
-    compile_routes,
-)
+from agi_router.bindings.modes import Y_TTL, Ax, Axb, Axe, Axyb, Gxb, Gxyb, Parties, compile_routes
+from agi_router.bindings.routes import RouteRow, compile_child
 from agi_router.bindings.words import Callback, Language, Mode, Side
 from agi_router.calls.decision import Route
 from agi_router.calls.dialplan import to_dial

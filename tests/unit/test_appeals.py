@@ -9,22 +9,20 @@ from pathlib import Path
 import pytest
 
 from agi_router.errors import AppealNotReady, AppealOver, SameActor
+from agi_router.persons.appeal_states import AppealState, Spans, to_prompt
 from agi_router.persons.appeals import (
     EVIDENCE,
     NOTICES,
     OPEN,
     STEPS,
-    AppealState,
     AppealStep,
     EvidenceKind,
-    Spans,
     check_digest,
     check_reference,
     find_missing,
     take,
-    to_prompt,
 )
-from agi_router.persons.locks import LockReason
+from agi_router.persons.effects import LockReason
 
 PAGE = (Path(__file__).parents[2] / "docs/persons.md").read_text("utf-8").split("## Appeals")[1]
 SETTER, JUDGE = "root@pbx", "API key x"

@@ -10,14 +10,13 @@ import pytest
 from agi_router.errors import RequestInvalid
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.blocklist import (
-    Ban,
-    BlockDirection,
     BlocklistEntry,
     EntryState,
     Pairing,
     check_pairing,
     parse_entry_id,
 )
+from agi_router.persons.effects import Ban, BlockDirection
 from agi_router.persons.views import describe_entry
 from harness.values import NOW, A, B, C
 

@@ -106,6 +106,10 @@ def test_a_router_holds_no_other_command_nor_what_reads_them() -> None:
         "agi_router.cli.serving",
     ]
     assert "psycopg" in held
+    # What only binds, lists and shows.
+    others = ("bindings.modes", "bindings.model", "bindings.terms", "consent", "persons.locks")
+    stores = ("persons.store", "persons.blocklist_store", "tenants.store")
+    assert not {f"agi_router.{name}" for name in (*others, *stores)} & set(held)
     assert not [name for name in held if name == "click" or name.startswith("_sysconfigdata")]
 
 

@@ -6,12 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agi_router.persons.complaints import (
-    ComplaintLevel,
-    ComplaintLimits,
-    check_complaint_reference,
-    check_complaint_source,
-)
+from agi_router.persons.complaint_limits import ComplaintLevel, ComplaintLimits
+from agi_router.persons.complaints import check_complaint_reference, check_complaint_source
 
 CALM, ALARM, STOP = ComplaintLevel
 LIMITS = ComplaintLimits()

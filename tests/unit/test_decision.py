@@ -31,8 +31,7 @@ from agi_router.calls.decision import (
     screen,
 )
 from agi_router.numbers import PhoneNumber
-from agi_router.persons.blocklist import Ban, BlockDirection
-from agi_router.persons.locks import Effect, LockReason, Subject
+from agi_router.persons.effects import Ban, BlockDirection, Effect, LockReason, Subject
 from agi_router.tenants.hours import Hours
 from harness.values import LINE, NOW, A, B, C, X, Y
 

@@ -23,7 +23,7 @@ from agi_router.calls.dialplan import (
 )
 from agi_router.calls.treatment import treat
 from agi_router.numbers import PhoneNumber, XNumber
-from agi_router.persons.locks import LockReason
+from agi_router.persons.effects import LockReason
 from harness.values import A, B, X
 
 LONGEST_LINE = PhoneNumber(digits="031162345678")

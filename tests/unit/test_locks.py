@@ -10,17 +10,13 @@ from pathlib import Path
 import pytest
 
 from agi_router.numbers import Block, PhoneNumber
+from agi_router.persons.effects import Effect, LockReason, Subject, find_strongest, holds_for
 from agi_router.persons.locks import (
     REASONS,
-    Effect,
     Lock,
     LockedThing,
-    LockReason,
     LockState,
-    Subject,
     check_rule,
-    find_strongest,
-    holds_for,
     parse_lock_id,
 )
 from agi_router.persons.views import describe_lock

@@ -15,7 +15,7 @@ from agi_router.bindings.words import BindingState, Direction, Language, Mode, S
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import Refusal
 from agi_router.calls.treatment import treat
-from agi_router.persons.locks import LockReason
+from agi_router.persons.effects import LockReason
 from harness.values import BLOCK, A, B, X
 
 # The words of the domain notes, 4.1.

@@ -9,7 +9,6 @@ from itertools import product
 
 import pytest
 
-from agi_router.bindings.model import RouteRow
 from agi_router.bindings.modes import (
     GROUP_MAX,
     Y_TTL,
@@ -20,10 +19,10 @@ from agi_router.bindings.modes import (
     Gxb,
     Gxyb,
     Parties,
-    compile_child,
     compile_routes,
     replace_party,
 )
+from agi_router.bindings.routes import RouteRow, compile_child
 from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.errors import ModeError, SameParty
 from agi_router.numbers import PhoneNumber, XNumber

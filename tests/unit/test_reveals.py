@@ -21,6 +21,7 @@ READS = {
     "bindings/parties": "to order by them",
     "bindings/views": "to show them: after a row of the audit",
     "bindings/rows": "to order by them",
+    "bindings/sealed_routes": "to tag each once",
     "exports/store": "to hand them over, sealed: after a row of the audit",
     "traces/views": "to show them for a case: after a row of the audit",
     "feeds/views": "to tell carriers of misuse: after a row of the audit",

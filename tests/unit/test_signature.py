@@ -12,7 +12,6 @@ from urllib.parse import quote
 import pytest
 
 from agi_router.tenants.signature import (
-    WINDOW,
     Algorithm,
     Request,
     SignatureFault,
@@ -20,6 +19,7 @@ from agi_router.tenants.signature import (
     parse_signature,
     verify,
 )
+from agi_router.tenants.signature_window import WINDOW
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SECRET = b"a-secret-of-a-key"

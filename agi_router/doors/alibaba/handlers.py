@@ -52,9 +52,10 @@ from agi_router.doors.http.webhooks import tenant_of
 from agi_router.errors import AgiRouterError, ExpiryInvalid, GroupNotFound, PoolNotFound
 from agi_router.inventory.model import NumberState
 from agi_router.numbers import PhoneNumber, XNumber, is_extension
-from agi_router.persons.blocklist import BlockDirection, BlocklistEntry, Pairing
+from agi_router.persons.blocklist import BlocklistEntry, Pairing
 from agi_router.persons.blocklist_store import BlocklistStore
-from agi_router.persons.locks import Lock, LockedThing, LockReason, Subject
+from agi_router.persons.effects import BlockDirection, LockReason, Subject
+from agi_router.persons.locks import Lock, LockedThing
 from agi_router.persons.real_name_store import RealNameStore
 from agi_router.persons.real_names import RealName
 from agi_router.persons.store import LockStore

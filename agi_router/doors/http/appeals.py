@@ -14,9 +14,10 @@ from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.errors import AppealNotFound
+from agi_router.persons.appeal_states import AppealState
 from agi_router.persons.appeal_store import AppealStore
 from agi_router.persons.appeal_views import describe_appeal
-from agi_router.persons.appeals import AppealState, AppealStep, Evidence
+from agi_router.persons.appeals import AppealStep, Evidence
 from agi_router.persons.locks import parse_lock_id
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers

@@ -12,7 +12,8 @@ from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.errors import LockNotFound
 from agi_router.numbers import Block, XNumber
-from agi_router.persons.locks import LockedThing, LockReason, Subject, parse_lock_id
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing, parse_lock_id
 from agi_router.persons.views import describe_lock
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from agi_router.maintenance.classes import Retention
-from agi_router.persons.appeals import Spans
-from agi_router.persons.complaints import ComplaintLimits
+from agi_router.persons.appeal_states import Spans
+from agi_router.persons.complaint_limits import ComplaintLimits
 from agi_router.rates import Rate
 
 __all__ = ["Options"]
