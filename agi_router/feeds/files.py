@@ -11,7 +11,7 @@ import json
 import os
 import shlex
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,7 +20,7 @@ from agi_router.errors import CsvError, FeedInvalid
 from agi_router.feeds.model import COLUMNS, Fault
 from agi_router.texts import strip
 
-__all__ = ["Record", "digest_of", "list_files", "open_file", "read_records"]
+__all__ = ["Record", "digest_of", "find_columns", "list_files", "open_file", "read_records"]
 
 Record = tuple[int, Mapping[str, str]]
 """A line, and what stands there by the names of the columns."""
@@ -95,13 +95,23 @@ def read_records(stream: BinaryIO) -> Iterator[Record | Fault]:
         raise CsvError(f"it {_cannot(error)}") from None
 
 
+def find_columns(header: Iterable[str]) -> list[tuple[str, int]]:
+    """
+    The columns of a file that are read, and their places.
+
+    Raises:
+        CsvError: One is missing, or there twice.
+    """
+    names = [strip(cell).lower() for cell in header]
+    for needed in ("number", "status"):
+        if names.count(needed) != 1:
+            raise CsvError(f"the first line has to name the column {needed!r}, once")
+    return [(name, names.index(name)) for name in COLUMNS if name in names]
+
+
 def _rows(stream: BinaryIO) -> Iterator[Record]:
     reader = CsvReader(stream)
-    header = [strip(cell).lower() for cell in reader.header]
-    for needed in ("number", "status"):
-        if header.count(needed) != 1:
-            raise CsvError(f"the first line has to name the column {needed!r}, once")
-    places = [(name, header.index(name)) for name in COLUMNS if name in header]
+    places = find_columns(reader.header)
     for record in reader:
         cells = record.cells
         yield record.line, {name: cells[i] for name, i in places if i < len(cells)}

@@ -4,15 +4,17 @@ Reading a file of a feed: whose number has a new owner is found among live bindi
 1. A binding ends in a transaction of its own, those of a party group with the membership; a step
    of the file is noted when all of it is done. So a run that is killed does its last step again,
    and finds what is done already over.
-2. Plain numbers are found by tag, those of a step in one statement; of whom the database knows
-   nothing goes no further. Digests are looked for among the numbers of all live bindings, of
-   live locks and of the register of persons, opened on all cores; what is found goes the same way.
+2. Plain numbers are found by tag, those of a step in one statement, while the next step is read;
+   of whom the database knows nothing goes no further. Digests are looked for among the numbers of
+   all live bindings, of live locks and of the register of persons, opened on all cores; what is
+   found goes the same way.
 3. A tag may be that of another number, too: before anything is done the binding's parties are
    opened and compared, and so is the person of a lock or of the register.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from itertools import chain, islice
@@ -26,6 +28,7 @@ from agi_router.bulk.workers import Workshop
 from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import CsvError, KeysOutdated, SealError, StoreHeld
+from agi_router.feeds.blocks import PIECE, Block, BlockReader
 from agi_router.feeds.digests import DigestIndex, Finder, Found, Rows, digest_maker, open_each
 from agi_router.feeds.files import Record, digest_of, read_records
 from agi_router.feeds.model import Answer, Fault, Feed, Notice, NumberForm, Trust, read_notice
@@ -44,6 +47,8 @@ _Each = TypeVar("_Each")
 
 _Name = tuple[int, int]
 """A binding: its block, and its number there."""
+_Tags = tuple[KeyRing, str]
+"""An array of tags, and the keys that they were made with."""
 
 # Records of a step: what is done again after a crash, and what is held in memory.
 _PLAIN_STEP = 100_000
@@ -70,6 +75,23 @@ class _Person(NamedTuple):
     until: datetime
 
 
+class _Step(NamedTuple):
+    """
+    What is done at once, and noted as done.
+
+    Attributes:
+        size: How many records.
+        notices: Those of them that can be read; those of nobody may be left out.
+        faults: Those that cannot be read.
+        answers: What is said how often.
+    """
+
+    size: int
+    notices: Sequence[Notice]
+    faults: Sequence[Fault]
+    answers: Mapping[Answer, int]
+
+
 class Recycler:
     """
     Reads files of feeds.
@@ -78,7 +100,8 @@ class Recycler:
         connection: Its own. See :func:`agi_router.db.connection.connect`.
         keys: As :func:`check_keys` returned them.
         processes: How many open numbers, where a feed has digests.
-        plain_step: Records of a step of a plain feed.
+        plain_step: Records of a step of a plain feed that is read line by line.
+        piece: Bytes of a step of one that is read in blocks.
     """
 
     def __init__(
@@ -88,12 +111,14 @@ class Recycler:
         *,
         processes: int = 1,
         plain_step: int = _PLAIN_STEP,
+        piece: int = PIECE,
     ) -> None:
         self._connection = connection
         self._queries = Queries(connection)
         self._keys = keys
         self._processes = processes
         self._plain_step = plain_step
+        self._piece = piece
         self.store = FeedStore(self._queries)
         """The feeds and their runs."""
         self.opened = 0
@@ -124,22 +149,72 @@ class Recycler:
             run = self.store.begin(feed, name, digest or digest_of(stream))
             if run.over:
                 return run.id
-            size = self._plain_step if feed.numbers is NumberForm.PLAIN else _DIGEST_STEP
-            records = islice(read_records(stream), run.taken, None)
-            # Each as it comes: a step holds what records say, and not what stands in the file.
-            read = map(partial(_read, form=feed.numbers, now=self._now()), records)
-            for step in _steps(read, size):
-                notices = [each for each in step if isinstance(each, Notice)]
-                faults = [each for each in step if isinstance(each, Fault)]
-                self._act(feed, run, notices)
+            for step in self._read(feed, stream, run.taken):
+                self._act(feed, run, step.notices)
                 run = self.store.advance(
-                    run,
-                    taken=run.taken + len(step),
-                    answers=Counter(each.answer for each in notices),
-                    faults=faults,
+                    run, taken=run.taken + step.size, answers=step.answers, faults=step.faults
                 )
             self.store.finish(run)
         return run.id
+
+    def _read(self, feed: Feed, stream: BinaryIO, taken: int) -> Iterator[_Step]:
+        """
+        What a file says, from some record on.
+        """
+        now = self._now()
+        if feed.numbers is NumberForm.PLAIN:
+            blocks = BlockReader(stream, now=now, skip=taken, piece=self._piece)
+            for block, tags in _one_ahead(map(self._tagged, blocks)):
+                yield _Step(
+                    size=block.size,
+                    notices=block.chosen(self._known(block.numbers, tags)),
+                    faults=block.faults,
+                    answers=block.answers,
+                )
+                taken += block.size
+            if blocks.whole:
+                return
+            stream.seek(0)
+        size = self._plain_step if feed.numbers is NumberForm.PLAIN else _DIGEST_STEP
+        records = islice(read_records(stream), taken, None)
+        # Each as it comes: a step holds what records say, and not what stands in the file.
+        for step in _steps(map(partial(_read, form=feed.numbers, now=now), records), size):
+            notices = [each for each in step if isinstance(each, Notice)]
+            yield _Step(
+                size=len(step),
+                notices=self._met(notices) if feed.numbers is NumberForm.PLAIN else notices,
+                faults=[each for each in step if isinstance(each, Fault)],
+                answers=Counter(each.answer for each in notices),
+            )
+
+    def _tagged(self, block: Block) -> tuple[Block, _Tags]:
+        return block, self._tags(block.numbers)
+
+    def _tags(self, digits: Sequence[bytes]) -> _Tags:
+        keys = self._keys
+        return keys, array_of_integers(keys.bulk_tags(digits))
+
+    def _known(self, digits: Sequence[bytes], tags: _Tags) -> list[int]:
+        """
+        The places of the numbers of which the database may know anything; most are nobody's.
+        """
+
+        def look() -> list[dict[str, Any]]:
+            _, array = tags if tags[0] is self._keys else self._tags(digits)
+            return self._ask("find_met", array)
+
+        return sorted({(row["n"] - 1) % len(digits) for row in self._under_current_keys(look)})
+
+    def _met(self, notices: Sequence[Notice]) -> list[Notice]:
+        """
+        Those of a feed of plain numbers of whom the database may know anything.
+        """
+        digits = [
+            each.number.digits.encode("ascii")
+            for each in notices
+            if isinstance(each.number, PhoneNumber)
+        ]
+        return [notices[place] for place in self._known(digits, self._tags(digits))]
 
     def _now(self) -> datetime:
         row = self._queries.row("now", {})
@@ -147,7 +222,7 @@ class Recycler:
         now: datetime = row["clock_timestamp"]
         return now
 
-    def _act(self, feed: Feed, run: Run, notices: Iterable[Notice]) -> None:
+    def _act(self, feed: Feed, run: Run, notices: Sequence[Notice]) -> None:
         """
         End the bindings of those whose number has a new owner, or of whom nobody knows.
         """
@@ -161,7 +236,6 @@ class Recycler:
             )
             for notice, number in self._numbers(feed.numbers, told)
         ]
-        people = self._met(people)
         # First: nobody is bound anew, meanwhile, by what the owner of before has said.
         self._note_owners(people)
         for batch in _steps(iter(people), _BATCH):
@@ -173,17 +247,7 @@ class Recycler:
         if feed.trust is Trust.FULL and self._queries.row("are_held", {}) is not None:
             self._release(feed, run, notices)
 
-    def _met(self, people: Sequence[_Person]) -> list[_Person]:
-        """
-        Those of whom the database may know anything, in their order: most in a file are nobody's.
-        """
-        if not people:
-            return []
-        rows, owners = self._look("find_met", people)
-        met = {id(owners[row["n"] - 1]) for row in rows}
-        return [each for each in people if id(each) in met]
-
-    def _release(self, feed: Feed, run: Run, notices: Iterable[Notice]) -> None:
+    def _release(self, feed: Feed, run: Run, notices: Sequence[Notice]) -> None:
         """
         Let bindings ring again that wait for those whose number has its owner still.
         """
@@ -459,14 +523,19 @@ class Recycler:
 
         def look() -> tuple[list[dict[str, Any]], list[_Person]]:
             tags = [(tag, each) for each in people for tag in self._keys.tags(each.number)]
-            array = array_of_integers(tag for tag, _ in tags)
-            # Under other keys than the current ones some would not be found.
-            with self._queries.transaction():
-                self._queries.execute("assert_current_keys", {"block": 0, **key_ids(self._keys)})
-                rows = self._queries.rows(name, {"tags": array})
+            rows = self._ask(name, array_of_integers(tag for tag, _ in tags))
             return rows, [each for _, each in tags]
 
         return self._under_current_keys(look)
+
+    def _ask(self, name: str, tags: str) -> list[dict[str, Any]]:
+        """
+        The rows of a statement that is given an array of tags.
+        """
+        # Under other keys than the current ones some would not be found.
+        with self._queries.transaction():
+            self._queries.execute("assert_current_keys", {"block": 0, **key_ids(self._keys)})
+            return self._queries.rows(name, {"tags": tags})
 
     def _under_current_keys(self, work: Callable[[], _Done]) -> _Done:
         """
@@ -498,6 +567,17 @@ def _furthest(notices: Iterable[Notice]) -> list[Notice]:
 
 def _name(row: dict[str, Any]) -> _Name:
     return row["block"], row["id"]
+
+
+def _one_ahead(items: Iterator[_Each]) -> Iterator[_Each]:
+    """
+    The same, of which the next one is made while one is worked on: the database does its part.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item
 
 
 def _steps(records: Iterator[_Each], size: int) -> Iterator[list[_Each]]:

@@ -2,7 +2,8 @@
 The command `tests/bench/run feed`: a feed of numbers against live bindings.
 
 Plain numbers are compared with a join of the same tags in PostgreSQL: to find them costs no less.
-Two files of them are read: one of nobody's, which are looked for only, and one that ends bindings.
+Two files of them are read: one of nobody's, which are looked for only, beside calls too, and one
+that ends bindings.
 Digests have no such peer: what is told is how many numbers a core opens and compares. The start of
 the program is measured by a command that does nothing, told apart, and in no other figure.
 """
@@ -10,6 +11,7 @@ the program is measured by a command that does nothing, told apart, and in no ot
 # ruff: noqa: T201  (a command prints)
 
 import argparse
+import asyncio
 import hashlib
 import json
 import os
@@ -19,19 +21,25 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from agi_router.calls.arrival import Call
 from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import connect
 from agi_router.keys.file import write_key_ring
+from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import PhoneNumber
+from agi_router.numbers import BLOCK_SIZE, PhoneNumber, XNumber
 from harness.database import Server
 
+from .beside import place_calls, told
 from .cpu import Processes
 from .fresh import fresh_database
+from .scale import fill
 
 ABOUT = """\
 Time and CPU of `agi-router feed run` with plain numbers ÷ a join of the same tags; and how many
@@ -43,6 +51,9 @@ _PER_BLOCK = 20_000
 _FIRST_BLOCK = 70012340000
 # Of the numbers of a feed so many are bound: one in.
 _BOUND = 100
+# Seconds of calls alone, and how many feeds they are placed beside.
+_SECONDS = 30
+_BESIDE = 5
 # Starts a program, and tells the most memory that any of its processes had, and their CPU seconds.
 _MEASURED = """\
 import resource, subprocess, sys
@@ -90,6 +101,12 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests/bench/run feed", description=ABOUT)
     parser.add_argument("--bindings", type=int, metavar="N", default=100_000)
     parser.add_argument("--numbers", type=int, metavar="N", default=50_000)
+    parser.add_argument(
+        "--filled", type=int, metavar="N", default=0, help="other bindings, filled in by SQL"
+    )
+    parser.add_argument(
+        "--rate", type=int, metavar="R", default=30, help="calls per second beside"
+    )
     parser.add_argument("--plain", action="store_true", help="no digests, which take longest")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
     args = parser.parse_args()
@@ -107,16 +124,28 @@ class Bench:
         work: Directory for files and the key.
         bindings: How many bindings.
         numbers: How many numbers a feed has.
+        filled: How many others.
+        rate: Calls per second beside a feed.
         digests: Whether one of digests is read, too.
     """
 
     def __init__(
-        self, server: Server, work: Path, *, bindings: int, numbers: int, digests: bool
+        self,
+        server: Server,
+        work: Path,
+        *,
+        bindings: int,
+        numbers: int,
+        filled: int,
+        rate: int,
+        digests: bool,
     ) -> None:
         self._server = server
         self._work = work
         self._digests = digests
         self._bindings = bindings
+        self._filled = filled
+        self._rate = rate
         self._numbers = [
             # One in so many is bound, the others are of nobody.
             _party("138" if i % _BOUND == 0 else "150", i // _BOUND if i % _BOUND == 0 else i)
@@ -128,7 +157,7 @@ class Bench:
 
     def run(self) -> dict[str, Any]:
         """Bind, join, and read a feed of digests and one of plain numbers."""
-        blocks = -(-self._bindings // _PER_BLOCK)
+        blocks = max(-(-self._bindings // _PER_BLOCK), -(-self._filled // BLOCK_SIZE))
         with fresh_database(self._server, self._keys, first=_FIRST_BLOCK, blocks=blocks) as dsn:
             self._bind(dsn)
             joined = self._join(dsn)
@@ -136,6 +165,7 @@ class Bench:
             # Numbers of nobody: all is opened or looked for, and nothing ends.
             opened = self._open(dsn) if self._digests else {}
             looked, _, _ = self._feed(dsn, "plain", "150")
+            alone, beside = self._calls(dsn)
             plain, memory, ended = self._feed(dsn, "plain", "1")
         assert ended == len(self._numbers) // _BOUND
         return {
@@ -147,6 +177,8 @@ class Bench:
             "plain_nobody_vs_join_cpu": round(looked.cpu / joined.cpu, 1),
             "plain_vs_join": round(plain.wall / joined.wall, 1),
             "plain_vs_join_cpu": round(plain.cpu / joined.cpu, 1),
+            **told("calls_alone", [alone]),
+            **told("calls_beside", [beside]),
             "plain_ended": ended,
             "plain_memory_mb": memory,
             **opened,
@@ -169,9 +201,33 @@ class Bench:
                 a, b = (_party(head, i).digits for head in ("138", "139"))
                 out.write(f"axb,A-{i:08},{a},{b},2h\n")
         self._program(dsn, "import", str(file))
+        fill(self._server, dsn, self._filled)
+
+    def _calls(self, dsn: str) -> tuple[list[float], list[float]]:
+        """Milliseconds of calls with nothing beside them, and beside a feed of nobody's."""
         with connect(dsn) as connection:
-            for table in ("binding", "route"):
-                connection.execute(f"VACUUM ANALYZE agi_router.{table}".encode())
+            keys = check_keys(connection, self._keys)
+            row = connection.execute(
+                b"SELECT x_number FROM agi_router.route WHERE caller_tag = %s",
+                (keys.tag(_party("138", 0)),),
+            ).fetchone()
+        assert row is not None
+        call = Call(caller=_party("138", 0), x_number=XNumber.from_int(row["x_number"]))
+
+        def place(over: Callable[[float], bool]) -> list[float]:
+            return asyncio.run(place_calls(dsn, keys, call, rate=self._rate, over=over))
+
+        alone = place(lambda began: time.monotonic() - began >= _SECONDS)
+        beside: list[float] = []
+        # A file that was read is not read again, so each time it is of a feed of its own.
+        for turn in range(_BESIDE):
+            command = self._ready(dsn, "plain", "150", turn=f"-{turn}")
+            process = subprocess.Popen(
+                [_PROGRAM, *command, "--json"], env=self._env(dsn), stdout=subprocess.DEVNULL
+            )
+            beside += place(partial(_is_over, process))
+            assert process.returncode == 0
+        return alone, beside
 
     def _join(self, dsn: str) -> Cost:
         """What it costs PostgreSQL to find the bindings by their tags, the faster of two."""
@@ -190,8 +246,8 @@ class Bench:
                 found.append(Cost(time.monotonic() - began, 0, self._server_cpu() - server))
         return min(found)
 
-    def _feed(self, dsn: str, form: str, head: str) -> tuple[Cost, int, int]:
-        """What a file of the numbers that begin so costs, without the start; MiB; what ended."""
+    def _ready(self, dsn: str, form: str, head: str, *, turn: str = "") -> list[str]:
+        """The command that reads a file of the numbers that begin so."""
         name = f"{form}-{head}"
         file, now = self._work / f"{name}.csv", datetime.now(UTC).isoformat()
         with file.open("w") as out:
@@ -201,8 +257,12 @@ class Bench:
                     text = each.digits.encode()
                     number = text.decode() if form == "plain" else hashlib.sha256(text).hexdigest()
                     out.write(f"{number},reissued,{now}\n")
-        self._program(dsn, "feed", "add", name, "--numbers", form)
-        cost, (out_text, memory, _) = self._cost(dsn, "feed", "run", name, str(file))
+        self._program(dsn, "feed", "add", f"{name}{turn}", "--numbers", form)
+        return ["feed", "run", f"{name}{turn}", str(file)]
+
+    def _feed(self, dsn: str, form: str, head: str) -> tuple[Cost, int, int]:
+        """What a file of the numbers that begin so costs, without the start; MiB; what ended."""
+        cost, (out_text, memory, _) = self._cost(dsn, *self._ready(dsn, form, head))
         [report] = json.loads(out_text)
         return cost, round(memory / 1024), report["ended"]
 
@@ -214,19 +274,21 @@ class Bench:
         cost = Cost(wall, done[2], self._server_cpu() - server)
         return cost.less(self._start), done
 
+    def _env(self, dsn: str) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "AGI_ROUTER_DSN": dsn,
+            "AGI_ROUTER_KEY_FILE": str(self._work / "key"),
+        }
+
     def _server_cpu(self) -> float:
         return Processes().cpu(self._server.pid)
 
     def _program(self, dsn: str, *words: str) -> tuple[str, int, float]:
         """What a command prints, the most KiB that one of its processes had, and its CPU."""
-        env = {
-            "PATH": os.environ["PATH"],
-            "AGI_ROUTER_DSN": dsn,
-            "AGI_ROUTER_KEY_FILE": str(self._work / "key"),
-        }
         done = subprocess.run(
             [sys.executable, "-c", _MEASURED, _PROGRAM, *words, "--json"],
-            env=env,
+            env=self._env(dsn),
             check=True,
             capture_output=True,
             text=True,
@@ -238,6 +300,10 @@ class Bench:
 def _party(head: str, i: int) -> PhoneNumber:
     # Spread over the range, as callers are.
     return PhoneNumber(digits=f"{head}{i * 9973 % 10**8:08}")
+
+
+def _is_over(process: "subprocess.Popen[bytes]", _began: float) -> bool:
+    return process.poll() is not None
 
 
 def _cores() -> int:
@@ -255,6 +321,8 @@ def main() -> int:
                 work,
                 bindings=args.bindings,
                 numbers=args.numbers,
+                filled=args.filled,
+                rate=args.rate,
                 digests=not args.plain,
             )
             result = bench.run()
@@ -263,6 +331,7 @@ def main() -> int:
     result |= {
         "bindings": args.bindings,
         "numbers": args.numbers,
+        "filled": args.filled,
         "cores": _cores(),
         "python": platform.python_version(),
     }

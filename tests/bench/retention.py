@@ -16,17 +16,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import Any
 
 from agi_router.bindings.store import BindingStore
-from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import connect
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
-from harness.database import NO_REST, Server, a_call, bind, new_call_id
+from harness.database import NO_REST, Server, a_call, bind
 
+from .beside import place_calls, told
 from .fresh import fresh_database
 
 ABOUT = """\
@@ -36,7 +36,6 @@ Milliseconds from a call to its admission, at a steady rate, with nothing beside
 
 _PROGRAM = Path(sys.executable).parent / "agi-router"
 _BLOCK = 70012345678
-_TIMEOUT = 5.0
 # Longer ago than any retention is by default.
 _AGO = 300
 _SECONDS = 15
@@ -84,11 +83,11 @@ class Bench:
     def round(self, number: int) -> tuple[list[float], list[float], float]:
         """Milliseconds of calls alone, of calls beside the deletion, and its seconds."""
         self._fill(_AGO + number)
-        alone = asyncio.run(self._place(lambda began: time.monotonic() - began >= _SECONDS))
+        alone = self._place(lambda began: time.monotonic() - began >= _SECONDS)
         began = time.monotonic()
         command = [str(_PROGRAM), "retention", "run", "--json"]
         with subprocess.Popen(command, env=self._env, stdout=subprocess.PIPE) as process:
-            beside = asyncio.run(self._place(lambda _: process.poll() is not None))
+            beside = self._place(lambda _: process.poll() is not None)
             seconds = time.monotonic() - began
             assert process.stdout is not None
             assert json.loads(process.stdout.read())["call"] == self._calls
@@ -108,40 +107,10 @@ class Bench:
                 (_BLOCK, ago, _BLOCK * 10_000 + 9, ago, self._calls),
             )
 
-    async def _place(self, over: Callable[[float], bool]) -> list[float]:
-        """Place calls at the rate until that is over; the milliseconds of each."""
-        taken: list[float] = []
-
-        async def place(admissions: AdmissionStore) -> None:
-            began = time.perf_counter()
-            answer = await admissions.admit(a_call(), new_call_id(), timeout=_TIMEOUT)
-            taken.append((time.perf_counter() - began) * 1000)
-            assert answer.admitted
-
-        async with AdmissionStore(self._dsn, self._keys, connections=4) as admissions:
-            # What a connection's first call reads is of no matter here.
-            await asyncio.gather(*(place(admissions) for _ in range(8)))
-            taken.clear()
-            began = time.monotonic()
-            async with asyncio.TaskGroup() as group:
-                placed = 0
-                while not over(began):
-                    group.create_task(place(admissions))
-                    placed += 1
-                    await asyncio.sleep(max(0, began + placed / self._rate - time.monotonic()))
-        return taken
-
-
-def told(name: str, rounds: list[list[float]]) -> dict[str, float]:
-    """Percentiles of all calls of the rounds."""
-    every = sorted(taken for each in rounds for taken in each)
-    cuts = quantiles(every, n=100)
-    return {
-        f"{name}_calls": len(every),
-        f"{name}_p50_ms": round(median(every), 2),
-        f"{name}_p99_ms": round(cuts[98], 2),
-        f"{name}_most_ms": round(every[-1], 2),
-    }
+    def _place(self, over: Callable[[float], bool]) -> list[float]:
+        return asyncio.run(
+            place_calls(self._dsn, self._keys, a_call(), rate=self._rate, over=over)
+        )
 
 
 def measure(server: Server, work: Path, args: argparse.Namespace) -> dict[str, Any]:

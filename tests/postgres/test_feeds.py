@@ -327,16 +327,23 @@ def test_the_same_file_twice(store: BindingStore, recycler: Recycler, feed: Feed
     assert store.find(again.id).state is BindingState.ACTIVE
 
 
+@pytest.mark.parametrize("quote", ["", '"'])
 def test_it_goes_on_where_it_stood(
     connection: Connection,
     store: BindingStore,
     monkeypatch: pytest.MonkeyPatch,
+    quote: str,
 ) -> None:
     """Wherever a run dies: what it reports in the end is what one that did not die reports."""
     made = [bind(store, A, B), bind(store, C, D, x=BLOCK.number(2))]
     when = now(store)
-    lines = [line(A, "reissued", when), "nonsense,reissued,\n", line(C, "cancelled", when)]
-    recycler = Recycler(connection, store.keys, plain_step=1)
+    # In blocks, or line by line.
+    lines = [
+        f"{quote}{line(A, 'reissued', when)}".replace(",", f"{quote},", 1),
+        "nonsense,reissued,\n",
+        line(C, "cancelled", when),
+    ]
+    recycler = Recycler(connection, store.keys, plain_step=1, piece=1)
     feed = add(recycler)
 
     class Killed(Exception):  # noqa: N818

@@ -59,7 +59,7 @@ CRYPTO = {
     "exports.sealing": {"base64", "cryptography", "hashlib", "json", "secrets"},
     "events.signature": {"hmac", "secrets"},
     "smpp.wire": {"struct"},
-    "keys.ring": {"cryptography", "hmac", "secrets"},
+    "keys.ring": {"cryptography", "hashlib", "hmac", "secrets", "sys"},
     "number_ranges": {"csv"},
     "maintenance.classes": {"hashlib"},
     "records.chain": {"base64", "cryptography", "hashlib", "json"},

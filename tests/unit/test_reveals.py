@@ -25,6 +25,7 @@ READS = {
     "exports/store": "to hand them over, sealed: after a row of the audit",
     "traces/views": "to show them for a case: after a row of the audit",
     "feeds/views": "to tell carriers of misuse: after a row of the audit",
+    "feeds/recycler": "to tag many at once",
     "feeds/digests": "to compare them with the digests of a feed",
     "messages/bodies": "to find them in what a text says",
     "doors/outbox": "to tell senders of texts apart, by a hash",
