@@ -51,6 +51,8 @@ _PER_BLOCK = 20_000
 _FIRST_BLOCK = 70012340000
 # Of the numbers of a feed so many are bound: one in.
 _BOUND = 100
+# Tags of a join that is done in parts.
+_PART = 30_000
 # Seconds of calls alone, and how many feeds they are placed beside.
 _SECONDS = 30
 _BESIDE = 5
@@ -230,21 +232,31 @@ class Bench:
         return alone, beside
 
     def _join(self, dsn: str) -> Cost:
-        """What it costs PostgreSQL to find the bindings by their tags, the faster of two."""
-        tags = array_of_integers(self._keys.tag(number) for number in self._numbers)
+        """
+        What it costs PostgreSQL to find the bindings by their tags.
+
+        The least of several: all at once, for which the server may read all of the table, and in
+        parts, for which it does not.
+        """
+        tags = [self._keys.tag(number) for number in self._numbers]
         found = []
         with connect(dsn) as connection:
-            for _ in range(2):
+            for size in (len(tags), _PART, len(tags), _PART):
+                parts = [
+                    array_of_integers(tags[place : place + size])
+                    for place in range(0, len(tags), size)
+                ]
                 began, server = time.monotonic(), self._server_cpu()
-                connection.execute(
-                    "SELECT count(*) FROM unnest(%s::bigint[]) n (tag)"
-                    "  JOIN agi_router.route r ON r.caller_tag = n.tag"
-                    "  JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id"
-                    " WHERE b.ended_at IS NULL",
-                    (tags,),
-                ).fetchone()
+                for part in parts:
+                    connection.execute(
+                        "SELECT count(*) FROM unnest(%s::bigint[]) n (tag)"
+                        "  JOIN agi_router.route r ON r.caller_tag = n.tag"
+                        "  JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id"
+                        " WHERE b.ended_at IS NULL",
+                        (part,),
+                    ).fetchone()
                 found.append(Cost(time.monotonic() - began, 0, self._server_cpu() - server))
-        return min(found)
+        return min(found, key=lambda each: each.server)
 
     def _ready(self, dsn: str, form: str, head: str, *, turn: str = "") -> list[str]:
         """The command that reads a file of the numbers that begin so."""

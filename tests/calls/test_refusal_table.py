@@ -19,11 +19,13 @@ import pytest
 
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Side
-from agi_router.db.connection import connect
+from agi_router.db.connection import Queries, connect
 from agi_router.keys.file import load_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import Purpose, Row
-from agi_router.numbers import PhoneNumber
+from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.store import LockStore
 from calls import test_faults, test_limits, test_merged
 from calls.conftest import OPEN, Serving
 from calls.sound import listening
@@ -93,6 +95,25 @@ class Scene:
     def lock(self, *options: str, typed: Sequence[str] = ()) -> None:
         made = self.cli("lock", "set", "--reason", "misuse", *options, typed=typed)
         self.stack.callback(self.cli, "lock", "lift", made["id"])
+
+    def rebind(self, thing: LockedThing, made: dict[str, Any], *typed: str) -> dict[str, Any]:
+        """Lock something, uphold that, and have a binding carried over to another number."""
+        with connect(self.cli.env["AGI_ROUTER_DSN"]) as connection:
+            ring = load_key_ring(Path(self.cli.env["AGI_ROUTER_KEY_FILE"]))
+            locks = LockStore(Queries(connection), check_keys(connection, ring))
+            # Whoever has set it is no judge of it.
+            lock = str(locks.set(thing, LockReason.MISUSE, by="somebody@else").id)
+        self.stack.callback(self.cli, "lock", "lift", lock)
+        appeal = self.cli("appeal", "file", "--lock", lock)["id"]
+        for kind in ("calls_in_question", "tenant_statement"):
+            piece = ("--kind", kind, "--reference", "t-7", "--digest", "ab" * 32)
+            self.cli("appeal", "evidence", appeal, *piece)
+        self.cli("appeal", "review", appeal)
+        self.cli("appeal", "decide", appeal, "--uphold")
+        come = ("--with", "-") if typed else ()
+        new = self.cli("appeal", "rebind", appeal, "--binding", made["id"], *come, typed=typed)
+        assert isinstance(new, dict)
+        return new
 
     def apart(self, *options: str, typed: Sequence[str]) -> None:
         made = self.cli("blocklist", "add", "--person", "-", *options, typed=typed)
@@ -184,6 +205,17 @@ def ended_order(scene: Scene) -> Asked:
     order = f"O-{secrets.token_hex(4)}"
     a, _, made = scene.pair("--order", order)
     scene.cli("unbind", "--order", order)
+    return Asked(caller=a, x=made["x"])
+
+
+def rebound(scene: Scene, who: str) -> Asked:
+    """Somebody dials the old number of an order that goes on by another one."""
+    a, b, made = scene.pair()
+    if who == "number":
+        scene.rebind(LockedThing(subject=Subject.NUMBER, number=XNumber.parse(made["x"])), made)
+    else:
+        person = LockedThing(subject=Subject.PERSON, person=PhoneNumber.parse(b))
+        scene.rebind(person, made, a_number())
     return Asked(caller=a, x=made["x"])
 
 
@@ -291,6 +323,8 @@ CASES: Mapping[str, Callable[[Scene], Asked]] = {
     "after the binding's time": expired,
     "after the binding was ended": unbound,
     "after its order was ended": ended_order,
+    "after its order got another number, as a party is locked": lambda s: rebound(s, "party"),
+    "after its order got another number, as this one is locked": lambda s: rebound(s, "number"),
     "whose caller has withdrawn its consent": lambda s: withdrawn(s, "caller"),
     "whose callee has withdrawn its consent": lambda s: withdrawn(s, "callee"),
     "one more than was agreed": lambda s: bound(s, "--max-calls", "1", first=True),
@@ -460,3 +494,30 @@ def test_every_row_is_heard(
                     "reason": record["reason"],
                 }
     assert list(seen.values()) == rows
+
+
+def test_an_order_goes_on_by_another_number(
+    cli: Cli, phones: Phones, database: psycopg.Connection[dict[str, Any]]
+) -> None:
+    """
+    A lock that was upheld: the other party reaches who came instead, and is reached.
+
+    What the old numbers say: the rows above.
+    """
+    with a_service() as service, ExitStack() as stack:
+        scene = Scene(cli, database, service)
+        stack.enter_context(scene.stack)
+        a, b, made = scene.pair()
+        came = a_number()
+        person = LockedThing(subject=Subject.PERSON, person=PhoneNumber.parse(a))
+        new = scene.rebind(person, made, came)
+        assert new["x"] != made["x"]
+        for caller, callee in ((b, came), (came, b)):
+            call = phones.call(caller, new["x"])
+            (invite,) = call.invites
+            assert (invite.request_user, invite.from_user) == (callee, new["x"])
+        again = scene.rebind(
+            LockedThing(subject=Subject.NUMBER, number=XNumber.parse(new["x"])), new
+        )
+        (invite,) = phones.call(b, again["x"]).invites
+        assert (invite.request_user, invite.from_user) == (came, again["x"])
