@@ -7,13 +7,13 @@ out, so an import that was killed is done again from the begin.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import BinaryIO, NamedTuple
 
 from agi_router.bindings.words import check_order_id
-from agi_router.bulk.csv_file import CsvReader
+from agi_router.bulk.csv_file import CsvReader, find_columns
+from agi_router.bulk.tally import Tally
 from agi_router.consent.ledger import (
     Act,
     How,
@@ -24,55 +24,20 @@ from agi_router.consent.ledger import (
     check_version,
 )
 from agi_router.consent.store import ConsentStore
-from agi_router.errors import CsvError, NumberError
+from agi_router.errors import NumberError
 from agi_router.numbers import PhoneNumber
 from agi_router.texts import strip
 from agi_router.times import parse_time
 
-__all__ = ["ConsentFault", "ConsentImporter", "ConsentTally"]
+__all__ = ["ConsentImporter"]
 
 _COLUMNS = ("number", "purpose", "order", "how", "when", "evidence", "version")
 _REQUIRED = ("number", "how", "when")
 _BATCH = 500
-# Faults that are told; the others are counted.
-_FAULTS = 1000
 _REFUSED = {
     Taken.WITHDRAWN_SINCE: "the person has withdrawn since: nothing is brought back",
     Taken.REISSUED_SINCE: "the number has had a new owner since: ask the new one",
 }
-
-
-class ConsentFault(NamedTuple):
-    """
-    A row that is not written, and why.
-    """
-
-    line: int
-    why: str
-
-
-@dataclass(slots=True, kw_only=True)
-class ConsentTally:
-    """
-    What came of a file.
-    """
-
-    rows: int = 0
-    added: int = 0
-    known: int = 0
-    """Rows that the ledger had before."""
-    refused: int = 0
-    """Rows that were not written."""
-    faults: list[ConsentFault] = field(default_factory=list)
-    """The first of them."""
-
-    def refuse(self, line: int, why: str) -> None:
-        """
-        Count a row that is not written.
-        """
-        self.refused += 1
-        if len(self.faults) < _FAULTS:
-            self.faults.append(ConsentFault(line, why))
 
 
 class _Row(NamedTuple):
@@ -101,7 +66,7 @@ class ConsentImporter:
         self._by = by
         self._now = now
         self._fixed_lines = fixed_lines
-        self.tally = ConsentTally()
+        self.tally = Tally()
         """What came of what was read so far."""
 
     def run(self, stream: BinaryIO) -> None:
@@ -126,11 +91,7 @@ class ConsentImporter:
 
     def _read(self, stream: BinaryIO) -> Iterator[_Row]:
         reader = CsvReader(stream)
-        header = [strip(cell).lower() for cell in reader.header]
-        for needed in _REQUIRED:
-            if header.count(needed) != 1:
-                raise CsvError(f"the first line has to name the column {needed!r}, once")
-        places = [(name, header.index(name)) for name in _COLUMNS if name in header]
+        places = find_columns(reader.header, _COLUMNS, needed=_REQUIRED)
         for record in reader:
             self.tally.rows += 1
             cells = record.cells

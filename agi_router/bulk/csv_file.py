@@ -23,7 +23,7 @@ from agi_router.errors import CsvError
 from agi_router.files import written_whole
 from agi_router.texts import strip
 
-__all__ = ["LONGEST_LINE", "CsvReader", "Record", "new_file", "write_record"]
+__all__ = ["LONGEST_LINE", "CsvReader", "Record", "find_columns", "new_file", "write_record"]
 
 LONGEST_LINE = 65536
 """
@@ -229,6 +229,22 @@ class CsvReader:
             self._told("GB18030")
             return _CHINESE
         return "utf-8"
+
+
+def find_columns(
+    header: Iterable[str], columns: Iterable[str], *, needed: Iterable[str]
+) -> list[tuple[str, int]]:
+    """
+    Of the columns that are read those that a file has, and their places; others are passed over.
+
+    Raises:
+        CsvError: One that is needed is missing, or there twice.
+    """
+    names = [strip(cell).lower() for cell in header]
+    for each in needed:
+        if names.count(each) != 1:
+            raise CsvError(f"the first line has to name the column {each!r}, once")
+    return [(each, names.index(each)) for each in columns if each in names]
 
 
 def write_record(stream: TextIO, cells: Sequence[str]) -> None:

@@ -6,17 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
+from agi_router.bulk.complaints import ComplaintImporter
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
+from agi_router.cli.exit_codes import exit_code
 from agi_router.cli.locks import here
-from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
+from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
+from agi_router.cli.tally import echo_tally
 from agi_router.db.connection import Queries
+from agi_router.errors import CsvError
 from agi_router.numbers import XNumber
 from agi_router.persons.complaint_store import ComplaintStore
 from agi_router.persons.complaint_views import describe_complaint, describe_count
@@ -102,6 +106,44 @@ def file(  # noqa: PLR0917 - options
         )
         record_act(queries, f"complaint {made.id}")
     (echo_json if as_json else echo_pairs)(describe_complaint(made))
+
+
+@group.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option(
+    "--source",
+    type=Checked("text", check_complaint_source),
+    help="Who passes on what names no other source.",
+)
+@json_option
+@click.pass_context
+def import_(context: click.Context, file: BinaryIO, source: str | None, *, as_json: bool) -> None:
+    r"""
+    Write down complaints from FILE ("-": standard input).
+
+    FILE is CSV with the columns x, at, kind and reference, and perhaps source, tenant and note.
+    What is there is left out, so a file may be imported again, and goes on where it was killed.
+    Exits with 65 if a row is not written; which, and why, is told by its line.
+
+    \b
+    Example:
+      agi-router complaint import complaints.csv --source 12321
+    """
+    code = 0
+    with _opened(None) as (complaints, queries):
+        record_act(queries, "complaints from a file")
+        now = queries.row("now", {})
+        assert now is not None  # noqa: S101 - a SELECT without FROM has one row
+        importer = ComplaintImporter(
+            complaints, by=here(), now=now["clock_timestamp"], source=source
+        )
+        try:
+            importer.run(file)
+        except CsvError as error:
+            # What was written is told all the same.
+            echo(f"agi-router: {error}", err=True)
+            code = exit_code(error)
+    context.exit(echo_tally(importer.tally, as_json=as_json) or code)
 
 
 @group.command("dismiss")

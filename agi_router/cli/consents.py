@@ -17,6 +17,7 @@ from agi_router.cli.exit_codes import exit_code
 from agi_router.cli.locks import here
 from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
+from agi_router.cli.tally import echo_tally
 from agi_router.consent.ledger import Act, How, Purpose, Statement, check_evidence, check_version
 from agi_router.consent.views import describe_consent
 from agi_router.db.connection import Queries
@@ -191,17 +192,7 @@ def import_(context: click.Context, file: BinaryIO, tenant: str, *, as_json: boo
             # What was written is told all the same.
             echo(f"agi-router: {error}", err=True)
             code = exit_code(error)
-    tally = importer.tally
-    # What the ledger refuses is known later than what cannot be read.
-    faults = sorted(tally.faults)
-    told = {name: getattr(tally, name) for name in ("rows", "added", "known", "refused")}
-    if as_json:
-        echo_json({**told, "faults": [each._asdict() for each in faults]})
-    else:
-        echo_pairs(told)
-        for each in faults:
-            echo(f"line {each.line}: {each.why}")
-    context.exit(exit_code(CsvError) if tally.refused else code)
+    context.exit(echo_tally(importer.tally, as_json=as_json) or code)
 
 
 @group.command("list")

@@ -19,10 +19,9 @@ from datetime import datetime
 from operator import itemgetter
 from typing import BinaryIO, NamedTuple, TypeVar
 
-from agi_router.bulk.csv_file import LONGEST_LINE, CsvReader
+from agi_router.bulk.csv_file import LONGEST_LINE, CsvReader, find_columns
 from agi_router.errors import CsvError
-from agi_router.feeds.files import find_columns
-from agi_router.feeds.model import Answer, Fault, Notice, NumberForm, read_notice
+from agi_router.feeds.model import COLUMNS, NEEDED, Answer, Fault, Notice, NumberForm, read_notice
 from agi_router.numbers import PhoneNumber, judged_by
 from agi_router.texts import strip
 
@@ -217,7 +216,7 @@ class _Shape(NamedTuple):
             return None
         try:
             reader = CsvReader(io.BytesIO(header))
-            columns = find_columns(reader.header)
+            columns = find_columns(reader.header, COLUMNS, needed=NEEDED)
         except CsvError:
             return None
         names = {place: name for name, place in columns}

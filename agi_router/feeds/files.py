@@ -11,16 +11,15 @@ import json
 import os
 import shlex
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from agi_router.bulk.csv_file import LONGEST_LINE, CsvReader
+from agi_router.bulk.csv_file import LONGEST_LINE, CsvReader, find_columns
 from agi_router.errors import CsvError, FeedInvalid
-from agi_router.feeds.model import COLUMNS, Fault
-from agi_router.texts import strip
+from agi_router.feeds.model import COLUMNS, NEEDED, Fault
 
-__all__ = ["Record", "digest_of", "find_columns", "list_files", "open_file", "read_records"]
+__all__ = ["Record", "digest_of", "list_files", "open_file", "read_records"]
 
 Record = tuple[int, Mapping[str, str]]
 """A line, and what stands there by the names of the columns."""
@@ -95,23 +94,9 @@ def read_records(stream: BinaryIO) -> Iterator[Record | Fault]:
         raise CsvError(f"it {_cannot(error)}") from None
 
 
-def find_columns(header: Iterable[str]) -> list[tuple[str, int]]:
-    """
-    The columns of a file that are read, and their places.
-
-    Raises:
-        CsvError: One is missing, or there twice.
-    """
-    names = [strip(cell).lower() for cell in header]
-    for needed in ("number", "status"):
-        if names.count(needed) != 1:
-            raise CsvError(f"the first line has to name the column {needed!r}, once")
-    return [(name, names.index(name)) for name in COLUMNS if name in names]
-
-
 def _rows(stream: BinaryIO) -> Iterator[Record]:
     reader = CsvReader(stream)
-    places = find_columns(reader.header)
+    places = find_columns(reader.header, COLUMNS, needed=NEEDED)
     for record in reader:
         cells = record.cells
         yield record.line, {name: cells[i] for name, i in places if i < len(cells)}

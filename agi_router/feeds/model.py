@@ -26,6 +26,7 @@ from agi_router.times import parse_time
 __all__ = [
     "COLUMNS",
     "CURSOR",
+    "NEEDED",
     "RECORDS_AT_ONCE",
     "Answer",
     "Fault",
@@ -118,6 +119,8 @@ CURSOR = "{cursor}"
 
 COLUMNS = ("number", "status", "date")
 """What a record has; anything else is passed over."""
+NEEDED = ("number", "status")
+"""What no file lacks."""
 
 _ANSWERS: dict[str, Answer] = {
     **{each.value: each for each in Answer},

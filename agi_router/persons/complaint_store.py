@@ -108,6 +108,13 @@ class ComplaintStore:
             self._judge(made)
         return made
 
+    def knows(self, source: str, reference: str) -> bool:
+        """
+        Whether a complaint was written down that is known by this there.
+        """
+        values = {"source": source, "reference": reference}
+        return self._queries.row("find_same_complaint", values) is not None
+
     def find(self, complaint_id: int) -> Complaint:
         """
         One complaint.

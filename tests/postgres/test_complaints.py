@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
@@ -270,3 +271,49 @@ def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -
     acts = [each["act"] for each in cli("audit", "list")]
     assert acts == ["complaint dismiss", "complaint file", "complaint file"]
     assert str(BLOCK) in made["x"]
+
+
+def test_a_file(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> None:
+    """Each row once, as by hand; what cannot be written is told by its line, never what it is."""
+    bind(store)
+    write_key_ring(tmp_path / "key", keys)
+    env = {
+        "AGI_ROUTER_DSN": dsn,
+        "AGI_ROUTER_KEY_FILE": str(tmp_path / "key"),
+        "AGI_ROUTER_COMPLAINT_LEAST": "3",
+    }
+    at = store.now().isoformat()
+    later = (store.now() + timedelta(hours=1)).isoformat()
+    rows = [
+        f"{X},{at},harassment,C-1,,\n",
+        f"86{X},{at},FRAUD,C-2,default,spoke of {A.digits}\n",
+        # The same again, in one file.
+        f"{X},{at},harassment,C-1,,\n",
+        f"{A.digits},{at},harassment,C-3,,\n",
+        f"700999999990001,{at},harassment,C-4,,\n",
+        f"{X},{later},harassment,C-5,,\n",
+        f"{X},{at},noise,C-6,,\n",
+        f"{X},{at},harassment,,,\n",
+        f"{X},{at},harassment,C-7,nobody,\n",
+        f"{X},{at},harassment,C-8,,\n",
+    ]
+    path = tmp_path / "complaints.csv"
+    path.write_text("x,at,kind,reference,tenant,note\n" + "".join(rows), "utf-8")
+    command = ["complaint", "import", str(path), "--source", "12321"]
+    done = run([*command, "--json"], env)
+    told = json.loads(done.out)
+    assert (done.code, told["rows"], told["added"], told["known"]) == (65, 10, 3, 1)
+    assert [each["line"] for each in told["faults"]] == [5, 6, 7, 8, 9, 10]
+    assert A.digits not in done.out + done.err
+    notes = [each.note for each in complaints_of(store).all(limit=9)]
+    assert notes == [None, f"spoke of {A.masked}", None]
+    # The third of them was one too many.
+    (lock,) = store.locks.all(limit=9)
+    assert (lock.thing, lock.rule) == (TENANT, RULE)
+    again = run(command, env)
+    assert (again.code, "line 5: " in again.out) == (65, True)
+    assert len(complaints_of(store).all(limit=9)) == 3
+    nameless = run(["complaint", "import", str(path)], env)
+    assert "line 2: who passes it on is missing" in nameless.out
+    path.write_text("x,at,kind\n", "utf-8")
+    assert run(command, env).code == 65
