@@ -24,7 +24,8 @@ from agi_router.keys.file import load_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import Purpose, Row
 from agi_router.numbers import PhoneNumber, XNumber
-from agi_router.persons.locks import LockedThing, LockReason, Subject
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from agi_router.persons.store import LockStore
 from calls import test_faults, test_limits, test_merged
 from calls.conftest import OPEN, Serving
