@@ -1,5 +1,5 @@
 """
-The real-time check (核验): whether a verification service lets an admitted call be connected.
+The real-time check (核验): whether a verification service lets a call through, or a text.
 
 What is asked and what counts as an answer; :mod:`agi_router.calls.verifier` sends it. There is one
 service of the operator's, and one of each tenant that wants it. Whatever is no answer in time
@@ -108,18 +108,20 @@ class TenantService:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """
-    What a verification service is asked about one call.
+    What a verification service is asked about one call, or one text.
     """
 
     id: str
     """A UUID; the answer repeats it."""
-    call_id: str
+    about: str
+    """The id of the call or of the text."""
     asked_at: datetime
     binding: str
     x_number: XNumber
     side: Side
-    """The side on which the caller stands."""
+    """The side on which the caller, or the sender, stands."""
     tenant: str
+    of_text: bool = False
     order_id: str | None = None
     out_id: str | None = None
     industrial_id: str | None = None
@@ -133,7 +135,7 @@ class Question:
         """
         asked = {
             "id": self.id,
-            "call_id": self.call_id,
+            "message_id" if self.of_text else "call_id": self.about,
             "asked_at": self.asked_at.isoformat(),
             "x": str(self.x_number),
             "binding": self.binding,

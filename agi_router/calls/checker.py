@@ -26,7 +26,50 @@ if TYPE_CHECKING:
     from agi_router.calls.tenant_verifiers import TenantVerifiers
     from agi_router.calls.verifier import HttpVerifier
 
-__all__ = ["CallChecker"]
+__all__ = ["CallChecker", "TenantServices"]
+
+
+class TenantServices:
+    """
+    The services of tenants; what asks them is loaded when the first one is to be asked.
+
+    Args:
+        open_verifiers: Loads it: a process without such tenants is to hold none of it in memory.
+    """
+
+    def __init__(self, open_verifiers: "Callable[[], TenantVerifiers]") -> None:
+        self._open_verifiers = open_verifiers
+        self._verifiers: asyncio.Future[TenantVerifiers] | None = None
+
+    def close(self) -> None:
+        """
+        Close the connections that are kept.
+        """
+        loading = self._verifiers
+        if loading is not None and loading.done() and loading.exception() is None:
+            loading.result().close()
+
+    async def ask(
+        self,
+        service: TenantService,
+        question: Question,
+        *,
+        timeout: float,  # noqa: ASYNC109
+    ) -> Checked:
+        """
+        Ask a service within *timeout* seconds.
+        """
+        deadline = time.monotonic() + timeout
+        if self._verifiers is None:
+            # In a thread: to load it takes longer than others are to wait.
+            self._verifiers = asyncio.ensure_future(asyncio.to_thread(self._open_verifiers))
+        try:
+            async with asyncio.timeout(timeout):
+                verifiers = await asyncio.shield(self._verifiers)
+        except TimeoutError:
+            return Checked(id=question.id, verdict=Verdict.UNAVAILABLE, ms=0)
+        left = max(0.0, deadline - time.monotonic())
+        return await verifiers.ask(service, question, timeout=left)
 
 
 class CallChecker:
@@ -36,8 +79,7 @@ class CallChecker:
     Args:
         store: Where the calls are on record.
         verifier: The operator's service; :obj:`None`: it has none.
-        open_verifiers: Opens what asks tenants' services, when the first one is to be asked: a
-            router without such tenants is to hold none of it in memory.
+        services: Those of tenants.
         numbers: Whether the operator's is sent the real numbers.
     """
 
@@ -45,15 +87,14 @@ class CallChecker:
         self,
         store: AdmissionStore,
         verifier: "HttpVerifier | None",
-        open_verifiers: "Callable[[], TenantVerifiers]",
+        services: TenantServices,
         *,
         numbers: bool,
     ) -> None:
         self._store = store
         self._verifier = verifier
-        self._open_verifiers = open_verifiers
+        self._services = services
         self._numbers = numbers
-        self._verifiers: asyncio.Future[TenantVerifiers] | None = None
 
     @property
     def asks_of_all(self) -> bool:
@@ -68,9 +109,7 @@ class CallChecker:
         """
         if self._verifier is not None:
             self._verifier.close()
-        loading = self._verifiers
-        if loading is not None and loading.done() and loading.exception() is None:
-            loading.result().close()
+        self._services.close()
 
     async def check(
         self,
@@ -95,7 +134,7 @@ class CallChecker:
         question, service = await self._store.find_question(call, call_id, route, timeout=left())
         operator, tenant = await asyncio.gather(
             self._ask_operator(call, route, question, left(NOTE_CHECK)),
-            self._ask_tenant(service, question, lambda: left(NOTE_CHECK)),
+            self._ask_tenant(service, question, left(NOTE_CHECK)),
         )
         if operator is not None or tenant is not None:
             await self._store.note_checks(call, call_id, operator, tenant, timeout=left())
@@ -117,20 +156,15 @@ class CallChecker:
         return await self._verifier.ask(question, timeout=timeout)
 
     async def _ask_tenant(
-        self, service: TenantService | None, question: Question, left: Callable[[], float]
+        self,
+        service: TenantService | None,
+        question: Question,
+        timeout: float,  # noqa: ASYNC109
     ) -> Checked | None:
         """
         Ask the tenant's service, which is told no real number, whatever the operator's is.
         """
         if service is None:
             return None
-        if self._verifiers is None:
-            # In a thread: to load it takes longer than other calls are to wait.
-            self._verifiers = asyncio.ensure_future(asyncio.to_thread(self._open_verifiers))
         own = replace(question, id=str(uuid4()))
-        try:
-            async with asyncio.timeout(left()):
-                verifiers = await asyncio.shield(self._verifiers)
-        except TimeoutError:
-            return Checked(id=own.id, verdict=Verdict.UNAVAILABLE, ms=0)
-        return await verifiers.ask(service, own, timeout=left())
+        return await self._services.ask(service, own, timeout=timeout)

@@ -399,7 +399,7 @@ class AdmissionStore:
             raise StoreError("the call to check is over already")
         question = Question(
             id=str(uuid4()),
-            call_id=call_id,
+            about=call_id,
             asked_at=row["asked_at"],
             binding=route.binding,
             x_number=call.x_number,

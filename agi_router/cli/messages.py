@@ -22,12 +22,14 @@ from agi_router.db.connection import Queries
 from agi_router.errors import StoreUnavailable
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.messages.checker import TextChecker
 from agi_router.messages.decision import screen_text
 from agi_router.messages.model import MessageState, Text
 from agi_router.messages.records import MessageRecords
 from agi_router.messages.store import MessageStore
 from agi_router.messages.taking import Accepted, take_text
 from agi_router.messages.views import describe_message
+from agi_router.service.checks import tenant_services
 from agi_router.settings import Settings
 
 __all__ = ["group", "messages"]
@@ -197,14 +199,18 @@ async def _send(settings: Settings, keys: KeyRing, text: Text, link: str) -> Acc
         quarantine=settings.quarantine,
         open_modes=settings.open_modes,
     ) as store:
+        messages = MessageStore(store.pool, keys, link=link, validity=settings.message_validity)
+        checker = TextChecker(messages, tenant_services(settings))
         taken = await take_text(
             text,
             # Each is a request of its own.
             secrets.token_bytes(32),
-            store=MessageStore(store.pool, keys, link=link, validity=settings.message_validity),
+            store=messages,
             admissions=store,
+            checker=checker,
             timeout=_TIMEOUT,
         )
+        checker.close()
     if isinstance(taken, Accepted | Reason):
         return taken
     raise StoreUnavailable

@@ -81,6 +81,11 @@ def group() -> None:
     type=Checked("duration|none", _read_hold),
     help="How long a text waits for a release.",
 )
+@click.option(
+    "--checked/--unchecked",
+    default=None,
+    help="Whether 'tenant check' is asked about each before it is taken.",
+)
 @json_option
 def set_(  # noqa: PLR0917 - options, not arguments
     name: str,
@@ -90,6 +95,7 @@ def set_(  # noqa: PLR0917 - options, not arguments
     opt_out: tuple[str, ...] | None,
     hold: "_Hold | None",
     *,
+    checked: bool | None,
     as_json: bool,
 ) -> None:
     r"""
@@ -104,6 +110,7 @@ def set_(  # noqa: PLR0917 - options, not arguments
         "words": words,
         "templates": templates,
         "opt_out": opt_out,
+        "checked": checked,
     }
     changes = {each: value for each, value in given.items() if value is not None}
     if hold is not None:

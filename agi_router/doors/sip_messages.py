@@ -37,6 +37,7 @@ from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.ports import Admissions
 from agi_router.doors.outbox import Counts, Outbox, Outcome, Tasks, TextLimits
 from agi_router.doors.sip_streams import Streams, Way
+from agi_router.messages.checker import TextChecker
 from agi_router.messages.decision import screen_text
 from agi_router.messages.model import (
     MessageState,
@@ -176,11 +177,19 @@ class SipMessageDoor:
         store: Where they are kept.
         admissions: What makes numbers that a receiver can be shown.
         options: How it is served.
+        checker: Who has texts confirmed whose tenants want that; without one these are refused.
     """
 
-    def __init__(self, store: MessageStore, admissions: Admissions, options: Options) -> None:
+    def __init__(
+        self,
+        store: MessageStore,
+        admissions: Admissions,
+        options: Options,
+        checker: TextChecker | None = None,
+    ) -> None:
         self._store = store
         self._admissions = admissions
+        self._checker = checker
         self._options = options
         self.counts = Counts()
         self._known = ServerTransactions()
@@ -418,6 +427,7 @@ class SipMessageDoor:
             self._digest(request),
             store=self._store,
             admissions=self._admissions,
+            checker=self._checker,
             hands=self._outbox,
             timeout=_ADMISSION,
         )

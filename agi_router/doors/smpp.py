@@ -35,6 +35,7 @@ from agi_router.calls.decision import Refusal
 from agi_router.calls.ports import Admissions
 from agi_router.doors.outbox import Counts, Outbox, Outcome, Tasks, TextLimits
 from agi_router.errors import AgiRouterError
+from agi_router.messages.checker import TextChecker
 from agi_router.messages.decision import screen_text
 from agi_router.messages.link_store import LinkStore
 from agi_router.messages.model import (
@@ -197,6 +198,7 @@ class SmppDoor:
         links: Where the rest is.
         admissions: What makes numbers that a receiver can be shown.
         options: How it is served.
+        checker: Who has texts confirmed whose tenants want that; without one these are refused.
     """
 
     def __init__(
@@ -205,10 +207,12 @@ class SmppDoor:
         links: LinkStore,
         admissions: Admissions,
         options: Options,
+        checker: TextChecker | None = None,
     ) -> None:
         self._store = store
         self._links = links
         self._admissions = admissions
+        self._checker = checker
         self._options = options
         self.counts = Counts()
         self.link_counts = LinkCounts()
@@ -599,6 +603,7 @@ class SmppDoor:
                     same,
                     store=self._store,
                     admissions=self._admissions,
+                    checker=self._checker,
                     hands=self._outbox,
                     timeout=_ADMISSION,
                 )

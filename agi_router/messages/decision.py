@@ -11,6 +11,7 @@ from datetime import datetime
 from agi_router.bindings.facts import Facts
 from agi_router.bindings.reach import Asked, Unreachable, find_reach
 from agi_router.bindings.reasons import Reason
+from agi_router.bindings.words import Side
 from agi_router.calls.decision import Refusal, screen
 from agi_router.messages.model import LONGEST, Text
 from agi_router.numbers import PhoneNumber, XNumber
@@ -25,6 +26,8 @@ class Taken:
     """
 
     binding: str
+    side: Side
+    """On which its sender stands."""
     receiver: PhoneNumber
     shown: XNumber
 
@@ -87,4 +90,6 @@ def decide_text(text: Text, facts: Facts, *, now: datetime) -> Taken | Allocatio
         return AllocationNeeded(
             binding=found.hit.binding, binding_id=found.hit.binding_id, receiver=receiver
         )
-    return Taken(binding=found.hit.binding, receiver=receiver, shown=found.shown)
+    return Taken(
+        binding=found.hit.binding, side=found.hit.side, receiver=receiver, shown=found.shown
+    )

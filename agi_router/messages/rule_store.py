@@ -82,6 +82,7 @@ class TextRuleStore:
                         "templates": list(rules.templates),
                         "opt_out": list(rules.opt_out),
                         "hold": rules.hold,
+                        "checked": rules.checked,
                     },
                 )
         return self.find(tenant)

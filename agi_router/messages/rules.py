@@ -65,6 +65,8 @@ class TextRules:
     """Who sends nothing but one of them is texted by this binding no more."""
     hold: timedelta | None = None
     """How long a text waits for its release; :obj:`None`: it does not."""
+    checked: bool = False
+    """Whether the tenant's verification service is asked about each, before it is taken."""
 
 
 NO_RULES: Final = TextRules()
@@ -122,6 +124,7 @@ def read_rules(row: dict[str, Any]) -> TextRules:
         templates=tuple(row["templates"]),
         opt_out=tuple(row["opt_out"]),
         hold=row["hold"],
+        checked=row["checked"],
     )
 
 

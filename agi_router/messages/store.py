@@ -10,14 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 
 from agi_router.bindings.facts import RouteHit
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.reach import parties_of
+from agi_router.bindings.words import Side
+from agi_router.calls.check import Checked, Question, TenantService
 from agi_router.calls.ports import Admission
-from agi_router.calls.rows import read_admission
+from agi_router.calls.rows import read_admission, read_service
 from agi_router.db.connection import KEYS_OUTDATED
 from agi_router.db.fast_connection import FastConnection
 from agi_router.db.pool import ConnectionPool, SharedWork
@@ -73,6 +76,8 @@ class JudgedBy:
     """How long it waits for its release."""
     opts_out: bool = False
     """Whether its sender is to be texted no more."""
+    checked: Checked | None = None
+    """What its tenant's verification service has said; :obj:`None`: it was not asked."""
 
 
 UNJUDGED = JudgedBy(version=None)
@@ -245,6 +250,48 @@ class MessageStore:
 
         row = await self._pool.submit(work, timeout=timeout)
         return None if row is None else (row.pop("version"), read_rules(row))
+
+    async def find_question(
+        self,
+        text: Text,
+        *,
+        name: str,
+        binding: BindingId,
+        side: Side,
+        timeout: float,  # noqa: ASYNC109
+    ) -> tuple[Question, TenantService | None]:
+        """
+        What the verification service of its tenant is to be asked about a text.
+
+        Returns:
+            The question, and that service, if there is one.
+
+        Raises:
+            StoreError: No answer within *timeout* seconds, or the store failed.
+            SealError: The secret of the service does not open.
+        """
+        values = {"block": binding.block.value, "binding_id": binding.id}
+
+        async def work(connection: FastConnection) -> dict[str, Any] | None:
+            return await _one(connection, "find_text_question", values)
+
+        row = await self._pool.submit(work, timeout=timeout)
+        if row is None:
+            raise RowInvalid
+        question = Question(
+            id=str(uuid4()),
+            about=name,
+            asked_at=row["asked_at"],
+            binding=str(binding),
+            x_number=text.x_number,
+            side=side,
+            tenant=row["tenant"],
+            of_text=True,
+            order_id=row["order_id"],
+            out_id=row["out_id"],
+            industrial_id=row["industrial_id"],
+        )
+        return question, None if row["url"] is None else read_service(row, self.keys)
 
     async def take(self, limit: int, *, timeout: float) -> list[Outgoing | Ended]:  # noqa: ASYNC109
         """
@@ -451,6 +498,7 @@ class _Asking:
             "hold": judged.hold,
             "opts_out": judged.opts_out,
             "lease": LEASE if self._leased else None,
+            **_checked(judged.checked),
         }
 
     async def read(
@@ -549,6 +597,11 @@ async def _one(
 ) -> dict[str, Any] | None:
     row: dict[str, Any] | None = await (await connection.execute(query(name), values)).fetchone()
     return row
+
+
+def _checked(checked: Checked | None) -> dict[str, Any]:
+    told = (None,) * 3 if checked is None else (checked.id, checked.verdict, checked.ms)
+    return dict(zip(("check_id", "check_verdict", "check_ms"), told, strict=True))
 
 
 def _ended(row: dict[str, Any], state: MessageState, reason: str) -> Ended:

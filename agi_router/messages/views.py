@@ -38,6 +38,9 @@ def describe_message(row: dict[str, Any]) -> dict[str, Any]:
         "received_at": row["received_at"],
         "expires_at": row["expires_at"],
         "done_at": row["done_at"],
+        "tenant_check_id": None if row["tenant_check_id"] is None else str(row["tenant_check_id"]),
+        "tenant_check_verdict": row["tenant_check_verdict"],
+        "tenant_check_ms": row["tenant_check_ms"],
     }
 
 
@@ -53,6 +56,7 @@ def describe_rules(found: TenantRules) -> dict[str, Any]:
         "templates": list(rules.templates),
         "opt_out": list(rules.opt_out),
         "hold": None if rules.hold is None else int(rules.hold.total_seconds()),
+        "checked": rules.checked,
         "changed_at": found.changed_at,
     }
 

@@ -51,6 +51,11 @@ class MessageRulesIn(Body):
         le=int(LONGEST_HOLD.total_seconds()),
         description="Seconds that a text waits for its release; null: it does not.",
     )
+    checked: bool = Field(
+        default=False,
+        description="Whether the tenant's verification service, see `/v1/check`, is asked about"
+        " each before it is taken.",
+    )
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"numbers": "redact", "words": ["加微信"], "hold": 600}]}
@@ -64,6 +69,7 @@ _MESSAGE_RULES: dict[str, Any] = {
     "templates": [],
     "opt_out": ["TD", "退订"],
     "hold": None,
+    "checked": False,
     "changed_at": TIME,
 }
 MESSAGE: dict[str, Any] = {
@@ -83,6 +89,9 @@ MESSAGE: dict[str, Any] = {
     "received_at": TIME,
     "expires_at": "2026-01-31T17:04:05+00:00",
     "done_at": "2026-01-31T15:04:06+00:00",
+    "tenant_check_id": None,
+    "tenant_check_verdict": None,
+    "tenant_check_ms": None,
 }
 
 
@@ -107,6 +116,11 @@ class MessageOut(Out):
     received_at: str
     expires_at: str = Field(description="When it is given up.")
     done_at: str | None
+    tenant_check_id: str | None = Field(
+        description="Of the question to the tenant's verification service; null: it was not asked."
+    )
+    tenant_check_verdict: str | None = Field(description="yes or unavailable.")
+    tenant_check_ms: int | None
 
     model_config = ConfigDict(json_schema_extra={"examples": [MESSAGE]})
 
@@ -159,6 +173,7 @@ class MessageRulesOut(Out):
     templates: list[str]
     opt_out: list[str]
     hold: int | None = Field(description="Seconds that a text waits for its release.")
+    checked: bool = Field(description="Whether the tenant's verification service is asked.")
     changed_at: str | None = Field(description="Null: all texts go on, as of itself.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [_MESSAGE_RULES]})

@@ -37,6 +37,7 @@ from agi_router.doors.ari import EVENTS, AriDoor
 from agi_router.errors import AsteriskError, JournalError, SettingsError
 from agi_router.keys.ring import KeyRing
 from agi_router.pbx.sound_state import SoundState, read_state
+from agi_router.service.checks import tenant_services
 from agi_router.service.descriptors import NEEDED, raise_limit
 from agi_router.service.gauges import (
     DatabaseGauges,
@@ -67,7 +68,6 @@ from agi_router.service.upkeep import (
 from agi_router.settings import Settings
 
 if TYPE_CHECKING:
-    from agi_router.calls.tenant_verifiers import TenantVerifiers
     from agi_router.calls.verifier import HttpVerifier
     from agi_router.doors.fastagi import FastAgiDoor
 
@@ -159,7 +159,7 @@ async def _serve(
     checker = CallChecker(
         store,
         _open_verifier(settings),
-        partial(_open_tenant_verifiers, settings),
+        tenant_services(settings),
         numbers=settings.check_numbers,
     )
     router = Router(
@@ -450,12 +450,6 @@ def _open_verifier(settings: Settings) -> "HttpVerifier | None":
     return HttpVerifier(
         settings.check_url, timeout=settings.check_timeout, token=settings.load_check_token()
     )
-
-
-def _open_tenant_verifiers(settings: Settings) -> "TenantVerifiers":
-    from agi_router.calls.tenant_verifiers import TenantVerifiers  # noqa: PLC0415
-
-    return TenantVerifiers(timeout=settings.check_timeout, allowed=settings.webhook_hosts)
 
 
 async def _leaving(stop: asyncio.Event, door: AriDoor, handover: float) -> None:

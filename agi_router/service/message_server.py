@@ -21,9 +21,11 @@ from agi_router.doors import smpp
 from agi_router.doors.sip_messages import Options, SipMessageDoor, Transport
 from agi_router.errors import SettingsError
 from agi_router.keys.ring import KeyRing
+from agi_router.messages.checker import TextChecker
 from agi_router.messages.link_store import LinkStore
 from agi_router.messages.store import MessageStore
 from agi_router.service import process
+from agi_router.service.checks import tenant_services
 from agi_router.service.gauges import show_clocks
 from agi_router.service.health import Health
 from agi_router.service.health_server import HealthServer
@@ -80,8 +82,8 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
     """
     options = options_of(settings)
 
-    def make(store: AdmissionStore, messages: MessageStore) -> _Served:
-        door = SipMessageDoor(messages, store, options)
+    def make(store: AdmissionStore, messages: MessageStore, checker: TextChecker) -> _Served:
+        door = SipMessageDoor(messages, store, options, checker)
         return _Served("sip-messages", door, lambda serving: _open(door, serving))
 
     await _serve(settings, keys, _LINK, make)
@@ -100,9 +102,9 @@ async def serve_link(settings: Settings, keys: KeyRing) -> None:
     """
     options = link_options_of(settings)
 
-    def make(store: AdmissionStore, messages: MessageStore) -> _Served:
+    def make(store: AdmissionStore, messages: MessageStore, checker: TextChecker) -> _Served:
         links = LinkStore(store.pool, messages)
-        door = smpp.SmppDoor(messages, links, store, options)
+        door = smpp.SmppDoor(messages, links, store, options, checker)
         gauges = LinkGauges(links)
 
         async def opened(_: "asyncio.Task[None]") -> None:
@@ -140,7 +142,7 @@ async def _serve(
     settings: Settings,
     keys: KeyRing,
     link: str,
-    make: Callable[[AdmissionStore, MessageStore], _Served],
+    make: Callable[[AdmissionStore, MessageStore, TextChecker], _Served],
 ) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -156,7 +158,8 @@ async def _serve(
     )
     async with store:
         messages = MessageStore(store.pool, keys, link=link, validity=settings.message_validity)
-        served = make(store, messages)
+        checker = TextChecker(messages, tenant_services(settings))
+        served = make(store, messages, checker)
         health = Health(store, notifier, timeout=_SIGN)
         failures: Counter[str] = Counter()
         # Each by its name.
@@ -199,6 +202,7 @@ async def _serve(
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+            checker.close()
     log.info("serve.stopped")
 
 

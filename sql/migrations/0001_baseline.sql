@@ -1068,6 +1068,9 @@ CREATE TABLE agi_router.message (
     attempts    integer     NOT NULL DEFAULT 0,
     maybe_twice boolean     NOT NULL DEFAULT false,
     done_at     timestamptz,
+    tenant_check_id uuid,
+    tenant_check_verdict text,
+    tenant_check_ms integer,
     CONSTRAINT message_pkey PRIMARY KEY (block, id, day),
     CONSTRAINT message_done_check CHECK ((state IN ('held', 'queued')) = (done_at IS NULL))
 ) PARTITION BY RANGE (day);
@@ -1095,6 +1098,9 @@ COMMENT ON COLUMN agi_router.message.status IS 'Final status of the last try, of
 COMMENT ON COLUMN agi_router.message.attempts IS 'How often it was tried';
 COMMENT ON COLUMN agi_router.message.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended; it may have arrived by that one';
 COMMENT ON COLUMN agi_router.message.done_at IS 'When it reached a final state';
+COMMENT ON COLUMN agi_router.message.tenant_check_id IS 'Id of the question to the service of the tenant; null: it was not asked';
+COMMENT ON COLUMN agi_router.message.tenant_check_verdict IS 'What became of it: yes, unavailable';
+COMMENT ON COLUMN agi_router.message.tenant_check_ms IS 'Milliseconds that it took';
 COMMENT ON INDEX agi_router.message_tenant IS 'Texts of a tenant, by time';
 
 CREATE TABLE agi_router.message_out (
@@ -1170,6 +1176,7 @@ CREATE TABLE agi_router.message_rule (
     templates  text[]      NOT NULL,
     opt_out    text[]      NOT NULL,
     hold       interval    CONSTRAINT message_rule_hold_check CHECK (hold > interval '0'),
+    checked    boolean     NOT NULL DEFAULT false,
     changed_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE agi_router.message_rule IS 'What tenants have said about the texts of their bindings';
@@ -1180,6 +1187,7 @@ COMMENT ON COLUMN agi_router.message_rule.words IS 'A text with one of them is r
 COMMENT ON COLUMN agi_router.message_rule.templates IS 'Where there are any, a text that is none of them is refused';
 COMMENT ON COLUMN agi_router.message_rule.opt_out IS 'Who sends nothing but one of them is texted by that binding no more';
 COMMENT ON COLUMN agi_router.message_rule.hold IS 'How long a text waits for its release; null: it does not';
+COMMENT ON COLUMN agi_router.message_rule.checked IS 'Whether the service of tenant_check is asked about each, before it is taken';
 COMMENT ON COLUMN agi_router.message_rule.changed_at IS 'When they were changed last';
 
 -- Message centres. One process at a time has a link to one: it says so again and again, and another may take the link

@@ -6,7 +6,7 @@ SELECT * FROM agi_router.admit_message(
     %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(x_number)s, %(tags)s::bigint[], %(id)s, %(day)s,
     %(same)s::bytea, %(link_in)s, %(link_out)s, %(validity)s::interval, %(octets)s::integer, %(parts)s::integer,
     %(body)s::bytea, %(strangers)s::bigint[], %(rules)s::integer, %(hold)s::interval, %(opts_out)s::boolean,
-    %(lease)s::interval);
+    %(lease)s::interval, %(check_id)s::uuid, %(check_verdict)s, %(check_ms)s::integer);
 
 -- find_message_facts --
 -- The facts for a text at a time, so far as they lie within the scope, nothing taken: now, unless another time is given.
@@ -16,9 +16,19 @@ SELECT * FROM agi_router.find_message_facts(
 
 -- find_message_rules --
 -- By what texts of a binding are judged; no row: by nothing.
-SELECT r.version, r.numbers, r.words, r.templates, r.opt_out, r.hold
+SELECT r.version, r.numbers, r.words, r.templates, r.opt_out, r.hold, r.checked
   FROM agi_router.binding b
   JOIN agi_router.message_rule r ON r.tenant_id = b.tenant_id
+ WHERE b.block = %(block)s AND b.id = %(binding_id)s;
+
+-- find_text_question --
+-- What the verification service of a tenant is told of a text of a binding, and the service, if it has one.
+SELECT t.id AS tenant_id, t.name AS tenant, b.order_id, b.out_id, b.industrial_id, clock_timestamp() AS asked_at,
+       s.url, s.unanswered, s.timeout_ms, s.secret,
+       CASE WHEN s.old_until > clock_timestamp() THEN s.old_secret END AS old_secret
+  FROM agi_router.binding b
+  JOIN agi_router.tenant t ON t.id = b.tenant_id
+  LEFT JOIN agi_router.tenant_check s ON s.tenant_id = t.id
  WHERE b.block = %(block)s AND b.id = %(binding_id)s;
 
 -- mark_message_rules --
@@ -30,13 +40,13 @@ RETURNING id;
 
 -- put_message_rules --
 -- Set a tenant's rules for texts.
-INSERT INTO agi_router.message_rule (tenant_id, version, numbers, words, templates, opt_out, hold)
+INSERT INTO agi_router.message_rule (tenant_id, version, numbers, words, templates, opt_out, hold, checked)
 VALUES (%(tenant_id)s, %(version)s, %(numbers)s, %(words)s::text[], %(templates)s::text[], %(opt_out)s::text[],
-        %(hold)s::interval)
+        %(hold)s::interval, %(checked)s)
     ON CONFLICT (tenant_id) DO UPDATE
    SET version = excluded.version, numbers = excluded.numbers, words = excluded.words,
        templates = excluded.templates, opt_out = excluded.opt_out, hold = excluded.hold,
-       changed_at = statement_timestamp()
+       checked = excluded.checked, changed_at = statement_timestamp()
 RETURNING tenant_id;
 
 -- remove_message_rules --
@@ -47,7 +57,7 @@ RETURNING tenant_id;
 
 -- find_tenant_message_rules --
 -- A tenant's rules for texts; no row: it has none.
-SELECT t.name AS tenant, r.numbers, r.words, r.templates, r.opt_out, r.hold, r.changed_at
+SELECT t.name AS tenant, r.numbers, r.words, r.templates, r.opt_out, r.hold, r.checked, r.changed_at
   FROM agi_router.message_rule r
   JOIN agi_router.tenant t ON t.id = r.tenant_id
  WHERE r.tenant_id = %(tenant_id)s AND agi_router.in_scope(r.tenant_id, %(scope)s);
@@ -148,7 +158,8 @@ SELECT o.link_out AS link, count(*) AS due, statement_timestamp() - min(o.next_a
 -- block is given with the first two: it leads the key.
 SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.shown, m.octets, m.parts, m.received_at,
        m.expires_at, m.state, m.reason, m.status, coalesce(o.attempts, m.attempts) AS attempts,
-       coalesce(o.maybe_twice, m.maybe_twice) AS maybe_twice, m.done_at
+       coalesce(o.maybe_twice, m.maybe_twice) AS maybe_twice, m.done_at, m.tenant_check_id, m.tenant_check_verdict,
+       m.tenant_check_ms
   FROM agi_router.message m
   JOIN agi_router.tenant t ON t.id = m.tenant_id
   LEFT JOIN agi_router.message_out o ON o.block = m.block AND o.id = m.id

@@ -61,7 +61,8 @@ SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.sid
 -- list_kept_messages --
 -- The same of texts.
 SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.shown, m.octets, m.parts, m.received_at,
-       m.expires_at, m.state, m.reason, m.status, m.attempts, m.maybe_twice, m.done_at
+       m.expires_at, m.state, m.reason, m.status, m.attempts, m.maybe_twice, m.done_at, m.tenant_check_id,
+       m.tenant_check_verdict, m.tenant_check_ms
   FROM agi_router.kept_message m
   JOIN agi_router.tenant t ON t.id = m.tenant_id
  WHERE m.received_at >= %(since)s AND m.received_at < %(until)s

@@ -57,6 +57,9 @@ def text(connection: Connection, ring: KeyRing, bound: Any) -> Callable[..., str
                 "hold": hold,
                 "opts_out": False,
                 "lease": None,
+                "check_id": None,
+                "check_verdict": None,
+                "check_ms": None,
             },
         ).fetchone()
         assert row is not None
@@ -172,6 +175,7 @@ def test_rules(couriers: Client, operator: Client, connection: Connection) -> No
         "templates": [],
         "opt_out": [],
         "hold": None,
+        "checked": False,
         "changed_at": None,
     }
     assert couriers.get("/v1/message-rules") == nothing
@@ -181,6 +185,7 @@ def test_rules(couriers: Client, operator: Client, connection: Connection) -> No
         "templates": ["*"],
         "opt_out": ["TD"],
         "hold": 600,
+        "checked": True,
     }
     assert couriers.ask("PUT", "/v1/message-rules", wanted).status_code == 422
     wanted["templates"] = ["到了，在*"]

@@ -1457,6 +1457,9 @@ CREATE TABLE agi_router.kept_message (
     attempts integer NOT NULL,
     maybe_twice boolean NOT NULL,
     done_at timestamp with time zone,
+    tenant_check_id uuid,
+    tenant_check_verdict text,
+    tenant_check_ms integer,
     CONSTRAINT message_done_check CHECK (((state = ANY (ARRAY['held'::text, 'queued'::text])) = (done_at IS NULL))),
     CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
     CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['held'::text, 'queued'::text, 'sent'::text, 'failed'::text, 'expired'::text, 'delivered'::text, 'undelivered'::text, 'unknown'::text])))
@@ -1501,6 +1504,12 @@ COMMENT ON COLUMN agi_router.kept_message.attempts IS 'How often it was tried';
 COMMENT ON COLUMN agi_router.kept_message.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended; it may have arrived by that one';
 
 COMMENT ON COLUMN agi_router.kept_message.done_at IS 'When it reached a final state';
+
+COMMENT ON COLUMN agi_router.kept_message.tenant_check_id IS 'Id of the question to the service of the tenant; null: it was not asked';
+
+COMMENT ON COLUMN agi_router.kept_message.tenant_check_verdict IS 'What became of it: yes, unavailable';
+
+COMMENT ON COLUMN agi_router.kept_message.tenant_check_ms IS 'Milliseconds that it took';
 
 CREATE TABLE agi_router.key (
     kind text NOT NULL,
@@ -1673,6 +1682,9 @@ CREATE TABLE agi_router.message (
     attempts integer DEFAULT 0 NOT NULL,
     maybe_twice boolean DEFAULT false NOT NULL,
     done_at timestamp with time zone,
+    tenant_check_id uuid,
+    tenant_check_verdict text,
+    tenant_check_ms integer,
     CONSTRAINT message_done_check CHECK (((state = ANY (ARRAY['held'::text, 'queued'::text])) = (done_at IS NULL))),
     CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
     CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['held'::text, 'queued'::text, 'sent'::text, 'failed'::text, 'expired'::text, 'delivered'::text, 'undelivered'::text, 'unknown'::text])))
@@ -1718,6 +1730,12 @@ COMMENT ON COLUMN agi_router.message.attempts IS 'How often it was tried';
 COMMENT ON COLUMN agi_router.message.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended; it may have arrived by that one';
 
 COMMENT ON COLUMN agi_router.message.done_at IS 'When it reached a final state';
+
+COMMENT ON COLUMN agi_router.message.tenant_check_id IS 'Id of the question to the service of the tenant; null: it was not asked';
+
+COMMENT ON COLUMN agi_router.message.tenant_check_verdict IS 'What became of it: yes, unavailable';
+
+COMMENT ON COLUMN agi_router.message.tenant_check_ms IS 'Milliseconds that it took';
 
 CREATE TABLE agi_router.message_link (
     name text NOT NULL,
@@ -1765,6 +1783,9 @@ CREATE TABLE agi_router.message_other (
     attempts integer DEFAULT 0 NOT NULL,
     maybe_twice boolean DEFAULT false NOT NULL,
     done_at timestamp with time zone,
+    tenant_check_id uuid,
+    tenant_check_verdict text,
+    tenant_check_ms integer,
     CONSTRAINT message_done_check CHECK (((state = ANY (ARRAY['held'::text, 'queued'::text])) = (done_at IS NULL))),
     CONSTRAINT message_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
     CONSTRAINT message_state_check CHECK ((state = ANY (ARRAY['held'::text, 'queued'::text, 'sent'::text, 'failed'::text, 'expired'::text, 'delivered'::text, 'undelivered'::text, 'unknown'::text])))
@@ -1869,6 +1890,7 @@ CREATE TABLE agi_router.message_rule (
     templates text[] NOT NULL,
     opt_out text[] NOT NULL,
     hold interval,
+    checked boolean DEFAULT false NOT NULL,
     changed_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT message_rule_hold_check CHECK ((hold > '00:00:00'::interval)),
     CONSTRAINT message_rule_numbers_check CHECK ((numbers = ANY (ARRAY['pass'::text, 'redact'::text, 'refuse'::text])))
@@ -1889,6 +1911,8 @@ COMMENT ON COLUMN agi_router.message_rule.templates IS 'Where there are any, a t
 COMMENT ON COLUMN agi_router.message_rule.opt_out IS 'Who sends nothing but one of them is texted by that binding no more';
 
 COMMENT ON COLUMN agi_router.message_rule.hold IS 'How long a text waits for its release; null: it does not';
+
+COMMENT ON COLUMN agi_router.message_rule.checked IS 'Whether the service of tenant_check is asked about each, before it is taken';
 
 COMMENT ON COLUMN agi_router.message_rule.changed_at IS 'When they were changed last';
 

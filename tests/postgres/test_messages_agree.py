@@ -48,6 +48,9 @@ def asked(
         "hold": None,
         "opts_out": False,
         "lease": None,
+        "check_id": None,
+        "check_verdict": None,
+        "check_ms": None,
     }
 
 

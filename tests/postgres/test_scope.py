@@ -222,6 +222,9 @@ def _text(connection: Connection, keys: KeyRing, sender: PhoneNumber, x: XNumber
             "hold": None,
             "opts_out": False,
             "lease": None,
+            "check_id": None,
+            "check_verdict": None,
+            "check_ms": None,
         },
     )
     return name

@@ -269,7 +269,7 @@ async def test_record_of_a_check(
         a_call(), call_id, decision, timeout=TIMEOUT
     )
     assert service is None
-    assert question.call_id == call_id
+    assert question.about == call_id
     assert (question.binding, question.side) == (decision.binding, Side.A)
     assert (question.x_number, question.caller, question.callees) == (X, None, ())
     assert (question.order_id, question.industrial_id) == ("A-1001", "700.100.1/12345678")

@@ -33,7 +33,7 @@ from agi_router.calls.check import (
     judge,
     read_verdict,
 )
-from agi_router.calls.checker import CallChecker
+from agi_router.calls.checker import CallChecker, TenantServices
 from agi_router.calls.decision import Route
 from agi_router.calls.store import AdmissionStore
 from agi_router.calls.tenant_verifiers import TenantVerifiers
@@ -44,7 +44,7 @@ from harness.values import A, B
 
 QUESTION = Question(
     id="1f0a4c0e-6f0e-4d53-9c1d-3b1f5d0a7a55",
-    call_id="pbx1-1769843000.17",
+    about="pbx1-1769843000.17",
     asked_at=datetime(2026, 1, 31, 7, 3, 20, tzinfo=UTC),
     binding="70012345678-42",
     x_number=XNumber(value=700123456784910),
@@ -524,17 +524,17 @@ async def test_no_time_is_left_to_load_what_asks() -> None:
         return TenantVerifiers(timeout=PATIENCE, allowed=())
 
     store: Any = Store()
-    checker = CallChecker(cast("AdmissionStore", store), None, load, numbers=False)
+    checker = CallChecker(cast("AdmissionStore", store), None, TenantServices(load), numbers=False)
     assert not checker.asks_of_all
     call, route = cast("Call", None), cast("Route", None)
-    verdict = await checker.check(call, QUESTION.call_id, route, timeout=SHORT)
+    verdict = await checker.check(call, QUESTION.about, route, timeout=SHORT)
     assert verdict is Verdict.UNAVAILABLE
     operator, tenant = store.noted
     assert (operator, tenant.verdict) == (None, Verdict.UNAVAILABLE)
     assert tenant.id != QUESTION.id
     checker.close()
     loading.set()
-    verdict = await checker.check(call, QUESTION.call_id, route, timeout=SHORT + NOTE_CHECK)
+    verdict = await checker.check(call, QUESTION.about, route, timeout=SHORT + NOTE_CHECK)
     assert verdict is Verdict.UNAVAILABLE
     checker.close()
 

@@ -71,7 +71,7 @@ def decided(**changed: Any) -> Reason | Taken | AllocationNeeded:
 
 def test_a_text_is_taken() -> None:
     """Its receiver sees the number shown."""
-    assert decided() == Taken(binding=HIT.binding, receiver=B, shown=X)
+    assert decided() == Taken(binding=HIT.binding, side=HIT.side, receiver=B, shown=X)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,10 @@ def test_a_decision_is_explained() -> None:
 
     facts = FACTS
     found = explain_text(look, sender=A.digits, to=str(X))
-    assert (found.decision, found.at) == (Taken(binding=HIT.binding, receiver=B, shown=X), NOW)
+    assert (found.decision, found.at) == (
+        Taken(binding=HIT.binding, side=HIT.side, receiver=B, shown=X),
+        NOW,
+    )
     assert all(step.holds for step in found.steps)
     facts = replace(FACTS, hit=replace(HIT, direction=Messages.OFF))
     found = explain_text(look, sender=A.digits, to=str(X))

@@ -55,6 +55,7 @@ def put_message_rules(
         templates=tuple(body.templates),
         opt_out=tuple(body.opt_out),
         hold=None if body.hold is None else timedelta(seconds=body.hold),
+        checked=body.checked,
     )
     return answer(describe_rules(_store(desk).put(name, rules)))
 

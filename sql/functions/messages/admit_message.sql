@@ -2,7 +2,7 @@ CREATE OR REPLACE FUNCTION agi_router.admit_message(
     _block bigint, _tag_key integer, _seal_key integer, _x_number bigint, _tags bigint[], _id text, _day date,
     _same bytea, _link_in text, _link_out text, _validity interval, _octets integer, _parts integer,
     _body bytea, _strangers bigint[], _rules integer, _hold interval, _opts_out boolean,
-    _lease interval)
+    _lease interval, _check_id uuid, _check_verdict text, _check_ms integer)
 RETURNS agi_router.facts
 LANGUAGE plpgsql AS $$
 -- The guards below are those of agi_router/bindings/reach.py. Taking the use and checking it are one
@@ -91,9 +91,11 @@ BEGIN
     -- One that came meanwhile by the same request collides here, and everything above is rolled back.
     INSERT INTO agi_router.message_seen (block, same, id, link, at) VALUES (_block, _same, _id, _link_in, _now);
     INSERT INTO agi_router.message (block, id, day, x_number, binding_id, tenant_id, side, shown, link_in, octets,
-                                    parts, received_at, expires_at, state)
+                                    parts, received_at, expires_at, state, tenant_check_id, tenant_check_verdict,
+                                    tenant_check_ms)
     VALUES (_block, _id, _day, _x_number, facts.binding_id, facts.tenant_id, facts.side, facts.shown, _link_in,
-            _octets, _parts, _now, _until, CASE WHEN _hold IS NULL THEN 'queued' ELSE 'held' END);
+            _octets, _parts, _now, _until, CASE WHEN _hold IS NULL THEN 'queued' ELSE 'held' END, _check_id,
+            _check_verdict, _check_ms);
     INSERT INTO agi_router.message_out (block, id, day, binding_id, link_out, received_at, next_at, expires_at,
                                         held, attempts, in_hand, x_number, caller_tag, side, shown, purpose, callee,
                                         body)
@@ -125,4 +127,4 @@ BEGIN
     RETURN facts;
 END
 $$;
-COMMENT ON FUNCTION agi_router.admit_message IS 'Takes one text of the binding behind (number, sender) and stores it to be sent, if every guard holds; returns the facts either way, where direction, max_calls and calls_used are those of texts. _strangers: see agi_router.admit; _rules: by which version of its tenant''s rules it was judged; _hold: how long it waits for its release; _opts_out: whether its sender is texted no more, where there are two parties; _lease: for how long the door that asks has it in hand, to send it at once, null: it waits for whoever takes it. Nothing where the same request was accepted before; fails with message_seen_pkey where it is just being';
+COMMENT ON FUNCTION agi_router.admit_message IS 'Takes one text of the binding behind (number, sender) and stores it to be sent, if every guard holds; returns the facts either way, where direction, max_calls and calls_used are those of texts. _strangers: see agi_router.admit; _rules: by which version of its tenant''s rules it was judged; _hold: how long it waits for its release; _opts_out: whether its sender is texted no more, where there are two parties; _lease: for how long the door that asks has it in hand, to send it at once, null: it waits for whoever takes it; _check_…: what the service of its tenant has said, null: it was not asked. Nothing where the same request was accepted before; fails with message_seen_pkey where it is just being';
