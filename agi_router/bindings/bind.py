@@ -313,11 +313,8 @@ class BindingMaking(NumberDrawing, GroupSharing):
         """
         Whether it is worth drawing a number for a tenant.
 
-        What an import holds for rules it would hold for too long. Whether parties are known by
-        their real names is looked at step by step.
+        What an import holds for rules it would hold for too long.
         """
-        if opening.rules is not None and opening.rules.needs_real_name:
-            return False
         if self._is_counted(opening) and self._openings.is_full(opening.tenant_id):
             return False
         return self.counting or opening.rules is None

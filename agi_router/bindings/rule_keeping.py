@@ -64,10 +64,11 @@ class RuleKeeping:
         consent = Consent.OFF if rules is None else rules.consent
         consents = consent is not Consent.OFF
         pairs = rules is not None and rules.max_pair_binds is not None
+        real_names = rules is not None and rules.needs_real_name
         each: list[dict[str, Any]] = []
-        for parties, terms in wishes if consents or pairs else ():
+        for parties, terms in wishes if consents or real_names or pairs else ():
             told: dict[str, Any] = {}
-            if consents:
+            if consents or real_names:
                 stated = consent is Consent.ASSERTED and terms.consent is not None
                 told["people"] = self._consents.describe(parties.people, new=stated)
             if pairs and _is_pair(parties):
@@ -75,6 +76,7 @@ class RuleKeeping:
             each.append(told)
         return {
             "consents": consents,
+            "real_names": real_names,
             "pairs": pairs,
             "within": f"{_HOUR.total_seconds():.0f} s",
             "each": each,

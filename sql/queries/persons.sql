@@ -484,6 +484,12 @@ RETURNING id;
 SELECT f.place, f.status, f.source, f.checked_at
   FROM agi_router.find_real_names(%(ids)s::bigint[], %(places)s::integer[], %(tenant_id)s::integer) f;
 
+-- all_verified --
+-- Whether all of some people are known by their real names, to a tenant.
+SELECT bool_and(agi_router.is_verified(
+           %(tenant_id)s, (p.value ->> 'tags')::bigint[], (p.value ->> 'digests')::bytea[])) AS verified
+  FROM jsonb_array_elements(%(people)s::jsonb) p;
+
 -- find_real_name --
 -- One line, if it may be seen.
 SELECT n.*, t.name AS tenant, n.checked_at < w.since IS TRUE AS void

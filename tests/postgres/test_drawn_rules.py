@@ -36,6 +36,8 @@ from agi_router.events.model import EventType
 from agi_router.events.store import EventStore
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
+from agi_router.persons.real_name_store import RealNameStore
+from agi_router.persons.real_names import RealName
 from agi_router.tenants.model import Quota
 from agi_router.tenants.rules import Consent, RulesChange
 from harness.database import HOUR, NO_REST, SOON, new_party, on_each_version, one, until
@@ -69,6 +71,13 @@ def agree(store: BindingStore, *people: PhoneNumber) -> None:
         store.consents.write(each, TENANT, said, by="a test")
 
 
+def verify(store: BindingStore, *people: PhoneNumber, status: RealName = RealName.YES) -> None:
+    """Let people be known by their real names, or let it be known that they are not."""
+    names = RealNameStore(store._queries, store.keys, store.scope)
+    for each in people:
+        names.write(each, status, source="carrier", by="a test")
+
+
 class Steps(BindingStore):
     """One that draws no number by the statement that binds."""
 
@@ -79,6 +88,7 @@ class Steps(BindingStore):
 RULES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "asserted": ({"consent": Consent.ASSERTED}, {"consent": How.APP}),
     "required": ({"consent": Consent.REQUIRED}, {}),
+    "real name": ({"needs_real_name": True}, {}),
     "scene": ({"scenes": ["meal"]}, {"scene": "meal"}),
     "pair": ({"max_pair_binds": 30}, {}),
     "order": ({"max_order_pairs": 30, "refuses_pairs": True}, {"order": "A-1"}),
@@ -107,8 +117,11 @@ def test_a_bind_is_one_statement(store: BindingStore, listened: BindingStore, ru
     store.pools.add(TENANT, "north", blocks=(BLOCK,))
     # Others each time, whose numbers do not meet.
     wanted = [asked(new_party(), new_party(), **said) for _ in range(20)]
+    people = [each for request in wanted for each in request.parties.people]
     if rule == "required":
-        agree(store, *(each for request in wanted for each in request.parties.people))
+        agree(store, *people)
+    if rule == "real name":
+        verify(store, *people)
     for request in wanted[:2]:
         make(listened, request)
     recorder = listened.connection
@@ -151,6 +164,7 @@ tenants = st.fixed_dictionaries(
         "max_order_pairs": st.sampled_from([0, 1, 2]),
         "refuses_pairs": st.booleans(),
         "consent": st.sampled_from(Consent),
+        "needs_real_name": st.sampled_from([False, False, True]),
     }
 )
 
@@ -165,6 +179,7 @@ tenants = st.fixed_dictionaries(
     rules=tenants,
     quota=st.sampled_from([None, None, 1, 3]),
     agreed=st.sets(people),
+    known=st.sets(people, min_size=2),
     wanted=st.lists(wishes, min_size=1, max_size=7),
     batch=st.booleans(),
 )
@@ -173,6 +188,7 @@ def test_it_binds_and_refuses_as_step_by_step(
     rules: dict[str, Any],
     quota: int | None,
     agreed: set[PhoneNumber],
+    known: set[PhoneNumber],
     wanted: list[BindRequest],
     *,
     batch: bool,
@@ -198,6 +214,8 @@ def test_it_binds_and_refuses_as_step_by_step(
                 own.inventory.tenants.set_quota(TENANT, Quota.BINDS, quota)
             own.pools.add(TENANT, "north", blocks=(BLOCK,))
             agree(own, *agreed)
+            verify(own, *known)
+            verify(own, *{A} - known, status=RealName.NO)
             made = {}
             if batch:
                 own.hold_together(wanted)

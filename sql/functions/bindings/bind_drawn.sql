@@ -54,8 +54,8 @@ BEGIN
       INTO made.tenant_id, _told, _ordered, _ruled
       FROM agi_router.block k, agi_router.tenant t
      WHERE k.block = _block AND t.name = _tenant AND t.active AND agi_router.in_scope(t.id, _scope)
-       -- Whoever does not know of other rules of its own is to ask step by step; so is who asks for real names.
-       AND (NOT t.ruled OR _rules IS NOT NULL) AND NOT t.needs_real_name
+       -- Whoever does not know of other rules of its own is to ask step by step.
+       AND (NOT t.ruled OR _rules IS NOT NULL)
        AND t.qualified_from <= _now AND t.qualified_until > _now
        AND agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
                                  t.id, _digit, _now, _pool) IS NULL
@@ -72,16 +72,18 @@ BEGIN
         RETURN;
     END IF;
     IF _ruled THEN
-        SELECT t.consent, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs
+        SELECT t.consent, t.needs_real_name, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs
           INTO kept
           FROM agi_router.tenant t
          WHERE t.id = made.tenant_id;
         IF made.tenant_id <> (_rules ->> 'tenant_id')::integer
            OR kept.consent <> 'off' AND NOT (_rules ->> 'consents')::boolean
+           OR kept.needs_real_name AND NOT (_rules ->> 'real_names')::boolean
            OR kept.max_pair_binds IS NOT NULL AND NOT (_rules ->> 'pairs')::boolean THEN
             RETURN;
         END IF;
-        _fit := agi_router.fit_rules(_block, made.tenant_id, kept.scenes, kept.consent, _terms, _rules);
+        _fit := agi_router.fit_rules(
+            _block, made.tenant_id, kept.scenes, kept.consent, kept.needs_real_name, _terms, _rules);
         IF NOT true = ANY (_fit) THEN
             RETURN;
         END IF;
@@ -184,4 +186,4 @@ EXCEPTION
         RETURN QUERY SELECT n.refused, NULL::bigint, NULL::timestamptz, NULL::timestamptz FROM unnest(_refused) n (refused);
 END
 $$;
-COMMENT ON FUNCTION agi_router.bind_drawn IS 'Makes bindings of a tenant in one block, under these keys, each on the number drawn for it; one that cannot be had so is left out. _terms: columns of each by name, its id among them; one without an end lives for _life from its beginning. _id, _drawn, _tags: of each, the number drawn, which no other has, and the tags of its callers under every key. _place and the arrays behind it: their routes, each by the place of its binding in _id. None is made where somebody is faster, a row is refused, or these are not the current keys. _stride: if none is made, look through numbers that lie so far apart, and tell one that the first of the bindings could be made on; it begins at no time. _rules: null where the caller knows of no rule but that of orders, and of no pool and no quota; else tenant_id, pool and pool_version (null: none), consents (whether people are told), pairs (whether they are), within (the time in which pairs are counted), counted (whether quotas are), api_key (null: its is not), and for each binding people (see agi_router.state_consents), and pair, a and b: the tag of both together and those of either. Those that the rules refuse after all, if any, are told without a number, and none is made';
+COMMENT ON FUNCTION agi_router.bind_drawn IS 'Makes bindings of a tenant in one block, under these keys, each on the number drawn for it; one that cannot be had so is left out. _terms: columns of each by name, its id among them; one without an end lives for _life from its beginning. _id, _drawn, _tags: of each, the number drawn, which no other has, and the tags of its callers under every key. _place and the arrays behind it: their routes, each by the place of its binding in _id. None is made where somebody is faster, a row is refused, or these are not the current keys. _stride: if none is made, look through numbers that lie so far apart, and tell one that the first of the bindings could be made on; it begins at no time. _rules: null where the caller knows of no rule but that of orders, and of no pool and no quota; else tenant_id, pool and pool_version (null: none), consents and real_names (whether people are told because of them), pairs (whether they are), within (the time in which pairs are counted), counted (whether quotas are), api_key (null: its is not), and for each binding people (see agi_router.state_consents), and pair, a and b: the tag of both together and those of either. Those that the rules refuse after all, if any, are told without a number, and none is made';

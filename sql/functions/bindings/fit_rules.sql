@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION agi_router.fit_rules(
-    _block bigint, _tenant_id integer, _scenes text[], _consent text, _terms jsonb, _rules jsonb)
+    _block bigint, _tenant_id integer, _scenes text[], _consent text, _needs_real_name boolean, _terms jsonb, _rules jsonb)
 RETURNS boolean[]
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -12,9 +12,14 @@ BEGIN
                                    _tenant_id, (p.value ->> 'tags')::bigint[], (p.value ->> 'digests')::bytea[],
                                    n.terms ->> 'order_id'))
                           FROM jsonb_array_elements(_rules -> 'each' -> n.place - 1 -> 'people') p), false))
+               AND (NOT _needs_real_name
+                    OR coalesce((
+                        SELECT bool_and(agi_router.is_verified(
+                                   _tenant_id, (p.value ->> 'tags')::bigint[], (p.value ->> 'digests')::bytea[]))
+                          FROM jsonb_array_elements(_rules -> 'each' -> n.place - 1 -> 'people') p), false))
           FROM (SELECT t.value AS terms, t.ordinality::integer AS place
                   FROM jsonb_array_elements(_terms) WITH ORDINALITY t) n
          ORDER BY n.place);
 END
 $$;
-COMMENT ON FUNCTION agi_router.fit_rules IS 'Of bindings that are to be made of a tenant, whether each names a scene of its, and all parties agree or it states so. _terms, _rules: see agi_router.bind_drawn';
+COMMENT ON FUNCTION agi_router.fit_rules IS 'Of bindings that are to be made of a tenant, whether each names a scene of its, all parties agree or it states so, and all are known by their real names, where that is asked for. _terms, _rules: see agi_router.bind_drawn';
