@@ -66,6 +66,8 @@ class RouteHit:
     """Whether its tenant is told, while a call goes on, that the callee has answered."""
     tenant_check: bool = False
     """Whether its tenant has a check of its own."""
+    notice: bool = False
+    """Whether both parties hear the anti-fraud notice before they are joined."""
     locks: tuple[Effect, ...] = ()
     """Those in force on the tenant, the number shown, a party, or the caller for this tenant."""
     bans: tuple[Ban, ...] = ()

@@ -55,6 +55,8 @@ class Route:
     prompts: str | None = None
     tell_answer: bool = False
     """Whether the callee's answer is to be told while the call goes on."""
+    notice: bool = False
+    """Whether both hear the anti-fraud notice before they are joined."""
     tenant_check: bool = False
     """Whether the service of its tenant is to be asked first."""
     tenant_id: int = 0
@@ -220,6 +222,7 @@ def decide(call: Call, facts: Facts, *, now: datetime) -> Decision:
         sequence=found.hit.callback is Callback.SEQUENCE and len(found.parties) > 1,
         display=found.hit.display,
         tell_answer=found.hit.tell_answer,
+        notice=found.hit.notice,
         tenant_check=found.hit.tenant_check,
         prompts=found.hit.prompts,
         tenant_id=found.hit.tenant_id,

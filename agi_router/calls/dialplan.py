@@ -20,7 +20,7 @@ from agi_router.calls.treatment import treat
 
 __all__ = ["DIALPLAN_VERSION", "EXTENSION_MAX", "Destination", "to_ask", "to_dial", "to_refuse"]
 
-DIALPLAN_VERSION = "7"
+DIALPLAN_VERSION = "8"
 """The value of the dialplan's global ``AGI_ROUTER_DIALPLAN`` that goes with this module."""
 
 EXTENSION_MAX = 79
@@ -31,8 +31,10 @@ _MANY = 100
 
 _SECOND = timedelta(seconds=1)
 _DISPLAYS = {Display.NUMBER: "n", Display.ANONYMOUS: "a"}
-# Behind it, where the dialplan is to leave a line as the callee answers.
+# Behind it: where the dialplan is to leave a line as the callee answers, and where both hear the
+# anti-fraud notice before they are joined.
 _TELL = "t"
+_NOTICE = "f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ def to_dial(
         f"*{(route.max_duration or max_duration) // _SECOND}"
         f"*{(route.language or language).value}"
         f"*{_DISPLAYS[route.display]}{_TELL if route.tell_answer else ''}"
+        f"{_NOTICE if route.notice else ''}"
         f"*{route.prompts or ''}*end"
     )
     *parts, last = _pieces([callee.digits for callee in route.callees], rest)

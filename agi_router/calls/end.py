@@ -2,11 +2,11 @@
 The end of a call: the line that the dialplan's hangup handler writes, and what it means.
 
 The line is written by ``[agi-router-end]`` of the shipped dialplan and read only here:
-``2|call id|dialled|ended|reason|DIALSTATUS|ring ms|talk ms|who hung up|channel|cause|SIP status of
-the leg|longest talk|clock|end``; before it comes ``answered|call id|dialled|answered|end``, where
-somebody wants to hear of that while the call goes on. One that begins with 1 lacks the three
-before the end: dialplans before version 6 wrote such. A line holds no real number. The call id is
-Asterisk's UNIQUEID, ``<systemname>-<epoch>.<counter>``.
+``3|call id|dialled|ended|reason|DIALSTATUS|ring ms|talk ms|who hung up|channel|cause|SIP status of
+the leg|longest talk|clock|notice|end``; before it comes ``answered|call id|dialled|answered|end``,
+where somebody wants to hear of that while the call goes on. One that begins with 2 lacks the
+notice, and one with 1 the four before the end: dialplans before versions 8 and 6 wrote such. A
+line holds no real number. The call id is Asterisk's UNIQUEID, ``<systemname>-<epoch>.<counter>``.
 """
 
 import re
@@ -23,6 +23,7 @@ __all__ = [
     "Answer",
     "Clock",
     "End",
+    "Notice",
     "Outcome",
     "ReleasedBy",
     "UnknownEnd",
@@ -36,12 +37,13 @@ __all__ = [
 
 _CALL_ID = re.compile(r"(?:[\w.-]{1,64}-)?(\d{9,11})\.\d{1,10}", re.ASCII)
 # How many fields a line of each version has.
-_FIELDS = {"1": 12, "2": 15}
+_FIELDS = {"1": 12, "2": 15, "3": 16}
 _ANSWERED_LINE = "answered"
 _LARGEST_CAUSE = 127
 # For INVITE, the one status of an answer (RFC 3261, 21.2); the least that ends a transaction.
 _ANSWERED = 200
 _FINAL_STATUSES = range(200, 700)
+_NORMAL = 16
 _NO_CHANNEL = 44
 # The dialplan's own, in small letters. Asterisk takes the name of one for a number that fits it.
 _PATTERNS = frozenset(f"_{form}700xxxxxxxxxxxx" for form in ("", "86", "+86", "0086"))
@@ -91,6 +93,20 @@ class Clock(StrEnum):
     """No sound came from a side for the endpoint's ``rtp_timeout``."""
     WHOLE = "whole"
     """The limit of the whole call, which holds where another one has failed."""
+
+
+class Notice(StrEnum):
+    """
+    What came of the notice that both hear between the callee's answer and their talk.
+    """
+
+    HEARD = "heard"
+    CUT = "cut"
+    """One of them hung up before it was over, or nobody answered."""
+    MISSING = "missing"
+    """Asterisk found no file: the call went on without."""
+    LONG = "long"
+    """The file is longer than a notice may be: the call went on without."""
 
 
 _BY_STATUS = {
@@ -150,6 +166,8 @@ class End:
     """Which clock ended it; :obj:`None`: none, or no leg was dialled."""
     kept: bool | None = False
     """Whether the use stays taken though nobody saw the end; :obj:`None`: by an answer told."""
+    notice: Notice | None = None
+    """What came of the notice; :obj:`None`: its tenant has none."""
 
     @classmethod
     def unseen(
@@ -277,16 +295,24 @@ def parse_end(line: str) -> End:
     if len(fields) != _FIELDS.get(fields[0]) or fields[-1] != "end":
         raise ProtocolError(f"not a line of the end journal: {len(fields)} fields")
     _, call_id, dialled, ended, reason, status, ring, talk, source, channel, cause, *new = fields
-    leg_status, longest, clock, _ = new if len(new) > 1 else ("", "", "", "")
-    released_by = _released_by(source, channel)
+    leg_status, longest, clock, notice = [*new[:-1], "", "", "", ""][:4]
     try:
+        heard = Notice(notice) if notice else None
+        # The notice is heard once both sides are answered; a clock that is set back makes no talk
+        # shorter than none.
+        met = heard in {Notice.HEARD, Notice.CUT} and status == "ANSWER"
+        talk = "0" if met and not talk.isdecimal() else talk
+        released_by = _released_by(source, channel)
+        if heard is Notice.CUT and (source, cause, clock) == ("", str(_NORMAL), ""):
+            # Before the two are joined the callee's end is no source of the caller's.
+            released_by = ReleasedBy.CALLEE
         return End(
             call_id=call_id,
             day=call_day(call_id),
             x_number=XNumber.parse(dialled),
             ended_at=datetime.fromtimestamp(int(ended), UTC),
             reason=Reason(reason) if reason and not status else None,
-            outcome=_outcome(status, _bounded(cause or "0", _LARGEST_CAUSE), talk)
+            outcome=_outcome(status, _bounded(cause or "0", _LARGEST_CAUSE), talk, met=met)
             if status
             else None,
             ring_time=_bounded(ring, _LONGEST_MS) * _MS if ring else None,
@@ -297,6 +323,7 @@ def parse_end(line: str) -> End:
             clock=_clock_of_talk(clock, talk, longest, cause)
             if status == "ANSWER" and released_by is ReleasedBy.US
             else _clock_of_ringing(status, clock),
+            notice=heard,
         )
     except (NumberError, ValueError, OverflowError, OSError) as error:
         raise _fault(error) from None
@@ -331,10 +358,11 @@ def _bounded(text: str, largest: int) -> int:
     return value
 
 
-def _outcome(status: str, cause: int, talk: str) -> Outcome:
+def _outcome(status: str, cause: int, talk: str, *, met: bool) -> Outcome:
     # The callee's answer is not the caller's: where it crosses the caller's CANCEL, the caller
-    # hears 487, and the dialplan says that it has not talked.
-    if status == "ANSWER" and not int(talk or "0"):
+    # hears 487, and the dialplan says that it has not talked. Nor have two of whom one hung up in
+    # the notice, but that call was answered on both sides.
+    if status == "ANSWER" and not int(talk or "0") and not met:
         return Outcome.CALLER_GAVE_UP
     return _BY_STATUS.get(status) or _BY_CAUSE.get(cause, Outcome.UNKNOWN)
 

@@ -245,6 +245,7 @@ def _read_hit(row: dict[str, Any], x_number: XNumber, keys: KeyRing, *, text: bo
             prompts=row["prompts"] and check_prompts(row["prompts"]),
             tell_answer=row["tell_answer"] is True,
             tenant_check=row["tenant_check"] is True,
+            notice=row["notice"] is True,
         )
     except ValueError:
         # The chain would show what stands there.

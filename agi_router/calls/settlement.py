@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from agi_router.ari import AriClient
-from agi_router.calls.end import Answer, End, UnknownEnd, call_begin, keeps_use
+from agi_router.calls.end import Answer, End, Notice, UnknownEnd, call_begin, keeps_use
 from agi_router.calls.journal import EndJournal
 from agi_router.calls.store import AdmissionStore, Unsettled
 from agi_router.errors import AgiRouterError, JournalError, ProtocolError, StoreHeld
@@ -31,6 +31,8 @@ _ASKED = 20
 _LEFT_LIMIT = 1000
 # Seconds for which the loss of a line is told: longer than from one reconciling to the next.
 _TROUBLE = 900.0
+# What is told of a notice that was not heard though it should have been.
+_UNHEARD = frozenset({Notice.MISSING, Notice.LONG})
 # The same for a call that the database refuses to settle: it is passed over, and all is well else.
 _REFUSED = 60.0
 # Seconds for which the end of this router waits for the settlement.
@@ -185,6 +187,13 @@ class Settlement:
         not_settled = _calls(unsettled)
         settled = [end for end in ends if end.call_id not in not_settled]
         log.debug("settle.done", extra={"ends": len(settled)})
+        if unheard := [end for end in settled if end.notice in _UNHEARD]:
+            # For people: the calls went on. One is named.
+            first = unheard[0]
+            log.error(
+                "notice.unheard",
+                extra={"calls": len(unheard), "call": first.call_id, "why": str(first.notice)},
+            )
         if self._settled is not None:
             self._settled(settled)
         return unsettled

@@ -51,7 +51,7 @@ from agi_router.messages.views import describe_link
 from agi_router.numbering import load_ranges, today
 from agi_router.pbx.agreement import GLOBALS, NEXT, Known, find_differences
 from agi_router.pbx.audit import read_profile
-from agi_router.pbx.prompts import APP, PromptFile, find_missing
+from agi_router.pbx.prompts import APP, LONGEST_NOTICE, PromptFile, find_sizes
 from agi_router.pbx.rules import Profile, find_faults, find_gaps, ways_in
 from agi_router.service.account import Account
 from agi_router.service.health import CLOCKS_APART
@@ -75,6 +75,8 @@ _PACKED_WITHIN = timedelta(hours=6)
 _EXPORTS_LOOKED_AT = timedelta(days=6)
 _OFF = "off"
 _LANGUAGES = tuple(each.value for each in Language)
+# The prompts that the dialplan plays only where they are short.
+_NOTICES = frozenset({"antifraud"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -616,14 +618,18 @@ async def _prompts(ari: AriClient, sets: Sequence[str]) -> list[_Check]:
     shipped = [PromptFile(language=each, name=name) for each in _LANGUAGES for name in names]
     place = f"{await ari.get_variable('ASTDATADIR')}/sounds/LANGUAGE/agi-router"
     try:
-        missing = await find_missing(ari, shipped)
-        silent = [each for each in sets if await _is_silent(ari, each, names)]
+        sizes = await find_sizes(ari, shipped)
+        silent = []
+        for each in sets:
+            own = await find_sizes(ari, _files_of(each, names))
+            silent += [each] if set(own.values()) == {None} else []
+            sizes |= own
     except AriError as error:
         return [_Check("prompts", "fail", f"Asterisk does not tell of them: {error}")]
     remedy = f"Asterisk looks in {place}: run 'agi-router setup', or copy them there"
     checks = []
     for language in _LANGUAGES:
-        lost = [each.name for each in missing if each.language == language]
+        lost = [file.name for file in shipped if file.language == language and sizes[file] is None]
         if lost:
             told = f"none of {language}" if len(lost) == len(names) else ", ".join(lost)
             checks.append(_Check("prompts", "fail", f"{language} lacks {told}; {remedy}"))
@@ -631,16 +637,25 @@ async def _prompts(ari: AriClient, sets: Sequence[str]) -> list[_Check]:
         _Check("prompts", "fail", f"of the set '{each}', which bindings name, none is in {place}")
         for each in silent
     ]
+    checks += [
+        _Check(
+            "prompts",
+            "fail",
+            f"{file.extension.replace('*', ' ').strip()} takes more than six"
+            " seconds: the notice is not heard until the file is shorter",
+        )
+        for file, size in sizes.items()
+        if file.name in _NOTICES and (size or 0) > LONGEST_NOTICE
+    ]
     return checks or [_Check("prompts", "ok", f"{len(names)} in {' and '.join(_LANGUAGES)}")]
 
 
-async def _is_silent(ari: AriClient, prompts: str, names: Sequence[str]) -> bool:
-    files = [
+def _files_of(prompts: str, names: Sequence[str]) -> list[PromptFile]:
+    return [
         PromptFile(language=each, name=name, prompts=prompts)
         for each in _LANGUAGES
         for name in names
     ]
-    return len(await find_missing(ari, files)) == len(files)
 
 
 def _prompt_names() -> list[str]:

@@ -256,6 +256,12 @@ def _slots(store: BindingStore, numbers: Sequence[PhoneNumber]) -> Iterator[list
     """Slots with bindings that live for the time of a block."""
     made: list[Binding] = []
     terms = Terms(expires_at=store.now() + _LIFE, order_id=_ORDER)
+    if store.inventory.tenants.find(terms.tenant)["notice"]:
+        raise click.ClickException(
+            f"calls of tenant {terms.tenant!r} begin with a notice, during which nothing passes"
+            f" from one side to the other: run 'agi-router tenant notice {terms.tenant} off', and"
+            " 'on' again after the test"
+        )
     try:
         slots = []
         for first in range(0, len(numbers) - NUMBERS_PER_SLOT + 1, NUMBERS_PER_SLOT):

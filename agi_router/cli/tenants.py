@@ -176,6 +176,25 @@ def unknown(name: str, what: str, *, as_json: bool) -> None:
     _echo(row, as_json=as_json)
 
 
+@group.command("notice")
+@_NAME
+@click.argument("heard", type=click.Choice(["on", "off"]))
+@json_option
+def notice(name: str, heard: str, *, as_json: bool) -> None:
+    r"""
+    Say whether both parties hear the anti-fraud notice after the answer, before they are joined.
+
+    It is on unless you say otherwise.
+
+    \b
+    Example:
+      agi-router tenant notice couriers off
+    """
+    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
+        row = inventory.tenants.set_notice(name, notice=heard == "on")
+    _echo(row, as_json=as_json)
+
+
 @group.command("limit")
 @_NAME
 @click.option(

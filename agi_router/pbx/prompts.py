@@ -12,11 +12,18 @@ from dataclasses import dataclass
 
 from agi_router.ari import AriClient, AriRefused, AriTimeout, StasisStart
 
-__all__ = ["APP", "PromptFile", "find_missing"]
+__all__ = ["APP", "LONGEST_NOTICE", "PromptFile", "find_sizes"]
 
 APP = "agi_router_doctor"
 """
 The application to which the dialplan tells what it has found.
+"""
+
+LONGEST_NOTICE = 98_000
+"""
+Bytes of a notice: six seconds of 8 kHz and 16 bit, and what stands before them.
+
+The dialplan plays none that has more.
 """
 
 _CONTEXT = "agi-router-check"
@@ -42,9 +49,9 @@ class PromptFile:
         return f"{self.language}*{self.name}*{self.prompts}"
 
 
-async def find_missing(ari: AriClient, files: Sequence[PromptFile]) -> list[PromptFile]:
+async def find_sizes(ari: AriClient, files: Sequence[PromptFile]) -> dict[PromptFile, int | None]:
     """
-    Those of *files* that Asterisk does not find, in their order.
+    How many bytes each of *files* has; :obj:`None` where Asterisk does not find it.
 
     Args:
         ari: A client of the application :data:`APP`, whose events nobody else reads.
@@ -54,7 +61,7 @@ async def find_missing(ari: AriClient, files: Sequence[PromptFile]) -> list[Prom
         AriTimeout: The dialplan does not tell.
         AriError: Asterisk does not answer, or refuses.
     """
-    found: dict[str, bool] = {}
+    found: dict[str, int | None] = {}
     for start in range(0, len(files), _AT_ONCE):
         asked = [file.extension for file in files[start : start + _AT_ONCE]]
         await asyncio.gather(*(_ask(ari, extension) for extension in asked))
@@ -64,7 +71,7 @@ async def find_missing(ari: AriClient, files: Sequence[PromptFile]) -> list[Prom
                     found |= await _told(ari)
         except TimeoutError:
             raise AriTimeout("events of the context", _CONTEXT) from None
-    return [file for file in files if not found[file.extension]]
+    return {file: found[file.extension] for file in files}
 
 
 async def _ask(ari: AriClient, extension: str) -> None:
@@ -72,14 +79,14 @@ async def _ask(ari: AriClient, extension: str) -> None:
     await ari.request("POST", "channels", query=query)
 
 
-async def _told(ari: AriClient) -> dict[str, bool]:
+async def _told(ari: AriClient) -> dict[str, int | None]:
     """
     What the next event says of a file, if it is one of ours.
     """
     match await anext(aiter(ari)):
-        case StasisStart(channel=channel, args=(extension, there)):
+        case StasisStart(channel=channel, args=(extension, there, size)):
             # It may have gone by itself.
             with contextlib.suppress(AriRefused):
                 await ari.hangup(channel.id, reason_code=16)
-            return {extension: there == "1"}
+            return {extension: int(size or "0") if there == "1" else None}
     return {}

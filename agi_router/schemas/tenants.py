@@ -143,6 +143,11 @@ class TenantChange(Body):
     needs_real_name: bool = Field(
         default=False, description="Whether nobody is bound who is not known by its real name."
     )
+    notice: bool = Field(
+        default=True,
+        description="Whether both parties of its calls hear the anti-fraud notice after the"
+        " answer, before they are joined.",
+    )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"active": False}]})
 
@@ -168,6 +173,7 @@ _TENANT: dict[str, Any] = {
     "call_limits": {"caller": "30/1h"},
     "consent": "asserted",
     "needs_real_name": False,
+    "notice": True,
     "created_at": TIME,
 }
 
@@ -228,6 +234,10 @@ class TenantOut(Out):
     )
     needs_real_name: bool = Field(
         description="Whether nobody is bound who is not known by its real name."
+    )
+    notice: bool = Field(
+        description="Whether both parties of its calls hear the anti-fraud notice before they are"
+        " joined."
     )
     created_at: str
 

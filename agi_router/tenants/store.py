@@ -83,6 +83,17 @@ class TenantStore:
         self._scope.check_operator("says what becomes of numbers whose owner is unknown")
         return self._found("set_tenant_unknown_numbers", name, unknown=unknown)
 
+    def set_notice(self, name: str, *, notice: bool) -> dict[str, Any]:
+        """
+        Say whether both parties of a tenant's calls hear the anti-fraud notice before they talk.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("says whether parties hear a notice")
+        return self._found("set_tenant_notice", name, notice=notice)
+
     def set_quota(self, name: str, quota: Quota, most: int | None) -> dict[str, Any]:
         """
         Say how many bindings a tenant may have, or have made on a day, or how often it may ask.

@@ -55,5 +55,6 @@ def describe_tenant(row: dict[str, Any]) -> dict[str, Any]:
         "call_limits": row["call_limits"] or {},
         "consent": row["consent"],
         "needs_real_name": row["needs_real_name"],
+        "notice": row["notice"],
         "created_at": row["created_at"],
     }

@@ -219,6 +219,8 @@ def up(places: Places, *, engine: str, router: bool) -> dict[str, Any]:
             run_cli(env, "key", "new", "--file", str(places.key_file))
         owner = env | {"AGI_ROUTER_DSN": owner_dsn(pbx)}
         run_cli(owner, "db", "migrate")
+        # Six seconds before each talk of so many.
+        run_cli(owner, "tenant", "notice", "default", "off")
         if pbx.database_port:
             # One role for all: the example of README.md delivers too.
             run_cli(owner, "db", "grant", ROLE)

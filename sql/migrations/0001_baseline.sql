@@ -66,6 +66,7 @@ CREATE TABLE agi_router.tenant (
     unknown_numbers text        NOT NULL DEFAULT 'ring'
                     CONSTRAINT tenant_unknown_numbers_check CHECK (unknown_numbers IN ('ring', 'hold', 'refuse')),
     has_check       boolean     NOT NULL DEFAULT false,
+    notice          boolean     NOT NULL DEFAULT true,
     message_rules   integer,
     max_bindings    integer     CONSTRAINT tenant_max_bindings_check CHECK (max_bindings > 0),
     max_binds       integer     CONSTRAINT tenant_max_binds_check CHECK (max_binds > 0),
@@ -102,6 +103,7 @@ COMMENT ON COLUMN agi_router.tenant.created_at IS 'When it was added';
 COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written for it; of none, events cost nothing';
 COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bindings where a feed does not know whether a party''s number has a new owner: ring; hold, which keeps them from ringing until it is known; or refuse, which ends them';
 COMMENT ON COLUMN agi_router.tenant.has_check IS 'Whether it has a row in tenant_check: each call looks here, and there only then';
+COMMENT ON COLUMN agi_router.tenant.notice IS 'Whether both parties of each of its calls hear the anti-fraud notice before they are joined';
 COMMENT ON COLUMN agi_router.tenant.message_rules IS 'Version of its row in message_rule; null: it has none. A text is taken only where it was judged by this one';
 COMMENT ON COLUMN agi_router.tenant.max_bindings IS 'So many bindings of it may live at once; null: any number';
 COMMENT ON COLUMN agi_router.tenant.max_binds IS 'So many may be made for it on a day; null: any number';
@@ -692,9 +694,10 @@ CREATE TYPE agi_router.facts AS (
     tenant_check      boolean,
     locks             jsonb,
     limits            jsonb,
-    tenant_qualified  boolean
+    tenant_qualified  boolean,
+    notice            boolean
 );
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; limits: hours and rates that hold for it, see agi_router.describe_limits, null where there are none; tenant_qualified: whether its tenant''s qualification is valid';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; limits: hours and rates that hold for it, see agi_router.describe_limits, null where there are none; tenant_qualified: whether its tenant''s qualification is valid; notice: whether both hear the anti-fraud notice before they are joined';
 
 -- Locks
 --

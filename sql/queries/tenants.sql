@@ -12,7 +12,7 @@ SELECT t.id, t.name, t.active, t.unknown_numbers, t.max_bindings, t.max_binds, t
        nullif(t.qualified_from, '-infinity') AS qualified_from, nullif(t.qualified_until, 'infinity') AS qualified_until,
        t.qualification, t.qualified_by, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs,
        t.hours, t.time_zone, t.call_limits,
-       t.consent, t.needs_real_name,
+       t.consent, t.needs_real_name, t.notice,
        (SELECT count(*) FROM agi_router.block k WHERE k.tenant_id = t.id) AS blocks
   FROM agi_router.tenant t
  WHERE agi_router.in_scope(t.id, %(scope)s) AND (%(name)s::text IS NULL OR t.name = %(name)s)
@@ -29,6 +29,13 @@ RETURNING id;
 -- Say what becomes of a tenant's bindings where the owner of a number is unknown; no row if there is no such tenant.
 UPDATE agi_router.tenant
    SET unknown_numbers = %(unknown)s
+ WHERE name = %(name)s
+RETURNING id;
+
+-- set_tenant_notice --
+-- Say whether both parties of a tenant's calls hear the anti-fraud notice; no row if there is no such tenant.
+UPDATE agi_router.tenant
+   SET notice = %(notice)s
  WHERE name = %(name)s
 RETURNING id;
 

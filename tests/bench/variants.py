@@ -103,7 +103,7 @@ _NUMBER = "_700XXXXXXXXXXXX"
 _PUSH = "Set(CHANNEL(hangup_handler_push)=agi-router-end,s,1)"
 _APP = "${AGI_ROUTER_APP}"
 _POLICY = re.compile(r"Set\(TRUNK=(.*)\)")
-_APPEND = re.compile(r"Set\(FILE\(.*?\)=(2\|.*\|end)\)")
+_APPEND = re.compile(r"Set\(FILE\(.*?\)=(3\|.*\|end)\)")
 _CHANGED = "the shipped dialplan has changed its {}: see tests/bench/variants.py"
 
 # The options that mask are those of the shipped dialplan.

@@ -304,6 +304,14 @@ def test_how_often_a_tenant_may_ask(
     assert operator.ask("GET", "/v1/tenants").status_code == 200
 
 
+def test_the_notice(operator: Client) -> None:
+    """It is on for a tenant that is added."""
+    made = operator.post("/v1/tenants", {"name": "silent-tenant"}, status=201)
+    assert made["notice"] is True
+    changed = operator.ask("PATCH", "/v1/tenants/silent-tenant", {"notice": False}).json()
+    assert changed["notice"] is False
+
+
 def test_hours_and_limits_on_calls(operator: Client) -> None:
     """As they are kept; null is always, and any number."""
     path, name = "/v1/tenants", "limited-tenant"

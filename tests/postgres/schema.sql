@@ -43,10 +43,11 @@ CREATE TYPE agi_router.facts AS (
 	tenant_check boolean,
 	locks jsonb,
 	limits jsonb,
-	tenant_qualified boolean
+	tenant_qualified boolean,
+	notice boolean
 );
 
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; limits: hours and rates that hold for it, see agi_router.describe_limits, null where there are none; tenant_qualified: whether its tenant''s qualification is valid';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; limits: hours and rates that hold for it, see agi_router.describe_limits, null where there are none; tenant_qualified: whether its tenant''s qualification is valid; notice: whether both hear the anti-fraud notice before they are joined';
 
 CREATE TABLE agi_router.answer (
     name bytea NOT NULL,
@@ -2364,6 +2365,7 @@ CREATE TABLE agi_router.tenant (
     told text[] DEFAULT '{}'::text[] NOT NULL,
     unknown_numbers text DEFAULT 'ring'::text NOT NULL,
     has_check boolean DEFAULT false NOT NULL,
+    notice boolean DEFAULT true NOT NULL,
     message_rules integer,
     max_bindings integer,
     max_binds integer,
@@ -2427,6 +2429,8 @@ COMMENT ON COLUMN agi_router.tenant.told IS 'Types of events that are written fo
 COMMENT ON COLUMN agi_router.tenant.unknown_numbers IS 'What becomes of its bindings where a feed does not know whether a party''s number has a new owner: ring; hold, which keeps them from ringing until it is known; or refuse, which ends them';
 
 COMMENT ON COLUMN agi_router.tenant.has_check IS 'Whether it has a row in tenant_check: each call looks here, and there only then';
+
+COMMENT ON COLUMN agi_router.tenant.notice IS 'Whether both parties of each of its calls hear the anti-fraud notice before they are joined';
 
 COMMENT ON COLUMN agi_router.tenant.message_rules IS 'Version of its row in message_rule; null: it has none. A text is taken only where it was judged by this one';
 

@@ -104,6 +104,7 @@ async def test_a_route_has_the_limits_of_its_tenant(
     own = store.within(tenants.scope("default")).inventory.tenants
     refusals: list[Callable[[], object]] = [
         lambda: own.set_call_rates("default", rates),
+        lambda: own.set_notice("default", notice=False),
         lambda: own.set_hours("default", None),
         lambda: own.set_time_zone("default", "UTC"),
     ]
@@ -112,6 +113,22 @@ async def test_a_route_has_the_limits_of_its_tenant(
             refused()
     with pytest.raises(RequestInvalid):
         tenants.set_time_zone("default", "Mars/Olympus")
+
+
+async def test_a_route_has_the_notice_of_its_tenant(
+    store: BindingStore, admissions: AdmissionStore, dsn: str
+) -> None:
+    """It is on unless it was turned off; a call that is asked about again has it as well."""
+    bind(store)
+    for shown, notice in ((None, True), ("off", False), ("on", True)):
+        if shown is not None:
+            cli = Cli({"AGI_ROUTER_DSN": dsn})
+            assert cli("tenant", "notice", "default", shown)["notice"] is notice
+        call_id = new_call_id()
+        for _ in range(2):
+            _, decision = await admit_as_router(admissions, a_call(A), call_id)
+            assert isinstance(decision, Route)
+            assert decision.notice is notice
 
 
 def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> None:

@@ -592,6 +592,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (TenantStore, "set_rules"): lambda store, target: store.inventory.tenants.set_rules(
         target.tenant, RulesChange(needs_order=True)
     ),
+    (TenantStore, "set_notice"): lambda store, target: store.inventory.tenants.set_notice(
+        target.tenant, notice=False
+    ),
     (TenantStore, "set_hours"): lambda store, target: store.inventory.tenants.set_hours(
         target.tenant, "09:00-18:00"
     ),

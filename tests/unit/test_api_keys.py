@@ -135,6 +135,7 @@ def test_how_they_are_shown() -> None:
         "time_zone": "Asia/Shanghai",
         "needs_order": True,
         "needs_real_name": False,
+        "notice": True,
         "scenes": ["parcel"],
         "refuses_pairs": False,
         "consent": "off",

@@ -476,3 +476,42 @@ def test_no_call_id_no_rule() -> None:
     """Where it is to be looked at."""
     with pytest.raises(ProtocolError):
         keeps_use("pbx1", UnknownEnd.LIKELY, asterisk_since=BEGIN)
+
+
+@pytest.mark.parametrize(
+    ("notice", "talk", "source", "cause", "clock", "expected"),
+    [
+        ("", "", NEAR, "16", "", (Outcome.CALLER_GAVE_UP, None, ReleasedBy.CALLER)),
+        ("missing", "", NEAR, "16", "", (Outcome.CALLER_GAVE_UP, None, ReleasedBy.CALLER)),
+        ("missing", "90", NEAR, "16", "", (Outcome.ANSWERED, 90, ReleasedBy.CALLER)),
+        ("heard", "90", FAR, "16", "", (Outcome.ANSWERED, 90, ReleasedBy.CALLEE)),
+        # A clock that was set back.
+        ("heard", "-90", FAR, "16", "", (Outcome.ANSWERED, 0, ReleasedBy.CALLEE)),
+        # By the caller, the callee, a lock, and the limit of the whole call.
+        ("cut", "", NEAR, "16", "", (Outcome.ANSWERED, 0, ReleasedBy.CALLER)),
+        ("cut", "", "", "16", "", (Outcome.ANSWERED, 0, ReleasedBy.CALLEE)),
+        ("cut", "", "", "21", "", (Outcome.ANSWERED, 0, ReleasedBy.US)),
+        ("cut", "", "", "16", "whole", (Outcome.ANSWERED, 0, ReleasedBy.US)),
+    ],
+)
+def test_a_notice(
+    notice: str,
+    talk: str,
+    source: str,
+    cause: str,
+    clock: str,
+    expected: tuple[Outcome, int | None, ReleasedBy],
+) -> None:
+    """Who hangs up in it ends a call that was answered, in which nobody has talked."""
+    fields = f"3|{CALL_ID}|{X}|1741988890||ANSWER|0|{talk}|{source}|{NEAR}|{cause}||60|{clock}"
+
+    found = parse_end(f"{fields}|{notice}|end")
+
+    time = None if found.talk_time is None else found.talk_time // timedelta(milliseconds=1)
+    assert (found.outcome, time, found.released_by) == expected
+    assert (found.notice or "") == notice
+    with pytest.raises(ProtocolError):
+        parse_end(f"{fields}|else|end")
+    # Nobody has heard one in a call that was not answered.
+    unanswered = parse_end(f"{fields.replace('ANSWER', 'CANCEL').replace('-90', '')}|cut|end")
+    assert unanswered.outcome is Outcome.CALLER_GAVE_UP

@@ -118,6 +118,8 @@ def test_the_contexts() -> None:
         "agi-router-more",
         "agi-router-next",
         "agi-router-out",
+        "agi-router-notice",
+        "agi-router-joined",
         "agi-router-answered",
         "agi-router-mute",
         "agi-router-unanswered",
@@ -274,9 +276,9 @@ def test_patience_may_run_out_anywhere() -> None:
     without = {"globals", "agi-router-in", "agi-router-in-fastagi", "agi-router-entered-fastagi"}
     without |= {"agi-router-unanswered", "agi-router-end"}
     without |= {"agi-router-check", "agi-router-nowhere", "agi-router-rate", "agi-router-caller"}
-    without |= {"agi-router-probe", "agi-router-mute", "agi-router-answered"}
+    without |= {"agi-router-probe", "agi-router-mute", "agi-router-answered", "agi-router-joined"}
     assert over.keys() == set(CONTEXTS) - without
-    for context in ("dial", "many", "sequence", "part", "more", "next", "fallback"):
+    for context in ("dial", "many", "sequence", "part", "more", "next", "fallback", "notice"):
         assert over[f"agi-router-{context}"].data.startswith("agi-router-refuse,platform_fault*")
     # Whom Dial() has told of an outcome, or talks, is past patience.
     assert over["agi-router-out"].data.startswith(
@@ -362,6 +364,9 @@ def test_there_is_one_way_to_dial() -> None:
         "agi-router-dial",
         "agi-router-many",
         "agi-router-next",
+        # It comes back to the step after the one that led there.
+        "agi-router-notice",
+        "agi-router-notice",
     ]
 
 
@@ -380,7 +385,7 @@ def test_dial_masks_and_leaves_nobody_a_lever() -> None:
     for step in of("Dial"):
         options = top_level(step.data)[2]
         # What is for sound before the answer, and may be b, U or r, has a test of its own.
-        always = re.sub(r"\$\{IF\(\$\[\"\$\{AGI_ROUTER_EARLY_MEDIA\}.*", "", options)
+        always = re.sub(r"\$\{SPOKEN\}\$\{IF\(\$\[\"\$\{AGI_ROUTER_EARLY_MEDIA\}.*", "", options)
         letters = re.sub(r"\((?:[^()]|\([^()]*\))*\)", "", always)
         assert {"i", "I", "f", "u", "o", "L"} <= set(letters)
         assert not set(letters) & set("tTkKhHwWxX")
@@ -402,10 +407,10 @@ def test_no_two_can_talk_before_the_answer() -> None:
     )
     early = "${AGI_ROUTER_EARLY_MEDIA}"
     assert top_level(dial.data)[2].endswith(
-        f'L(${{LONGEST}}000:60000)${{IF($["{early}" = "hear"]?{one_way}'
+        f'${{SPOKEN}}${{IF($["{early}" = "hear"]?${{IF($["${{SPOKEN:0:1}}" = ""]?{one_way})}}'
         f':${{IF($["{early}" = "both"]?:r)}})}}'
-        f'${{IF($["${{DISPLAY:1}}" = "t"]?{told}'
-        f':${{IF($["{early}" = "hear"]?U(agi-router-mute^off))}})}}'
+        f'${{IF($["${{DISPLAY:1:1}}${{SPOKEN:0:1}}" = "t"]?{told}'
+        f':${{IF($["{early}${{SPOKEN:0:1}}" = "hear"]?U(agi-router-mute^off))}})}}'
     )
     answered = [step for step in STEPS if step.context == "agi-router-answered"]
     assert [(step.application, step.data) for step in answered[1:]] == [
@@ -425,7 +430,7 @@ def test_the_caller_is_masked_before_the_callee_rings() -> None:
     assert STEPS[index - 1].application == "MSet"
     settings = top_level(STEPS[index - 1].data)
     assert "CALLERID(all)=<${SHOWN}>" in settings
-    assert "TIMEOUT(absolute)=$[${RING} + ${LONGEST} + 15]" in settings
+    assert "TIMEOUT(absolute)=$[${RING} + ${LONGEST} + 30]" in settings
 
 
 def test_a_spoilt_destination_is_refused() -> None:
@@ -466,6 +471,9 @@ def test_no_variable_is_inherited() -> None:
     assert not re.search(r"(?<![A-Za-z0-9])_+[A-Z]\w*\s*=", DIALPLAN)
 
 
+BACK = "agi-router-out,s,4"
+
+
 def test_every_goto_leads_somewhere() -> None:
     """Its context is there, and an extension that takes what is written."""
     for step in STEPS:
@@ -477,6 +485,17 @@ def test_every_goto_leads_somewhere() -> None:
             for name in choice.partition("?")[2].split(":"):
                 assert {"_[A-Z]."} & {s.extension for s in STEPS if s.context == name}
             assert rest == ",${DIALSTATUS},1"
+            continue
+        if step.data.startswith("$[${LEN(${FILTER(0-9+"):
+            target, _, else_to = target.partition(":")
+            assert else_to.endswith("?agi-router-notice,s,1)}")
+        if "heara" in step.data:
+            target, _, target_else = target.partition(":")
+            assert target_else == BACK
+        if target == BACK:
+            # The step that Dial() follows.
+            out = [each for each in STEPS if each.context == "agi-router-out"]
+            assert (out[3].application, out[4].application) == ("MSet", "Dial")
             continue
         *context, extension, priority = top_level(target)
         name = context[0] if context else step.context
@@ -500,7 +519,7 @@ def test_every_prompt_and_cause_is_one_of_ours() -> None:
     """What the dialplan refuses with is spoken and has a SIP status."""
     known = {row.split("\t")[0] for row in PROMPTS.splitlines()[1:]}
     named = re.findall(r"agi-router-refuse,(\w+)\*(\w+)\*([^*]+)\*", DIALPLAN)
-    assert len(named) == 17
+    assert len(named) == 18
     for _, prompt, cause in named:
         assert prompt in known
         assert set(re.findall(r"\b\d+\b", cause)) <= {"17", "19", "20", "21", "31"}
@@ -510,13 +529,14 @@ def test_every_prompt_and_cause_is_one_of_ours() -> None:
 
 def test_the_doctor_is_told_where_the_prompts_are_looked_for() -> None:
     """In the directory in which a call looks for those of a set."""
-    [step] = [step for step in STEPS if step.context == "agi-router-check"]
-    app, told, found = step.data.split(",", 2)
+    named, step = (step for step in STEPS if step.context == "agi-router-check")
+    app, told, *found = step.data.split(",")
     assert (step.application, app, told) == ("Stasis", "agi_router_doctor", "${EXTEN}")
     place = "${ASTDATADIR}/sounds/LANGUAGE/agi-router/SET/PROMPT.wav"
     for number, part in enumerate(("LANGUAGE", "PROMPT", "SET"), start=1):
         place = place.replace(part, f"${{CUT(EXTEN,*,{number})}}")
-    assert found == f"${{STAT(f,{place})}}"
+    assert named.data == f"PROMPT={place}"
+    assert ",".join(found) == "${STAT(f,${PROMPT})},${STAT(s,${PROMPT})}"
 
 
 def test_a_prompt_that_a_set_lacks_is_the_shipped_one() -> None:
@@ -526,11 +546,13 @@ def test_a_prompt_that_a_set_lacks_is_the_shipped_one() -> None:
         r"/\$\{PROMPTS\}/([\w${}]+)\.wav\)\}\?\$\{PROMPTS\}/\)\}(\$\{\w+\}|\w+)",
         DIALPLAN,
     )
-    assert places == [(name, name) for name in ("one_minute", "time_over", "${PROMPT}")]
+    assert places == [
+        (name, name) for name in ("one_minute", "time_over", "antifraud", "${PROMPT}")
+    ]
 
 
 def test_the_end_line_is_the_one_that_is_read() -> None:
-    """Fifteen fields, none of which can be a real number; filled in, they can be read."""
+    """Sixteen fields, none of which can be a real number; filled in, they can be read."""
     answer, step, probe = (step for step in STEPS if step.data.startswith("FILE("))
     told = {
         "answered": "answered",
@@ -547,7 +569,7 @@ def test_the_end_line_is_the_one_that_is_read() -> None:
     head, _, fields = step.data.partition("=")
     assert head == "FILE(${AGI_ROUTER_JOURNAL}/ends,,,al,u)"
     values = {
-        "2": "2",
+        "3": "3",
         "${UNIQUEID}": "pbx1-1741988825.42",
         "${CALLERID(dnid)}": "700123456780001",
         "${EPOCH}": "1741988890",
@@ -561,11 +583,13 @@ def test_the_end_line_is_the_one_that_is_read() -> None:
         "${LEG_STATUS}": "",
         "${LONGEST}": "3600",
         "${CLOCK}": "",
+        '${IF($["${JOINED}" = ""]?${NOTICE}:heard)}': "heard",
         "end": "end",
     }
     assert fields.split("|") == list(values)
     end = parse_end("|".join(values.values()))
     assert (end.outcome, end.released_by, end.cause) == ("answered", "caller", 16)
+    assert end.notice == "heard"
     # Where it is looked whether lines come: sixteen digits, so that no other file can be named.
     assert (probe.context, probe.extension) == ("agi-router-probe", f"_{16 * 'X'}")
     assert probe.data == "FILE(${AGI_ROUTER_JOURNAL}/probe.${EXTEN},,,al,u)=${EXTEN}"

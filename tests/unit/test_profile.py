@@ -260,6 +260,7 @@ MODULE_OF = {
     "BASE64_ENCODE": "func_base64.so",
     "CALLERID": "func_callerid.so",
     "CHANNEL": "func_channel.so",
+    "MASTER_CHANNEL": "func_channel.so",
     "CUT": "func_cut.so",
     **dict.fromkeys(("FILE", "STAT"), "func_env.so"),
     "GLOBAL": "func_global.so",

@@ -122,6 +122,9 @@ def _changes(
     if rules := said & _RULES:
         change = RulesChange(**{each: _rule(body, each) for each in rules})
         yield ", ".join(sorted(rules)), lambda: tenants.set_rules(name, change)
+    if "notice" in said:
+        heard = "on" if body.notice else "off"
+        yield f"notice {heard}", lambda: tenants.set_notice(name, notice=body.notice)
     if "hours" in said:
         yield "hours", lambda: tenants.set_hours(name, body.hours)
     if "time_zone" in said:

@@ -68,7 +68,7 @@ BEGIN
               CASE WHEN cardinality(r.callee_tags) > 1 THEN to_jsonb(r.callee_tags) END,
               CASE WHEN b.hours IS NOT NULL OR t.hours IS NOT NULL OR t.call_limits IS NOT NULL
                    THEN agi_router.describe_limits(coalesce(b.hours, t.hours), t.time_zone, t.call_limits, _now) END,
-              true
+              true, t.notice
          INTO facts;
     IF NOT FOUND THEN
         -- A retry may fail a guard for the use that it took itself, or for what has come since.
