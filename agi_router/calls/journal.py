@@ -87,6 +87,7 @@ class EndJournal:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         """Where it lies."""
+        self._ends = os.fspath(directory / _ENDS)
         self._unreadable: dict[str, _Unreadable] = {}
         # No process id: in containers each router may have the same.
         self._owner = secrets.token_hex(8)
@@ -144,6 +145,16 @@ class EndJournal:
             except FileNotFoundError:
                 return False
         return True
+
+    def is_empty(self) -> bool:
+        """
+        Whether nothing has come, at a glance; says nothing of whether the directory can be used.
+        """
+        try:
+            os.lstat(self._ends)
+        except OSError:
+            return True
+        return False
 
     def age(self, name: str) -> float:
         """

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from agi_router.ari import AriClient
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 # Seconds from claiming a file of the journal to reading it.
 _CLAIMED_FOR = 0.2
+# Glances at the journal from one look at all of it to the next.
+_GLANCES = 5
 # Calls that Asterisk is asked about at once; it answers one after the other.
 _ASKED = 20
 # Ends of one file that are remembered because somebody holds their bindings; where there are more,
@@ -74,6 +76,7 @@ class Settlement:
         self._broken = 0
         self._broken_at = -math.inf
         self._settling = asyncio.Lock()
+        self._waiting = 0
         self._left: dict[str, list[Answer | End]] = {}
         # A disk may hang.
         self._disk = SideThread("journal")
@@ -97,7 +100,7 @@ class Settlement:
             StoreError: Something is not settled yet.
             JournalError: A file cannot be read, all others are settled; or none can be.
         """
-        async with self._settling:
+        async with self._turn():
             held = 0
             fault: JournalError | None = None
             files, age = await self._disk.do(self._look, others_after, wait)
@@ -120,14 +123,39 @@ class Settlement:
         """
         The files claimed before, and the age of the youngest; else what has come since is claimed.
 
-        Mostly there is nothing of either: waiting here does not wake the event loop.
+        Mostly there is nothing of either: waiting here does not wake the event loop, and mostly a
+        glance suffices.
         """
         until = time.monotonic() + wait
-        files = self._journal.claimed(others_after=others_after)
-        if not files:
-            while not self._journal.claim() and not self._disk.wanted and time.monotonic() < until:
+        while not (files := self._journal.claimed(others_after=others_after)):
+            if self._journal.claim() or self._is_awaited() or time.monotonic() >= until:
+                break
+            for _ in range(_GLANCES):
                 time.sleep(_CLAIMED_FOR)
+                if not self._journal.is_empty() or self._is_awaited():
+                    break
         return files, min(map(self._journal.age, files), default=math.inf)
+
+    def _is_awaited(self) -> bool:
+        """
+        Whether somebody waits for the turn or the thread; asked by that thread.
+        """
+        return self._waiting > 0 or self._disk.wanted
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """
+        Nobody else settles for the time of a block; whoever only looks is told to end.
+        """
+        self._waiting += 1
+        try:
+            await self._settling.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._settling.release()
 
     async def _settle_file(self, file: str, alive: Callable[[], None]) -> int:
         """

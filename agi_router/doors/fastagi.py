@@ -76,7 +76,8 @@ _STRANGER_PATIENCE = 1.0
 _PATIENCE = 2.0
 # What Asterisk tells of a call has about 700 bytes; its answer is one short line.
 _MOST_BYTES = 16 * 1024
-_POLL = 0.1
+# Between two looks whether calls that were taken have their answers.
+_DRAINING = 0.01
 _CHUNK = 4096
 # A call's id holds the second at which it came, by Asterisk's clock.
 _DAYS_APART = timedelta(days=1)
@@ -221,7 +222,7 @@ class FastAgiDoor:
         """
         self._loop = asyncio.get_running_loop()
         lobby = self._opened
-        taking = asyncio.create_task(asyncio.to_thread(lobby.run, _POLL))
+        taking = asyncio.create_task(asyncio.to_thread(lobby.run))
         try:
             await asyncio.shield(taking)
         finally:
@@ -233,7 +234,7 @@ class FastAgiDoor:
         Wait until every call taken has its answer.
         """
         while self.busy:  # noqa: ASYNC110 - threads change it
-            await asyncio.sleep(_POLL / 10)
+            await asyncio.sleep(_DRAINING)
 
     def _enter(self, guest: Guest) -> None:
         """Judge who has told all; runs in the lobby's thread."""

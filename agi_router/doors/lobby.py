@@ -16,6 +16,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -80,6 +81,8 @@ class Lobby:
         # In the order in which they came, which is that of their deadlines.
         self._guests: dict[int, Guest] = {}
         self._selector = selectors.DefaultSelector()
+        # A byte wakes the thread: with nobody inside it waits without end.
+        self._woken, self._waker = socket.socketpair()
         self._over = threading.Event()
         self._ended = threading.Event()
         self._crowded_until = 0.0
@@ -100,26 +103,25 @@ class Lobby:
         """
         return time.monotonic() < self._crowded_until
 
-    def run(self, poll: float) -> None:
+    def run(self) -> None:
         """
         Serve until :meth:`close`, in a thread of its own.
-
-        Args:
-            poll: Seconds between two looks at the time.
         """
         try:
+            self._selector.register(self._woken, selectors.EVENT_READ)
             for listener in self._listeners:
                 listener.settimeout(0)
                 self._selector.register(listener, selectors.EVENT_READ)
             while not self._over.is_set():
-                self._look(poll)
+                self._look()
             self._shut()
             # Whoever was inside may still say what they came for.
             while self._guests:
-                self._look(poll)
+                self._look()
         finally:
             _close(self._listeners)
             _close(guest.connection for guest in self._guests.values())
+            _close((self._woken, self._waker))
             self._selector.close()
             self._ended.set()
 
@@ -128,18 +130,30 @@ class Lobby:
         Take nobody more, and wait until those inside have said what they want, or left.
         """
         self._over.set()
+        # It may have ended by itself.
+        with suppress(OSError):
+            self._waker.send(b"!")
         self._ended.wait()
 
-    def _look(self, poll: float) -> None:
+    def _look(self) -> None:
+        ready = self._selector.select(self._patience_left())
         # Whoever has spoken is heard before somebody new may take the place.
-        for key, _ in sorted(self._selector.select(poll), key=lambda ready: ready[0].data is None):
-            if key.data is None:
+        for key, _ in sorted(ready, key=lambda each: each[0].data is None):
+            if key.fileobj is self._woken:
+                self._woken.recv(_CHUNK)
+            elif key.data is None:
                 self._take(key.fileobj)  # type: ignore[arg-type]  # registered by run()
             else:
                 self._hear(key.data)
         now = time.monotonic()
         while self._guests and self._oldest().deadline <= now:
             self._send_away(self._oldest())
+
+    def _patience_left(self) -> float | None:
+        """Seconds until somebody has to leave; nothing where nobody is inside."""
+        if not self._guests:
+            return None
+        return max(0.0, self._oldest().deadline - time.monotonic())
 
     def _shut(self) -> None:
         """Whoever connects from now on is refused by the kernel."""

@@ -24,7 +24,6 @@ __all__ = ["HealthServer"]
 log = logging.getLogger(__name__)
 
 _RETRY: Final = 1.0
-_POLL: Final = 0.1
 _TEXT: Final = "text/plain; charset=utf-8"
 
 # Connections whose question has not come yet, and those that are being answered.
@@ -82,11 +81,11 @@ class HealthServer:
             said_all=_is_asked,
             enter=self._enter,
         )
-        threading.Thread(target=lobby.run, args=[_POLL], name="health", daemon=True).start()
+        threading.Thread(target=lobby.run, name="health", daemon=True).start()
         try:
             await asyncio.get_running_loop().create_future()
         finally:
-            # Ends within its poll interval; nobody waits for it.
+            # Nobody waits for its end.
             threading.Thread(target=lobby.close, daemon=True).start()
 
     async def _listeners(self) -> list[socket.socket]:

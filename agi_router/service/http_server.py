@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -41,6 +42,8 @@ _TIMEOUT: Final = 10
 _BACKLOG: Final = 2048
 _KEEP_ALIVE: Final = 65
 _LOOK: Final = 0.05
+# Seconds for which the time in answers stands.
+_TICK: Final = 1.0
 _ENDING: Final = 10
 
 
@@ -138,8 +141,28 @@ def store_opener(settings: Settings, keys: Callable[[], KeyRing]) -> Callable[[]
 
 class _Server(uvicorn.Server):
     """
-    A server that leaves the process alive when a signal has ended it.
+    A server that leaves the process alive when a signal has ended it, and rests till there is one.
     """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """
+        Wait until it is to end. uvicorn's own looks ten times a second.
+        """
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK):
+                    await self._ending.wait()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """
+        Note that it is to end; called in the event loop.
+        """
+        super().handle_exit(sig, frame)
+        self._ending.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -197,6 +220,11 @@ async def _watch(
     """
     Say when the door is open, and that it is alive; follow the files of keys and of ranges.
     """
+
+    def look() -> bool:
+        ranges.look()
+        return holder.look()
+
     # uvicorn tells nobody.
     while not server.started:  # noqa: ASYNC110
         await asyncio.sleep(_LOOK)
@@ -204,10 +232,9 @@ async def _watch(
     log.info("http.started")
     while True:
         notifier.alive()
-        if await asyncio.to_thread(holder.look):
+        if await asyncio.to_thread(look):
             log.info("keys.changed", extra={"keys": repr(holder.ring)})
             await asyncio.to_thread(stores.renew)
-        await asyncio.to_thread(ranges.look)
         await asyncio.sleep(min(notifier.interval, 1.0))
 
 

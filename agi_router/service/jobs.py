@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ Alive: TypeAlias = Callable[[], None]
 
 # Seconds for a run that was told to end to do so.
 _ENDING: Final = 2.0
+# Seconds by which a timer may come before its time.
+_EARLY: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,7 @@ class Job:
     work: Callable[[Alive], Awaitable[object]]
     """One run of it."""
     every: float
-    """Seconds from the end of a run to the next."""
+    """Seconds from the end of a run to the next; a second or more may be shorter by up to one."""
     limit: float | None
     """Seconds without a sign of life after which a run hangs; none for what runs all the time."""
     retry: float
@@ -184,6 +187,7 @@ async def _cancelled(run: asyncio.Future[object]) -> None:
 
 
 async def _pause(job: Job, seconds: float) -> None:
+    seconds = _together(seconds)
     if job.wake is None:
         await asyncio.sleep(seconds)
         return
@@ -191,3 +195,14 @@ async def _pause(job: Job, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             await job.wake.wait()
     job.wake.clear()
+
+
+def _together(seconds: float) -> float:
+    """
+    A pause of a second or more, up to a second shorter: jobs that wake together wake us once.
+    """
+    if seconds < 1:
+        return seconds
+    now = asyncio.get_running_loop().time()
+    # A timer may be early by a little.
+    return math.floor(now + seconds + _EARLY) - now

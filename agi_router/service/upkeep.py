@@ -56,8 +56,8 @@ AriAtHand: TypeAlias = Callable[[str], AbstractAsyncContextManager[AriClient]]
 # Seconds between two runs of the settlement: an unanswered call gives its use back after at most
 # two of them. A run that finds an empty journal costs a few system calls.
 _SETTLE_EVERY: Final = 0.2
-# Seconds of one look at a journal that is empty; who else wants to settle waits so long at most.
-_LOOK: Final = 1.0
+# Seconds of one look at a journal that is empty; it ends early for who else wants to settle.
+_LOOK: Final = 10.0
 # Seconds for which a file is left to the router that has claimed it.
 _ABANDONED: Final = 2.0
 _SWEEP_PAUSE: Final = 0.05

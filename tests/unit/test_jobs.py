@@ -225,3 +225,13 @@ async def test_what_a_thread_raises_is_raised_here() -> None:
 
 def _fail() -> None:
     raise OSError(28, "No space left on device")
+
+
+async def test_pauses_of_seconds_end_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What wakes us for one job wakes us for all; none waits longer than it should."""
+    loop = asyncio.get_running_loop()
+    for now, pause, shorter in [(7.3, 1.0, 0.7), (7.0, 1.0, 1.0), (7.999, 10.0, 10.001)]:
+        monkeypatch.setattr(loop, "time", lambda now=now: now)
+        assert jobs_module._together(pause) == pytest.approx(shorter)
+        assert jobs_module._together(0.2) == 0.2
+    monkeypatch.undo()

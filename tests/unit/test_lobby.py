@@ -54,7 +54,7 @@ def lobby_of(door: Door) -> Iterator[Lobby]:
 @contextmanager
 def running(lobby: Lobby) -> Iterator[None]:
     """Run it for the time of a block."""
-    thread = threading.Thread(target=lobby.run, args=[0.01], daemon=True)
+    thread = threading.Thread(target=lobby.run, daemon=True)
     thread.start()
     try:
         yield

@@ -643,3 +643,31 @@ async def test_settled_lines_are_told(tmp_path: Path) -> None:
     await reconcile(settlement, Ari(store))
     assert told == [call_id(1), call_id(2)]
     assert call_id(3) in store.settled
+
+
+async def test_a_look_at_nothing_makes_way(tmp_path: Path) -> None:
+    """Whoever wants to settle does not wait until another, who only looks, has looked enough."""
+    journal = EndJournal(tmp_path)
+    journal.prepare()
+    settlement = Settlement(cast(AdmissionStore, Store()), journal)
+    looking = asyncio.create_task(settlement.settle_journal(wait=600))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await settlement.settle_journal()
+        await looking
+
+
+async def test_what_comes_ends_a_look(tmp_path: Path) -> None:
+    """A line is claimed at the next glance, and settled by the next run."""
+    journal = EndJournal(tmp_path)
+    journal.prepare()
+    store = Store()
+    settlement = Settlement(cast(AdmissionStore, store), journal)
+    looking = asyncio.create_task(settlement.settle_journal(wait=600))
+    await asyncio.sleep(0)
+    assert journal.is_empty()
+    append(tmp_path, 1)
+    async with asyncio.timeout(30):
+        await looking
+        await settlement.settle_journal()
+    assert list(store.settled) == [call_id(1)]
