@@ -12,13 +12,11 @@ from agi_router.bindings.model import BindingId, Party
 from agi_router.bindings.parties import open_callees, read_parties
 from agi_router.bindings.rows import read_state
 from agi_router.bindings.words import Mode
-from agi_router.calls.lookup import CallLookup
 from agi_router.consent.ledger import ConsentLine, Purpose
 from agi_router.consent.store import ConsentLedger
 from agi_router.db.connection import NO_TIMES, Connection, Queries
 from agi_router.errors import RowInvalid, SealError
 from agi_router.keys.ring import KeyRing
-from agi_router.messages.records import MessageRecords
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.persons.store import LockStore
 from agi_router.tenants.scope import OPERATOR
@@ -53,8 +51,6 @@ class Tracer:
     def __init__(self, connection: Connection, keys: KeyRing) -> None:
         self._queries = Queries(connection)
         self._keys = keys
-        self._calls = CallLookup(connection)
-        self._messages = MessageRecords(connection)
         self._locks = LockStore(Queries(connection), keys)
         self._consents = ConsentLedger(self._queries.given(OPERATOR.values), keys)
         self._tenants = TenantStore(self._queries)
@@ -115,30 +111,20 @@ class Tracer:
             window: The time.
             x_number: Only those to this number, refused ones too, or from it.
         """
-        since, until, limit = window.since, window.until, window.limit
         bindings = _bindings(bound)
-        calls, texts = [], []
-        if bindings:
-            calls += self._calls.calls(bindings=bindings, since=since, until=until, limit=limit)
-        for each in bindings:
-            texts += self._messages.messages(binding=each, since=since, until=until, limit=limit)
-        # What a hold has kept of days that are deleted.
+        if not bindings and x_number is None:
+            return [], [], False
         values = {
             "blocks": [each.block.value for each in bindings],
             "bindings": [each.id for each in bindings],
             "x_number": None if x_number is None else x_number.value,
-            "since": since,
-            "until": until,
-            "limit": limit,
+            "since": window.since,
+            "until": window.until,
+            "limit": window.limit,
         }
-        calls += self._queries.rows("list_kept_calls", values)
-        texts += self._queries.rows("list_kept_messages", values)
-        more = len(calls) >= limit or len(texts) >= limit
-        if x_number is not None:
-            number = x_number.value
-            calls = [row for row in calls if number in {row["x_number"], row["shown"]}]
-            calls += self._calls.calls(x_number=x_number, since=since, until=until, limit=limit)
-            texts = [row for row in texts if number in {row["x_number"], row["shown"]}]
+        calls = self._queries.rows("list_traced_calls", values)
+        texts = self._queries.rows("list_traced_messages", values)
+        more = max(len(calls), len(texts)) >= window.limit
         return _newest(calls), _newest(texts), more
 
     def _trace(

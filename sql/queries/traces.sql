@@ -43,30 +43,73 @@ SELECT b.block, b.id, b.mode, b.state, b.begins_at, b.expires_at, b.ended_at, b.
  ORDER BY b.begins_at, b.block, b.id
  LIMIT %(limit)s;
 
--- list_kept_calls --
--- Calls that are held of days that are deleted, of a time: of some bindings, or of one number.
+-- list_traced_calls --
+-- Calls of a time, newest first: by some bindings, or to a number; where a number is given, of the bindings' those
+-- alone that showed it. Calls of days that are deleted, too, as far as they are held; one of a day that is just being
+-- deleted may stand there twice. All are found by the numbers that were dialled: call_number has those that have
+-- ended, call_reserved the few others.
+WITH number AS MATERIALIZED (
+    SELECT r.x_number
+      FROM unnest(%(blocks)s::bigint[], %(bindings)s::bigint[]) n (block, id)
+      JOIN agi_router.route r ON r.block = n.block AND r.binding_id = n.id
+     UNION
+    SELECT p.x_number
+      FROM unnest(%(blocks)s::bigint[], %(bindings)s::bigint[]) n (block, id)
+      JOIN agi_router.past_route p ON p.block = n.block AND p.binding_id = n.id
+     UNION
+    SELECT %(x_number)s::bigint
+), found AS (
+    SELECT c.*
+      FROM agi_router.call c
+     WHERE c.state = 'settled' AND c.x_number = ANY (ARRAY(SELECT x_number FROM number))
+       AND c.received_at >= %(since)s::timestamptz AND c.received_at < %(until)s::timestamptz
+       AND c.day BETWEEN (%(since)s AT TIME ZONE 'UTC')::date - 1 AND (%(until)s AT TIME ZONE 'UTC')::date + 1
+     UNION ALL
+    SELECT c.*
+      FROM agi_router.call c
+     WHERE c.state = 'reserved' AND c.x_number = ANY (ARRAY(SELECT x_number FROM number))
+       AND c.received_at >= %(since)s::timestamptz AND c.received_at < %(until)s::timestamptz
+       AND c.day BETWEEN (%(since)s AT TIME ZONE 'UTC')::date - 1 AND (%(until)s AT TIME ZONE 'UTC')::date + 1
+     UNION ALL
+    SELECT c.*
+      FROM agi_router.kept_call c
+     WHERE c.x_number = ANY (ARRAY(SELECT x_number FROM number))
+       AND c.received_at >= %(since)s::timestamptz AND c.received_at < %(until)s::timestamptz
+)
 SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.side, c.received_at, c.answered_at,
        c.ended_at, c.ring_ms, c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause,
        c.sip_status, c.clock, c.cut, c.check_id, c.check_verdict, c.check_ms, c.tenant_check_id,
        c.tenant_check_verdict, c.tenant_check_ms
-  FROM agi_router.kept_call c
+  FROM found c
   LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
- WHERE c.received_at >= %(since)s AND c.received_at < %(until)s
-   AND (c.x_number = %(x_number)s
-        OR (c.block, c.binding_id) IN (
-            SELECT n.block, n.id FROM unnest(%(blocks)s::bigint[], %(bindings)s::bigint[]) n (block, id)))
+ WHERE c.x_number = %(x_number)s
+    OR (%(x_number)s::bigint IS NULL OR c.shown = %(x_number)s)
+       AND (c.block, c.binding_id) IN (
+           SELECT n.block, n.id FROM unnest(%(blocks)s::bigint[], %(bindings)s::bigint[]) n (block, id))
  ORDER BY c.received_at DESC, c.id DESC
  LIMIT %(limit)s;
 
--- list_kept_messages --
--- The same of texts.
+-- list_traced_messages --
+-- The same of texts; refused ones have no record.
+WITH found AS (
+    SELECT m.*
+      FROM unnest(%(blocks)s::bigint[], %(bindings)s::bigint[]) n (block, id)
+      JOIN agi_router.message m ON m.block = n.block AND m.binding_id = n.id
+     WHERE m.received_at >= %(since)s::timestamptz AND m.received_at < %(until)s::timestamptz
+       AND m.day BETWEEN (%(since)s AT TIME ZONE 'UTC')::date - 1 AND (%(until)s AT TIME ZONE 'UTC')::date + 1
+     UNION ALL
+    SELECT m.*
+      FROM unnest(%(blocks)s::bigint[], %(bindings)s::bigint[]) n (block, id)
+      JOIN agi_router.kept_message m ON m.block = n.block AND m.binding_id = n.id
+     WHERE m.received_at >= %(since)s::timestamptz AND m.received_at < %(until)s::timestamptz
+)
 SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.shown, m.octets, m.parts, m.received_at,
-       m.expires_at, m.state, m.reason, m.status, m.attempts, m.maybe_twice, m.done_at, m.tenant_check_id,
-       m.tenant_check_verdict, m.tenant_check_ms
-  FROM agi_router.kept_message m
+       m.expires_at, m.state, m.reason, m.status, coalesce(o.attempts, m.attempts) AS attempts,
+       coalesce(o.maybe_twice, m.maybe_twice) AS maybe_twice, m.done_at, m.tenant_check_id, m.tenant_check_verdict,
+       m.tenant_check_ms
+  FROM found m
   JOIN agi_router.tenant t ON t.id = m.tenant_id
- WHERE m.received_at >= %(since)s AND m.received_at < %(until)s
-   AND (m.block, m.binding_id) IN (
-       SELECT n.block, n.id FROM unnest(%(blocks)s::bigint[], %(bindings)s::bigint[]) n (block, id))
+  LEFT JOIN agi_router.message_out o ON o.block = m.block AND o.id = m.id
+ WHERE %(x_number)s::bigint IS NULL OR %(x_number)s IN (m.x_number, m.shown)
  ORDER BY m.received_at DESC, m.id DESC
  LIMIT %(limit)s;

@@ -2849,9 +2849,13 @@ CREATE INDEX call_tenant ON ONLY agi_router.call USING btree (tenant_id, receive
 
 COMMENT ON INDEX agi_router.call_tenant IS 'Calls of a tenant, by time';
 
+CREATE INDEX call_number ON ONLY agi_router.call USING btree (x_number) WHERE (state = 'settled'::text);
+
 CREATE INDEX call_other_id_idx ON agi_router.call_other USING btree (id COLLATE "C") WHERE (state = 'reserved'::text);
 
 CREATE INDEX call_other_tenant_id_received_at_idx ON agi_router.call_other USING btree (tenant_id, received_at) WHERE (tenant_id IS NOT NULL);
+
+CREATE INDEX call_other_x_number_idx ON agi_router.call_other USING btree (x_number) WHERE (state = 'settled'::text);
 
 CREATE INDEX complaint_added ON agi_router.complaint USING btree (added_at, id);
 
@@ -2990,6 +2994,8 @@ ALTER INDEX agi_router.call_reserved ATTACH PARTITION agi_router.call_other_id_i
 ALTER INDEX agi_router.call_pkey ATTACH PARTITION agi_router.call_other_pkey;
 
 ALTER INDEX agi_router.call_tenant ATTACH PARTITION agi_router.call_other_tenant_id_received_at_idx;
+
+ALTER INDEX agi_router.call_number ATTACH PARTITION agi_router.call_other_x_number_idx;
 
 ALTER INDEX agi_router.event_pkey ATTACH PARTITION agi_router.event_other_pkey;
 
