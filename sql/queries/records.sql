@@ -136,16 +136,16 @@ SELECT coalesce(sum(g.n), 0)::bigint AS count,
          GROUP BY 1) g;
 
 -- find_deletion_since --
--- Whether retention has deleted of a kind and day since. It does not before six months have passed, and the audit
--- has a row of each deletion that has ended: whoever writes another row here excuses nothing.
-SELECT EXISTS (SELECT 1
-                 FROM agi_router.deletion d
-                WHERE d.kind = %(kind)s AND d.deleted > 0
-                  AND CASE WHEN d.whole THEN d.day = %(day)s ELSE d.day >= %(day)s END
-                  AND least(d.ended_at, clock_timestamp()) > greatest(%(since)s, %(day)s::date + 184)
-                  AND (d.ended_at IS NULL
-                       OR EXISTS (SELECT 1
-                                    FROM agi_router.audit a
-                                   WHERE a.at >= d.begun_at AND a.act = 'retention'
-                                     AND starts_with(a.subject, d.kind || ' ')
-                                     AND a.subject LIKE '%% sha256 ' || encode(d.digest, 'hex')))) AS deleted;
+-- Whether retention is deleting of a kind and day, or has deleted, since. It does not before six months have passed, and
+-- the audit has a row of each deletion that has ended: whoever writes another row here excuses nothing. One that was
+-- broken off is gone on with by the next sweep: what has not ended for a day excuses nothing either.
+SELECT coalesce(bool_or(d.ended_at IS NULL AND d.begun_at > clock_timestamp() - interval '1 day'), false) AS open,
+       coalesce(bool_or(EXISTS (SELECT 1
+                                  FROM agi_router.audit a
+                                 WHERE a.at >= d.begun_at AND a.act = 'retention'
+                                   AND starts_with(a.subject, d.kind || ' ')
+                                   AND a.subject LIKE '%% sha256 ' || encode(d.digest, 'hex'))), false) AS ended
+  FROM agi_router.deletion d
+ WHERE d.kind = %(kind)s AND d.deleted > 0
+   AND CASE WHEN d.whole THEN d.day = %(day)s ELSE d.day >= %(day)s END
+   AND least(d.ended_at, clock_timestamp()) > greatest(%(since)s, %(day)s::date + 184);

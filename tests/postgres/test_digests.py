@@ -13,6 +13,7 @@ from agi_router.errors import StoreError
 from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.deletion import Deletion
 from agi_router.maintenance.retention import Sweep
+from agi_router.records.audit import Audit, AuditEntry
 from agi_router.records.digests import ACT, DayDigests
 from harness.database import NO_REST, bind, new_party, one
 
@@ -83,6 +84,34 @@ def test_what_retention_deletes(connection: Connection) -> None:
     for _ in Deletion(connection, Retention()).steps():
         pass
     assert differences(connection) == gap
+
+
+def test_what_a_forged_proof_excuses(connection: Connection) -> None:
+    """No part of a day of calls, however old: retention takes all of it, and within a day."""
+    connection.execute(b"UPDATE agi_router.tenant SET created_at = %s", [OLD - DAY])
+    for number in range(3):
+        connection.execute(CALL.encode(), [f"pbx1-1790000000.{number}", OLD])
+    assert DayDigests(Queries(connection)).make(OLD)
+    gap = differences(connection)
+    connection.execute(b"DELETE FROM agi_router.call WHERE id LIKE '%.1'")
+    # As the role of the service may: both the proof and its row of the audit.
+    connection.execute(
+        b"INSERT INTO agi_router.deletion (kind, day, whole, rule, deleted, ended_at)"
+        b" VALUES ('call', %s, true, 'records', 1, clock_timestamp() + interval '1 s')",
+        [OLD],
+    )
+    Audit(Queries(connection)).record(
+        AuditEntry(
+            act="retention",
+            subject=f"call of {OLD}: 1 calls, sha256 {'00' * 32}",
+            reason="records",
+        )
+    )
+    assert len(differences(connection)) == len(gap) + 1
+    connection.execute(
+        b"UPDATE agi_router.deletion SET ended_at = NULL, begun_at = now() - interval '25 hours'"
+    )
+    assert len(differences(connection)) == len(gap) + 1
 
 
 def test_one_that_fails(connection: Connection, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
