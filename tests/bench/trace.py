@@ -81,12 +81,13 @@ _MOVE = (
 )
 _BINDINGS = """
     INSERT INTO agi_router.binding
-           (block, id, tenant_id, begins_at, expires_at, ended_at, state, mode, order_id, order_tag)
+           (block, id, tenant_id, begins_at, expires_at, ended_at, state, mode, order_id,
+            order_tag)
     SELECT %(first)s + j / %(size)s, %(filled)s + t * %(numbers)s + j, 1, at,
            at + make_interval(days => %(life)s), at + make_interval(days => %(life)s), 'expired',
            'axb', 'F-' || t * %(numbers)s + j, hashint8extended(t * %(numbers)s + j, 1)
       FROM generate_series(0, %(turns)s - 1) t,
-           LATERAL (SELECT %(start)s::timestamptz + make_interval(days => t::int * %(life)s) AS at),
+           LATERAL (SELECT %(start)s::timestamptz + make_interval(days => t * %(life)s) AS at),
            generate_series(0, %(numbers)s::bigint - 1) j
      WHERE NOT EXISTS (SELECT FROM public.known k WHERE k.x_number = %(first)s * %(size)s + j)
 """
@@ -99,7 +100,7 @@ _ROUTES = """
            sha256(int8send(n * 2 + k)) || '\\x00010203040506070809',
            ARRAY[hashint8extended(n, 5 - k)], at, at + make_interval(days => %(life)s)
       FROM generate_series(0, %(turns)s - 1) t,
-           LATERAL (SELECT %(start)s::timestamptz + make_interval(days => t::int * %(life)s) AS at),
+           LATERAL (SELECT %(start)s::timestamptz + make_interval(days => t * %(life)s) AS at),
            generate_series(0, %(numbers)s::bigint - 1) j,
            LATERAL (SELECT t * %(numbers)s + j AS n, %(first)s * %(size)s + j AS x),
            generate_series(2, 3) k
@@ -107,9 +108,9 @@ _ROUTES = """
 """
 # A steady stream, each call by the binding that then was on its number.
 _CALLS = """
-    INSERT INTO agi_router.call (block, id, day, x_number, received_at, ended_at, binding_id, shown,
-                                 tenant_id, ring_ms, talk_ms, cause, sip_status, side, state,
-                                 outcome, released_by)
+    INSERT INTO agi_router.call
+           (block, id, day, x_number, received_at, ended_at, binding_id, shown, tenant_id, ring_ms,
+            talk_ms, cause, sip_status, side, state, outcome, released_by)
     SELECT x / %(size)s, 'pbx1-' || extract(epoch FROM at)::bigint || '.' || n,
            (at AT TIME ZONE 'UTC')::date, x, at, at + interval '1 minute',
            %(filled)s + least(n * %(turns)s / %(calls)s, %(turns)s - 1) * %(numbers)s + j, x, 1,
@@ -123,14 +124,15 @@ _CALLS = """
      WHERE NOT EXISTS (SELECT FROM public.known k WHERE k.x_number = x)
 """
 _KNOWN_CALLS = """
-    INSERT INTO agi_router.call (block, id, day, x_number, received_at, ended_at, binding_id, shown,
-                                 tenant_id, ring_ms, talk_ms, cause, sip_status, side, state,
-                                 outcome, released_by)
+    INSERT INTO agi_router.call
+           (block, id, day, x_number, received_at, ended_at, binding_id, shown, tenant_id, ring_ms,
+            talk_ms, cause, sip_status, side, state, outcome, released_by)
     SELECT k.block, 'pbx2-' || extract(epoch FROM c.at)::bigint || '.' || k.id || n,
            (c.at AT TIME ZONE 'UTC')::date, k.x_number, c.at, c.at + interval '1 minute', k.id,
            k.x_number, 1, 1200, 30000, 16, 200, 'a', 'settled', 'answered', 'caller'
       FROM public.known k, generate_series(0, 2) n,
-           LATERAL (SELECT k.at + make_interval(secs => (n + random()) * %(life)s * 86400 / 3)) c (at)
+           LATERAL (
+               SELECT k.at + make_interval(secs => (n + random()) * %(life)s * 86400 / 3)) c (at)
 """
 _INDEXES = """
 SELECT i.indexrelid::regclass::text AS name, pg_get_indexdef(i.indexrelid) AS made
