@@ -52,6 +52,7 @@ from agi_router.service.health_server import HealthServer
 from agi_router.service.jobs import Alive, Job, Jobs
 from agi_router.service.metrics import Metrics
 from agi_router.service.nodes import Node
+from agi_router.service.process import keep_for_good
 from agi_router.service.succession import require_free_name, stand_by
 from agi_router.service.systemd import Notifier
 from agi_router.service.upkeep import (
@@ -205,6 +206,7 @@ async def _serve(
             *database_jobs(settings, store, gauges, keys),
         )
         _warn_of_surroundings(settings)
+        keep_for_good()
         if fastagi is not None:
             show_fastagi(metrics, door=fastagi)
             health.others.append(lambda: fastagi.crowding)

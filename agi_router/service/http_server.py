@@ -30,6 +30,7 @@ from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.numbering import RangesFollower
 from agi_router.service.http_connections import HttpConnection
+from agi_router.service.process import keep_for_good
 from agi_router.service.systemd import Notifier
 from agi_router.settings import Settings
 
@@ -77,6 +78,7 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
             timeout_graceful_shutdown=_ENDING,
         )
     )
+    keep_for_good()
     # What it warns of is told in lines of our own.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     notifier = Notifier(os.environ)

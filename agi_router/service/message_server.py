@@ -38,6 +38,7 @@ from agi_router.service.message_gauges import (
     show_messages,
 )
 from agi_router.service.metrics import JOB_FAILURES, Figures
+from agi_router.service.process import keep_for_good
 from agi_router.service.systemd import Notifier
 from agi_router.service.upkeep import health_jobs, key_jobs, ranges_job
 from agi_router.settings import Settings
@@ -186,6 +187,7 @@ async def _serve(
             ranges_job(settings),
             *_health_server(settings, health, figures),
         ]
+        keep_for_good()
         running = [asyncio.create_task(jobs.run(work)) for work in works]
         serving = asyncio.create_task(served.door.serve(stop))
         try:

@@ -2,6 +2,7 @@
 What the kernel tells of this process, under the names that Prometheus' own clients use.
 """
 
+import gc
 import os
 import resource
 import secrets
@@ -12,7 +13,7 @@ from typing import Final
 
 from agi_router.service.exposition import Family, Kind, Sample
 
-__all__ = ["is_gone", "own_name", "process_families"]
+__all__ = ["is_gone", "keep_for_good", "own_name", "process_families"]
 
 _PROC: Final = Path("/proc")
 # Fields of /proc/self/stat behind the name, which may hold anything (proc(5)).
@@ -46,6 +47,17 @@ def process_families() -> Iterator[Family]:
         "Most descriptors that it may open.",
         resource.getrlimit(resource.RLIMIT_NOFILE)[0],
     )
+
+
+def keep_for_good() -> None:
+    """
+    Let Python's collector of garbage look no more at what this process has by now.
+
+    It has that until it ends. All else stands still while it is looked through: for 50 to 200 ms
+    in the HTTP door.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def own_name() -> str:
