@@ -435,11 +435,12 @@ SELECT count(c.id) AS complaints, s.since
  GROUP BY s.since;
 
 -- count_calls_of_number --
--- How many calls went through since then whose callee was shown a 700 number; no more of them than matter are counted.
+-- How many calls went through since then whose callee was shown a 700 number, and are over; no more of them than
+-- matter are counted.
 SELECT count(*) AS calls
   FROM (SELECT c.day
           FROM agi_router.call c
-         WHERE c.block = %(block)s AND c.shown = %(x_number)s AND c.reason IS NULL
+         WHERE c.shown = %(x_number)s AND c.state = 'settled' AND c.reason IS NULL
            AND c.day >= %(since)s::date - 1 AND c.received_at > %(since)s
            AND agi_router.in_scope(c.tenant_id, %(scope)s)
          LIMIT %(most)s) n;

@@ -2845,6 +2845,8 @@ CREATE INDEX call_reserved ON ONLY agi_router.call USING btree (id COLLATE "C") 
 
 COMMENT ON INDEX agi_router.call_reserved IS 'Calls that take a use and are not settled: running, or their end was not seen';
 
+CREATE INDEX call_shown ON ONLY agi_router.call USING btree (shown) WHERE ((state = 'settled'::text) AND (shown IS NOT NULL));
+
 CREATE INDEX call_tenant ON ONLY agi_router.call USING btree (tenant_id, received_at) WHERE (tenant_id IS NOT NULL);
 
 COMMENT ON INDEX agi_router.call_tenant IS 'Calls of a tenant, by time';
@@ -2852,6 +2854,8 @@ COMMENT ON INDEX agi_router.call_tenant IS 'Calls of a tenant, by time';
 CREATE INDEX call_number ON ONLY agi_router.call USING btree (x_number) WHERE (state = 'settled'::text);
 
 CREATE INDEX call_other_id_idx ON agi_router.call_other USING btree (id COLLATE "C") WHERE (state = 'reserved'::text);
+
+CREATE INDEX call_other_shown_idx ON agi_router.call_other USING btree (shown) WHERE ((state = 'settled'::text) AND (shown IS NOT NULL));
 
 CREATE INDEX call_other_tenant_id_received_at_idx ON agi_router.call_other USING btree (tenant_id, received_at) WHERE (tenant_id IS NOT NULL);
 
@@ -2992,6 +2996,8 @@ CREATE INDEX webhook_tenant ON agi_router.webhook USING btree (tenant_id);
 ALTER INDEX agi_router.call_reserved ATTACH PARTITION agi_router.call_other_id_idx;
 
 ALTER INDEX agi_router.call_pkey ATTACH PARTITION agi_router.call_other_pkey;
+
+ALTER INDEX agi_router.call_shown ATTACH PARTITION agi_router.call_other_shown_idx;
 
 ALTER INDEX agi_router.call_tenant ATTACH PARTITION agi_router.call_other_tenant_id_received_at_idx;
 

@@ -121,7 +121,9 @@ def test_calls_are_not_counted_for_too_few(store: BindingStore, connection: Conn
             assert complaints_of(store, limits).count(thing).calls == 9
 
 
-async def test_the_number_that_was_shown(store: BindingStore, admissions: AdmissionStore) -> None:
+async def test_the_number_that_was_shown(
+    store: BindingStore, admissions: AdmissionStore, connection: Connection
+) -> None:
     """Whoever complains knows it alone; who has dialled it meanwhile was another's."""
     store.inventory.tenants.add(OTHER)
     terms = Terms(expires_at=store.now() + HOUR)
@@ -132,11 +134,44 @@ async def test_the_number_that_was_shown(store: BindingStore, admissions: Admiss
     for _ in range(2):
         await admit_as_router(admissions, a_call(A, X), new_call_id())
     assert file(store, Y).tenant == "default"
+    connection.execute(b"UPDATE agi_router.call SET state = 'settled'")
     count = complaints_of(store).count
     assert [count(LockedThing(subject=Subject.NUMBER, number=each)).calls for each in (X, Y)] == [
         1,
         2,
     ]
+
+
+@on_each_version
+def test_calls_of_other_numbers_are_not_read(store: BindingStore, connection: Connection) -> None:
+    """However many its block has: of a number's own an index tells, and of those that are up."""
+    bind(store)
+    called(connection, X, "default", 3)
+    connection.execute(
+        "INSERT INTO agi_router.call"
+        " (block, id, day, x_number, shown, tenant_id, binding_id, state)"
+        " SELECT %(block)s, 'n-' || n, current_date, x, x, 1, n, 'settled'"
+        "   FROM (SELECT n, %(block)s * 10000 + 5000 + n %% 4000 AS x"
+        "           FROM generate_series(1, 20000) n) n",
+        {"block": BLOCK.value},
+    )
+    connection.execute(b"ANALYZE agi_router.call")
+
+    def read() -> int:
+        row = connection.execute(
+            b"SELECT sum(pg_stat_get_xact_tuples_returned(c.oid)"
+            b" + pg_stat_get_xact_tuples_fetched(c.oid))::bigint AS n FROM pg_class c"
+            b" WHERE c.relname LIKE 'call%'"
+        ).fetchone()
+        assert row is not None
+        return int(row["n"])
+
+    with connection.transaction():
+        before = read()
+        for _ in range(2):
+            assert file(store).tenant == "default"
+        assert complaints_of(store).count(NUMBER).calls == 3
+        assert read() - before < 200
 
 
 @on_each_version
