@@ -195,6 +195,7 @@ def count(x: str | None, whose: str | None, *, as_json: bool) -> None:
     r"""
     Show how a number or a tenant stands: complaints, calls, and whether these are too many.
 
+    The part of the legal share is 1 where they are all of it; at half of it a thing is stopped.
     Where so many calls are found that the complaints are few, no more of them are counted.
 
     \b
@@ -215,6 +216,7 @@ def count(x: str | None, whose: str | None, *, as_json: bool) -> None:
         return
     if told.pop("more_calls"):
         told["calls"] = f"at least {told['calls']}"
+        told["part_of_share"] = f"at most {told['part_of_share']}"
     echo_pairs(told)
 
 

@@ -64,6 +64,15 @@ class ComplaintLimits:
         """
         return 2 * complaints >= self.least
 
+    def part_of_share(self, complaints: int, calls: int) -> float | None:
+        """
+        What part of the legal share so many complaints are; at half of it things are stopped.
+
+        Returns:
+            1 where they are all of it, rounded to thousandths; :obj:`None` without calls.
+        """
+        return round(_CALLS * complaints / (self.share * calls), 3) if calls else None
+
     def enough_calls(self, complaints: int) -> int:
         """
         For so many calls and more so many complaints are calm: more need not be counted.

@@ -203,6 +203,7 @@ class ComplaintStore:
             complaints=found["complaints"],
             calls=calls,
             more_calls=calls >= most,
+            part_of_share=self._limits.part_of_share(found["complaints"], calls),
             since=found["since"],
             level=self._limits.judge(found["complaints"], calls),
         )

@@ -41,6 +41,7 @@ def describe_count(count: ComplaintCount) -> dict[str, Any]:
         "complaints": count.complaints,
         "calls": count.calls,
         "more_calls": count.more_calls,
+        "part_of_share": count.part_of_share,
         "since": count.since,
         "level": count.level.value,
     }

@@ -49,6 +49,8 @@ class ComplaintCount:
     """Those that went through; no more than :meth:`ComplaintLimits.enough_calls` are counted."""
     more_calls: bool
     """Whether there may be more than these, which would change nothing."""
+    part_of_share: float | None
+    """See :meth:`ComplaintLimits.part_of_share`; at most so much where there may be more calls."""
     since: datetime
     level: ComplaintLevel
 

@@ -6,17 +6,19 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from agi_router.persons.complaint_limits import ComplaintLevel
 from agi_router.persons.complaints import (
     ComplaintKind,
     check_complaint_reference,
     check_complaint_source,
 )
+from agi_router.persons.effects import Subject
 from agi_router.records.audit import check_note
 from agi_router.schemas.base import TIME, Body, Out
 from agi_router.schemas.fields import Time, X
 from agi_router.tenants.model import check_tenant
 
-__all__ = ["ComplaintIn", "ComplaintOut", "ComplaintsOut"]
+__all__ = ["ComplaintCountOut", "ComplaintIn", "ComplaintOut", "ComplaintsOut"]
 
 
 class ComplaintIn(Body):
@@ -88,6 +90,45 @@ class ComplaintOut(Out):
     dismiss_note: str | None
 
     model_config = ConfigDict(json_schema_extra={"examples": [_COMPLAINT]})
+
+
+class ComplaintCountOut(Out):
+    """
+    How a 700 number or a tenant stands.
+    """
+
+    subject: Annotated[Subject, Field(description="number or tenant.")]
+    x: str | None = Field(description="The 700 number.")
+    tenant: str | None = Field(description="The tenant.")
+    complaints: int = Field(description="Those that count, since then.")
+    calls: int = Field(description="Those that went through, since then.")
+    more_calls: bool = Field(
+        description="Whether there may be more calls: no more are counted than matter."
+    )
+    part_of_share: float | None = Field(
+        description="What part of the legal share the complaints are, at half of which it is"
+        " stopped; at most so much where there may be more calls. null: no calls."
+    )
+    since: str = Field(description="Since when both are counted.")
+    level: ComplaintLevel
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "subject": "tenant",
+                    "x": None,
+                    "tenant": "couriers",
+                    "complaints": 3,
+                    "calls": 20_000,
+                    "more_calls": False,
+                    "part_of_share": 0.3,
+                    "since": TIME,
+                    "level": "alarm",
+                }
+            ]
+        }
+    )
 
 
 class ComplaintsOut(Out):

@@ -61,6 +61,7 @@ SCOPED = [
     ("GET", "/v1/consents/1", KeyScope.CONSENTS_READ),
     ("GET", "/v1/complaints", KeyScope.COMPLAINTS_READ),
     ("POST", "/v1/complaints", KeyScope.COMPLAINTS_WRITE),
+    ("GET", "/v1/complaints/count", KeyScope.COMPLAINTS_READ),
     ("GET", "/v1/complaints/1", KeyScope.COMPLAINTS_READ),
     ("POST", "/v1/complaints/1/dismiss", KeyScope.COMPLAINTS_WRITE),
     ("GET", "/v1/real-names", KeyScope.REAL_NAMES_READ),

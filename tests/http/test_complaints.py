@@ -21,6 +21,12 @@ def test_the_operator_writes_and_a_platform_reads(
     listed = couriers.get(f"/v1/complaints?x={x}")["complaints"]
     assert [each["reference"] for each in listed] == ["C-3", "C-2", "C-1"]
     assert drivers.get("/v1/complaints")["complaints"] == []
+    assert drivers.get(f"/v1/complaints/count?x={x}")["complaints"] == 0
+    counted = couriers.get("/v1/complaints/count")
+    assert (counted["tenant"], counted["complaints"], counted["level"]) == ("couriers", 3, "stop")
+    theirs = operator.get("/v1/complaints/count?tenant=couriers")
+    assert {**theirs, "since": counted["since"]} == counted
+    assert operator.get(f"/v1/complaints/count?x={x}")["part_of_share"] is None
     page = operator.get("/v1/complaints?limit=1")
     assert len(operator.get(f"/v1/complaints?cursor={page['next_cursor']}")["complaints"]) == 2
     told = [event["data"]["level"] for event in couriers.get("/v1/events")["events"]]

@@ -293,11 +293,14 @@ def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -
     assert cli("complaint", "file", *said, "--reference", "C-1")["id"] == made["id"]
     assert "C-1" in run(["complaint", "list", "--x", str(X)], cli.env).out
     assert cli("complaint", "count", "--of", "default")["complaints"] == 1
-    for calls, more, told in ((0, False, "0"), (8001, True, "at least 8001")):
+    for calls, part, more, told in ((0, None, False, "0"), (8001, 0.25, True, "at least 8001")):
         called(store.connection, X, "default", calls)
         found = cli("complaint", "count", "--x", str(X))
         assert (found["calls"], found["more_calls"]) == (calls, more)
-        assert f"calls       {told}\n" in run(["complaint", "count", "--x", str(X)], cli.env).out
+        assert found["part_of_share"] == part
+        assert (
+            f"calls          {told}\n" in run(["complaint", "count", "--x", str(X)], cli.env).out
+        )
     assert cli("complaint", "count", "--x", str(X))["level"] == "calm"
     assert run(["complaint", "count"], cli.env).code == 2
     assert cli("complaint", "dismiss", made["id"], "--note", "no")["dismiss_note"] == "no"

@@ -10,14 +10,21 @@ from starlette.responses import Response
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, answer_once
+from agi_router.doors.http.webhooks import tenant_of
 from agi_router.errors import ComplaintNotFound
 from agi_router.numbers import XNumber
 from agi_router.persons.complaint_store import ComplaintStore
-from agi_router.persons.complaint_views import describe_complaint
-from agi_router.persons.locks import parse_lock_id
+from agi_router.persons.complaint_views import describe_complaint, describe_count
+from agi_router.persons.effects import Subject
+from agi_router.persons.locks import LockedThing, parse_lock_id
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
-from agi_router.schemas.complaints import ComplaintIn, ComplaintOut, ComplaintsOut
+from agi_router.schemas.complaints import (
+    ComplaintCountOut,
+    ComplaintIn,
+    ComplaintOut,
+    ComplaintsOut,
+)
 from agi_router.schemas.fields import read_cursor, read_field
 from agi_router.schemas.locks import LiftIn
 from agi_router.tenants.api_keys import KeyScope
@@ -77,6 +84,25 @@ def file_complaint(body: ComplaintIn, request: Request, desk: _Writes) -> Respon
         return 201, describe_complaint(made), {"Location": f"/v1/complaints/{made.id}"}
 
     return answer_once(request, desk, make)
+
+
+@router.get("/complaints/count", responses=answers(ComplaintCountOut, 404), response_model=None)
+def count_complaints(
+    desk: _Reads,
+    x: Annotated[
+        str | None, Query(max_length=32, description="Of this 700 number; else of a tenant.")
+    ] = None,
+    tenant: queries.Tenant = None,
+) -> Response:
+    """
+    Say how a 700 number or a tenant stands: complaints, calls, and the part of the legal share.
+    """
+    thing = (
+        LockedThing(subject=Subject.TENANT, tenant=tenant_of(tenant, desk))
+        if x is None
+        else LockedThing(subject=Subject.NUMBER, number=read_field("/x", lambda: XNumber.parse(x)))
+    )
+    return answer(describe_count(_store(desk).count(thing)))
 
 
 @router.get(
