@@ -63,18 +63,10 @@ class Taken:
     wakeups: int
 
     @classmethod
-    def by(cls, pid: int, *, among: Collection[int] | None = None) -> Self:
-        """
-        What a process has taken up to now; far finer than ticks.
-
-        Args:
-            pid: Which.
-            among: Only these of its threads.
-        """
+    def by(cls, pid: int) -> Self:
+        """What a process has taken up to now; far finer than ticks."""
         cpu = wakeups = 0
         for task in Path(f"/proc/{pid}/task").iterdir():
-            if among is not None and int(task.name) not in among:
-                continue
             try:
                 cpu += int((task / "schedstat").read_text("ascii").split()[0])
                 status = (task / "status").read_text("ascii", "replace")

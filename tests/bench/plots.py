@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 
 from .variants import SERVERS
 
-__all__ = ["draw"]
+__all__ = ["draw", "draw_talk"]
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _RIGHT, _BOTTOM = 640, 260, 62, 62, 20, 56
 # Told apart by people who see red and green alike (Okabe and Ito).
@@ -202,6 +202,38 @@ def cpu_by_rate(sweep: Mapping[str, Any]) -> str:
             for rate, value in points
         ]
     return axes.document(shapes, list(lines))
+
+
+def draw_talk(bridges: Mapping[str, Any]) -> str:
+    """
+    CPU per talked second of a call by each bridge, as shares of the simple one's.
+
+    Args:
+        bridges: Of each the ratio to the simple bridge, as ``talk`` tells it.
+    """
+    ratios = {name: one["vs_simple"] for name, one in bridges.items()}
+    axes = _Axes(
+        title="CPU per talked second of a call",
+        unit="÷ simple bridge",
+        below="what joins the call; the number is the median of all windows, the line its range",
+        highest=max(one["max"] for one in ratios.values()) * 1.05,
+    )
+    slot = _WIDTH / len(ratios)
+    shapes = []
+    for place, (name, one) in enumerate(ratios.items()):
+        x, width = _LEFT + (place + 0.25) * slot, 0.5 * slot
+        middle = x + width / 2
+        low, high = axes.y(one["min"]), axes.y(one["max"])
+        shapes += [
+            _bar(x, width, axes.y(0), axes.y(one["median"]), _COLOURS[0]),
+            f'<path d="M{middle:.1f},{low:.1f} V{high:.1f}" stroke="black" stroke-width="1.5"/>',
+            (
+                f'<text x="{middle:.1f}" y="{high - 5:.1f}" text-anchor="middle">'
+                f"{one['median']:.2f}</text>"
+            ),
+            _label(middle, name),
+        ]
+    return axes.document(shapes, [])
 
 
 def draw(result: Mapping[str, Any], directory: Path) -> None:
