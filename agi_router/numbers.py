@@ -39,6 +39,7 @@ __all__ = [
     "judge_by",
     "judged_by",
     "parse_members",
+    "parse_old_number",
 ]
 
 BLOCK_SIZE = 10_000
@@ -70,6 +71,10 @@ _FIXED = re.compile(r"0(?:10|2[0-9]|[3-9][0-9]{2})[1-9][0-9]{6,7}")
 _ANY_700 = re.compile(r"(?:\+|00)?(?:86)?700[0-9]{12}")
 # Without + or 00, 86 is the country code only if a whole number follows.
 _MAINLAND = re.compile(r"(?:\+86|0086|86(?=[0-9]{10}))0?([0-9]*)")
+
+# What a trunk puts before a number of the country; without + or 00 a whole number follows.
+_OLD_ABROAD = re.compile(r"^(?:\+86|0086|86(?=[0-9]{10}))")
+_OLD = re.compile(r"[0-9]{3,20}")
 
 _WITHHELD = frozenset({"anonymous", "private", "restricted", "unavailable", "unknown"})
 
@@ -425,3 +430,24 @@ def is_withheld(text: str) -> bool:
     Whether *text* is a word that networks put in place of a number that is hidden. Never raises.
     """
     return text.strip().lower() in _WITHHELD
+
+
+def parse_old_number(text: str) -> str:
+    """
+    Read a middle number of before the move to 700, as a trunk or a file may write it.
+
+    It was given to a platform and is nobody's own, so it is text: 3 to 20 digits, as people dial
+    it within the country.
+
+    Raises:
+        NumberError: It is no number, or a 700 number.
+    """
+    compact = _compact(text)
+    if _ANY_700.fullmatch(compact):
+        raise NumberError(NumberFault.IS_700, "a 700 number is none of before the move to 700")
+    digits = _OLD_ABROAD.sub("", compact)
+    if _OLD.fullmatch(digits) is None:
+        raise NumberError(
+            NumberFault.OTHER_RANGE, "a middle number of before has 3 to 20 digits, and no other +"
+        )
+    return digits

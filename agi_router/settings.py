@@ -17,7 +17,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -37,6 +37,7 @@ from agi_router.persons.appeal_states import Spans
 from agi_router.persons.complaint_limits import ComplaintLimits
 from agi_router.rates import OFF, Rate, parse_rate
 from agi_router.tenants.call_rates import CallRates
+from agi_router.times import parse_time
 
 __all__ = ["PREFIX", "Settings", "is_loopback"]
 
@@ -53,6 +54,8 @@ _GLOBALS = frozenset(
         "CALLEE_PREFIX",
         "DIALPLAN",
         "DIGIT_TIMEOUT",
+        "WARNING",
+        "WARNING_EVERY",
         "EARLY_MEDIA",
         "PATIENCE_FALLBACK",
         "PROMPT_LIMIT",
@@ -122,6 +125,13 @@ def _unasserted(value: str) -> str:
     if value.lower() not in {"from", "refuse"}:
         raise ValueError("from or refuse")
     return value.lower()
+
+
+def _time(value: str) -> datetime:
+    try:
+        return parse_time(value)
+    except ValueError:
+        raise ValueError("a time like 2026-06-30T00:00:00+08:00") from None
 
 
 def _unknown_end(value: str) -> UnknownEnd:
@@ -350,6 +360,9 @@ class Settings:
         number_ranges: A file of ranges of mobile numbers, which extends the shipped table.
         unasserted: How a caller is treated whom the carrier does not assert
             (P-Asserted-Identity): ``from`` takes the number in From, ``refuse`` refuses the call.
+        old_numbers_until: A time like ``2026-06-30`` (its begin, here), until
+            when callers of a middle number of before hear that it has changed; from then on it is
+            refused. Without it they always hear that.
         open_modes: Whether numbers may be bound that strangers can call (AX, AXE). No source says
             that 700 numbers may.
         extension_tries: How many times a stranger may type an extension.
@@ -466,6 +479,7 @@ class Settings:
     fixed_lines: bool = _setting(_switch, default=False)
     number_ranges: Path | None = _setting(_path)
     unasserted: str = _setting(_unasserted, default="from")
+    old_numbers_until: datetime | None = _setting(_time)
     open_modes: bool = _setting(_switch, default=False)
     extension_tries: int = _setting(_whole(1, 9, ""), default=3)
     check_url: str | None = _setting(_url)

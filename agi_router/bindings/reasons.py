@@ -20,6 +20,8 @@ class Reason(StrEnum):
     X_MALFORMED = "x_malformed"
     X_UNKNOWN = "x_unknown"
     X_LOCKED = "x_locked"
+    NUMBER_CHANGED = "number_changed"
+    NUMBER_RETIRED = "number_retired"
     NO_BINDING = "no_binding"
     STRANGER = "stranger"
     EXPIRED = "expired"
@@ -85,6 +87,8 @@ _OURS = frozenset({Reason.CHECK_UNAVAILABLE, Reason.NO_CAPACITY, Reason.PLATFORM
 _HIDES_NOTHING = _OURS | {
     Reason.X_MALFORMED,
     Reason.X_UNKNOWN,
+    Reason.NUMBER_CHANGED,
+    Reason.NUMBER_RETIRED,
     Reason.CERTIFICATE_INVALID,
     Reason.CALLER_HIDDEN,
     Reason.CALLER_FOREIGN,

@@ -22,14 +22,13 @@ from agi_router.bulk.importer import Importer, Tally, Watcher
 from agi_router.db.connection import Queries
 from agi_router.errors import CsvError, NumberError
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import XNumber
+from agi_router.numbers import NumberFault, parse_old_number
 from agi_router.texts import narrow, strip
 
 __all__ = ["Moved", "Mover"]
 
 _OLD: Final = "old"
 _X: Final = "x"
-_NUMBER: Final = re.compile(r"[+]?[0-9]{3,20}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,22 @@ class Mover:
                 self._watcher.rejected(row.record, row.faults)
             elif (made := self._find(row)) is not None:
                 moved.append(made)
+        self._keep(moved)
         return moved
+
+    def _keep(self, moved: Sequence[Moved]) -> None:
+        """
+        Note what calls to the old numbers are told, and under which number they are on record.
+        """
+        told = [each for each in moved if each.new]
+        self._queries.execute(
+            "keep_old_numbers",
+            {
+                "numbers": [parse_old_number(each.old) for each in told],
+                "x_numbers": [int(each.new) for each in told],
+                "tenants": [each.tenant for each in told],
+            },
+        )
 
     def _move(self, left: list[_Row]) -> None:
         """
@@ -249,10 +263,10 @@ def _cell(cells: Sequence[str], place: int) -> str:
 
 
 def _why_no_old(text: str) -> str | None:
-    if _NUMBER.fullmatch(text) is None:
-        return "is no number: digits, as the parties dialled it"
     try:
-        XNumber.parse(text)
-    except NumberError:
-        return None
-    return "is a 700 number already"
+        parse_old_number(text)
+    except NumberError as error:
+        if error.kind is NumberFault.IS_700:
+            return "is a 700 number already"
+        return "is no number: digits, as the parties dialled it"
+    return None

@@ -31,6 +31,7 @@ __all__ = [
     "Refusal",
     "Route",
     "decide",
+    "refuse_old_number",
     "screen",
 ]
 
@@ -80,6 +81,8 @@ class Refusal:
     """What has become of its appeal against that: the word of a prompt."""
     too_short: bool = False
     """Whether digits are missing from the number dialled."""
+    moved_to: XNumber | None = None
+    """Of a call to a middle number of before: the number that it is on record under."""
 
     @property
     def undisclosed(self) -> "Refusal":
@@ -172,6 +175,20 @@ _CALLER_REASONS = {
     NumberFault.IS_700: Reason.CALLER_TYPE,
     NumberFault.OTHER_RANGE: Reason.CALLER_TYPE,
 }
+
+
+def refuse_old_number(moved_to: XNumber, *, now: datetime, until: datetime | None) -> Refusal:
+    """
+    What becomes of a call to a middle number of before the move to 700.
+
+    Args:
+        moved_to: The 700 number that has come in its place, which is not told to the caller.
+        now: The time.
+        until: Until when callers are told that it has changed; :obj:`None`: always.
+    """
+    over = until is not None and now >= until
+    reason = Reason.NUMBER_RETIRED if over else Reason.NUMBER_CHANGED
+    return Refusal(reason=reason, moved_to=moved_to)
 
 
 def decide(call: Call, facts: Facts, *, now: datetime) -> Decision:

@@ -116,6 +116,8 @@ def to_refuse(
     """
     Where a refused call goes on: ``reason*prompt*cause*language*prompts*end``.
 
+    Before that stands the 700 number in whose place a middle number of before was dialled.
+
     Behind the end stands, after an empty field, what has become of the caller's appeal: its prompt
     follows.
 
@@ -127,9 +129,11 @@ def to_refuse(
     """
     told = refusal.undisclosed if strict else refusal
     cause, prompt = treat(told)
+    # Its end is on record under that number.
+    moved = "" if refusal.moved_to is None else f"{refusal.moved_to.digits}*"
     return Destination(
-        "agi-router-refuse",
-        f"{refusal.reason.value}*{'' if silent else prompt}*{cause}"
+        "agi-router-changed" if moved else "agi-router-refuse",
+        f"{moved}{refusal.reason.value}*{'' if silent else prompt}*{cause}"
         f"*{(told.language or language).value}*{told.prompts or ''}*end"
         f"{'' if told.appeal is None or silent else f'**{told.appeal}'}",
     )

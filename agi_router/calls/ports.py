@@ -10,8 +10,9 @@ from agi_router.bindings.facts import Facts
 from agi_router.calls.arrival import Call
 from agi_router.calls.check import Verdict
 from agi_router.calls.decision import AllocationNeeded, Refusal, Route
+from agi_router.numbers import XNumber
 
-__all__ = ["Admission", "Admissions", "Checker", "Meter"]
+__all__ = ["Admission", "Admissions", "Checker", "Meter", "OldNumbers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,25 @@ class Admissions(Protocol):
     async def allocate(self, needed: AllocationNeeded, *, timeout: float) -> None:  # noqa: ASYNC109
         """
         Make the number that a callee is to be shown, unless there is none or it is there by now.
+
+        Raises:
+            StoreError: No answer within *timeout* seconds, or the store failed.
+        """
+        ...
+
+
+class OldNumbers(Protocol):
+    """
+    Who knows the middle numbers of before the move to 700.
+    """
+
+    async def find_new_number(self, old: str, *, timeout: float) -> XNumber | None:  # noqa: ASYNC109
+        """
+        The 700 number that has come in the place of *old*; :obj:`None`: it is none of ours.
+
+        Args:
+            old: See :func:`agi_router.numbers.parse_old_number`.
+            timeout: Seconds.
 
         Raises:
             StoreError: No answer within *timeout* seconds, or the store failed.

@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Self, TypeGuard
 
 from agi_router.bindings.reasons import Reason
@@ -24,16 +24,17 @@ from agi_router.calls.decision import (
     Refusal,
     Route,
     decide,
+    refuse_old_number,
     screen,
 )
 from agi_router.calls.dialplan import Destination, to_ask, to_dial, to_refuse
 from agi_router.calls.identity import Signalled, read_caller
 from agi_router.calls.merged import First, Requests
-from agi_router.calls.ports import Admissions, Checker, Meter
+from agi_router.calls.ports import Admissions, Checker, Meter, OldNumbers
 from agi_router.calls.refusal_limit import RefusalLimit
-from agi_router.errors import AgiRouterError, StoreBusy
+from agi_router.errors import AgiRouterError, NumberError, StoreBusy
 from agi_router.logs import LateLog
-from agi_router.numbers import PhoneNumber
+from agi_router.numbers import PhoneNumber, parse_old_number
 from agi_router.rates import OFF, Rate
 from agi_router.tenants.call_rates import CallRates
 
@@ -147,6 +148,8 @@ class Router:
         extension_limit: How many wrong extensions may be typed on one number by all callers
             together: a caller's number can be another one in each call.
         call_rates: How many calls go through, of all tenants.
+        old_numbers: Who knows the middle numbers of before the move to 700, if anybody does.
+        old_until: Until when their callers are told that they have changed; :obj:`None`: always.
         checker: Who is asked whether an admitted call may be connected; without one, no call is
             connected whose tenant has a check.
         clock: Nanoseconds; does not go back.
@@ -169,6 +172,8 @@ class Router:
         trunk_limit: Rate = OFF,
         extension_limit: Rate = OFF,
         call_rates: CallRates = _NO_RATES,
+        old_numbers: OldNumbers | None = None,
+        old_until: datetime | None = None,
         checker: Checker | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -188,6 +193,8 @@ class Router:
             _EXTENSIONS: RefusalLimit(extension_limit),
         }
         self._requests = Requests()
+        self._old_numbers = old_numbers
+        self._old_until = old_until
         self._checker = checker
         self._checks_all = checker is not None and checker.asks_of_all
         self._clock = clock
@@ -316,7 +323,7 @@ class Router:
         )
         sources = self._sources(trunk, screened)
         if not isinstance(screened, Call):
-            decision: Decision = screened
+            decision: Decision = await self._find_changed(arrival.dialled, screened)
         elif any(self._limits[of].reached(key, now=self._clock()) for of, key in sources.items()):
             # Not noted, or redialling would never be of use again.
             return Refusal(reason=Reason.RATE_CALLER)
@@ -340,6 +347,21 @@ class Router:
                     extra={"call": arrival.call_id, "of": of, "trunk": trunk},
                 )
         return decision
+
+    async def _find_changed(self, dialled: str, screened: Refusal) -> Refusal:
+        """
+        The refusal of a call to a middle number of before; of any other, what it was.
+        """
+        if self._old_numbers is None or screened.reason is not Reason.X_MALFORMED:
+            return screened
+        try:
+            old = parse_old_number(dialled)
+        except NumberError:
+            return screened
+        new = await self._old_numbers.find_new_number(old, timeout=self._timeout)
+        if new is None:
+            return screened
+        return refuse_old_number(new, now=datetime.now(UTC), until=self._old_until)
 
     async def _is_copy(self, arrival: Arrival, call: Call, lives: Lives) -> bool:
         """

@@ -330,6 +330,18 @@ class AdmissionStore:
         about = (needed.x_number.block.value, needed.binding_id)
         await self.pool.submit(work, timeout=timeout, about=about)
 
+    async def find_new_number(self, old: str, *, timeout: float) -> XNumber | None:  # noqa: ASYNC109
+        """
+        What has come in the place of an old number: :class:`agi_router.calls.ports.OldNumbers`.
+        """
+
+        async def work(connection: FastConnection) -> dict[str, Any] | None:
+            asked = await connection.execute(query("find_new_number"), {"number": old})
+            return await asked.fetchone()
+
+        row = await self.pool.submit(work, timeout=timeout)
+        return None if row is None else XNumber.from_int(row["x_number"])
+
     async def _add_child(
         self, connection: FastConnection, needed: AllocationNeeded, keys: KeyRing
     ) -> None:

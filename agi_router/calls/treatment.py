@@ -40,12 +40,15 @@ def treat(refusal: Refusal) -> Treatment:
     return treatment._replace(cause=_TOO_SHORT) if refusal.too_short else treatment
 
 
-# chan_pjsip has a SIP status for these causes: 1 → 404, 21 → 403, 31 → 480, 34 → 503. Any other
-# would leave as 603; 34 makes the network try another of our nodes, so it is not for policy.
+# chan_pjsip has a SIP status for these causes: 1 → 404, 21 → 403, 22 → 410, 31 → 480, 34 → 503.
+# Any other would leave as 603; 34 makes the network try another of our nodes, so it is not for
+# policy.
 _TREATMENTS = {
     Reason.X_MALFORMED: Treatment(1, "number_bad"),
     Reason.X_UNKNOWN: Treatment(1, "number_bad"),
     Reason.X_LOCKED: Treatment(31, "paused"),
+    Reason.NUMBER_CHANGED: Treatment(22, "number_changed"),
+    Reason.NUMBER_RETIRED: Treatment(1, "number_bad"),
     Reason.NO_BINDING: Treatment(21, "no_relation"),
     Reason.STRANGER: Treatment(21, "no_relation"),
     Reason.EXPIRED: Treatment(21, "order_ended"),

@@ -60,6 +60,7 @@ class Kind(StrEnum):
     COMPLAINT = "complaint"
     REAL_NAME = "real_name"
     FEED = "feed"
+    OLD_NUMBER = "old_number"
     AUDIT = "audit"
 
 
@@ -105,6 +106,9 @@ KINDS: Final = {
     ),
     Kind.FEED: KindRule(
         what="what runs of feeds have told", of=_LOGS, since="the run", counted="run(s)"
+    ),
+    Kind.OLD_NUMBER: KindRule(
+        what="middle numbers of before the move to 700", of=_LOGS, since="the move"
     ),
     Kind.AUDIT: KindRule(what="lines of the audit", of=_LOGS, since="its time", by_us=False),
 }

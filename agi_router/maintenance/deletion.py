@@ -38,6 +38,7 @@ _DELETES: Final = {
     Kind.COMPLAINT: "delete_over_complaint",
     Kind.REAL_NAME: "delete_over_real_name",
     Kind.FEED: "delete_over_feed",
+    Kind.OLD_NUMBER: "delete_over_old_number",
 }
 
 

@@ -178,6 +178,8 @@ async def _serve(
         trunk_limit=settings.refusal_limit_trunk,
         extension_limit=settings.refusal_limit_extensions,
         call_rates=settings.call_rates,
+        old_numbers=store,
+        old_until=settings.old_numbers_until,
         checker=checker,
     )
     fastagi = None if doors is Doors.ARI else _open_fastagi(settings, router)

@@ -990,6 +990,23 @@ COMMENT ON COLUMN agi_router.consent.added_by IS 'Who has written it';
 
 -- Complaints about calls. Who has complained is not kept.
 
+-- Middle numbers of before the move to 700.
+CREATE TABLE agi_router.old_number (
+    number     text        CONSTRAINT old_number_pkey PRIMARY KEY
+               CONSTRAINT old_number_number_check CHECK (number ~ '^[0-9]{3,20}$'),
+    x_number   bigint      NOT NULL
+               CONSTRAINT old_number_x_number_check CHECK (x_number / 1000000000000 = 700),
+    tenant_id  integer     NOT NULL CONSTRAINT old_number_tenant_id_fkey REFERENCES agi_router.tenant,
+    moved_at   timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX old_number_moved ON agi_router.old_number (moved_at);
+COMMENT ON TABLE agi_router.old_number IS 'Middle numbers of before the move to 700: who calls one hears that it has changed';
+COMMENT ON COLUMN agi_router.old_number.number IS 'The number as people dial it within the country, digits alone; it is nobody''s own';
+COMMENT ON COLUMN agi_router.old_number.x_number IS 'The 700 number that has come in its place, under which calls to the old one are on record';
+COMMENT ON COLUMN agi_router.old_number.tenant_id IS 'Whose it was';
+COMMENT ON COLUMN agi_router.old_number.moved_at IS 'When it was moved last';
+COMMENT ON INDEX agi_router.old_number_moved IS 'Old numbers in the order in which retention deletes them';
+
 CREATE TABLE agi_router.complaint (
     id           bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT complaint_pkey PRIMARY KEY,
     x_number     bigint      NOT NULL,

@@ -133,3 +133,16 @@ SELECT (SELECT min(r.x_number)
  WHERE b.order_id = %(order_id)s AND b.order_tag = ANY (%(tags)s)
  ORDER BY b.begins_at DESC
  LIMIT 1;
+
+-- keep_old_numbers --
+-- Note which 700 numbers have come in the place of old ones; of several the first. An old number stays its tenant's.
+INSERT INTO agi_router.old_number (number, x_number, tenant_id)
+SELECT DISTINCT ON (m.number) m.number, m.x_number, t.id
+  FROM unnest(%(numbers)s::text[], %(x_numbers)s::bigint[], %(tenants)s::text[]) WITH ORDINALITY
+       AS m (number, x_number, tenant, at)
+  JOIN agi_router.tenant t ON t.name = m.tenant
+ ORDER BY m.number, m.at
+    ON CONFLICT (number) DO UPDATE
+   SET x_number = excluded.x_number, moved_at = now()
+ WHERE agi_router.old_number.tenant_id = excluded.tenant_id
+   AND agi_router.old_number.x_number <> excluded.x_number;

@@ -187,3 +187,7 @@ RETURNING n.name;
 -- node --
 -- What is known of the Asterisk of a name.
 SELECT entity_id, started_at FROM agi_router.node WHERE name = %(name)s;
+
+-- find_new_number --
+-- The 700 number that has come in the place of an old one; no row: it is none of ours.
+SELECT o.x_number FROM agi_router.old_number o WHERE o.number = %(number)s;

@@ -291,6 +291,22 @@ SELECT agi_router.delete_complaints(%(before)s, %(limit)s::integer) AS ids;
 SELECT d.ids, d.until
   FROM agi_router.delete_real_names(%(before)s, coalesce(%(reached_id)s::bigint, 0), %(limit)s::integer) d;
 
+-- delete_over_old_number --
+-- Delete old middle numbers that were moved before a time.
+WITH gone AS (
+    DELETE FROM agi_router.old_number
+     WHERE number = ANY (ARRAY(
+           SELECT o.number
+             FROM agi_router.old_number o
+            WHERE o.moved_at < %(before)s
+              AND NOT EXISTS (SELECT 1 FROM agi_router.list_held_keys() k WHERE k.key = o.x_number)
+            ORDER BY o.moved_at
+            LIMIT %(limit)s
+              FOR UPDATE SKIP LOCKED))
+    RETURNING x_number
+)
+SELECT coalesce(array_agg(g.x_number::text ORDER BY g.x_number), '{}') AS ids FROM gone g;
+
 -- delete_over_feed --
 -- Delete what runs of feeds have told that were begun before a time; the runs stay, or their files would be read as new.
 WITH old AS (

@@ -27,7 +27,7 @@ from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.persons.effects import LockReason, Subject
 from agi_router.persons.locks import LockedThing
 from agi_router.persons.store import LockStore
-from calls import test_faults, test_limits, test_merged
+from calls import test_faults, test_limits, test_merged, test_old_numbers
 from calls.conftest import OPEN, Serving
 from calls.sound import listening
 from calls.test_locks import put_tone
@@ -389,6 +389,8 @@ CASES: Mapping[str, Callable[[Scene], Asked]] = {
     "whose check gives no answer": lambda s: checked(s, "nobody"),
 }
 ELSEWHERE: Mapping[str, Callable[..., Any]] = {
+    "to a middle number of before the move to 700": test_old_numbers.test_a_moved_number,
+    "to such a number, after the date": test_old_numbers.test_a_moved_number,
     "that comes twice": test_merged.test_it_rings_once,
     "more than are let in": test_limits.test_more_than_are_let_in,
     "that no router takes": test_faults.test_no_router,

@@ -256,8 +256,11 @@ class Dialplan:
 
     def set(self, **values: str) -> None:
         """Override globals as a site does, in a section of its own below the include."""
-        lines = [f"{name}={value}" for name, value in values.items()]
-        self.load("\n".join([self._shipped, "[globals](+)", *lines, ""]))
+        self.extend("\n".join(["[globals](+)", *(f"{name}={values[name]}" for name in values)]))
+
+    def extend(self, text: str) -> None:
+        """Add to what is shipped as a site does, below the include."""
+        self.load(f"{self._shipped}\n{text}\n")
 
     def reset(self) -> None:
         """Go back to what is shipped."""

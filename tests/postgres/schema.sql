@@ -2041,6 +2041,25 @@ COMMENT ON COLUMN agi_router.nonce_since.key_id IS 'The API key';
 
 COMMENT ON COLUMN agi_router.nonce_since.since IS 'What was signed until then is refused';
 
+CREATE TABLE agi_router.old_number (
+    number text NOT NULL,
+    x_number bigint NOT NULL,
+    tenant_id integer NOT NULL,
+    moved_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT old_number_number_check CHECK ((number ~ '^[0-9]{3,20}$'::text)),
+    CONSTRAINT old_number_x_number_check CHECK (((x_number / '1000000000000'::bigint) = 700))
+);
+
+COMMENT ON TABLE agi_router.old_number IS 'Middle numbers of before the move to 700: who calls one hears that it has changed';
+
+COMMENT ON COLUMN agi_router.old_number.number IS 'The number as people dial it within the country, digits alone; it is nobody''s own';
+
+COMMENT ON COLUMN agi_router.old_number.x_number IS 'The 700 number that has come in its place, under which calls to the old one are on record';
+
+COMMENT ON COLUMN agi_router.old_number.tenant_id IS 'Whose it was';
+
+COMMENT ON COLUMN agi_router.old_number.moved_at IS 'When it was moved last';
+
 CREATE TABLE agi_router.party_group (
     id integer NOT NULL,
     tenant_id integer NOT NULL,
@@ -2735,6 +2754,9 @@ ALTER TABLE ONLY agi_router.nonce
 ALTER TABLE ONLY agi_router.nonce_since
     ADD CONSTRAINT nonce_since_pkey PRIMARY KEY (key_id);
 
+ALTER TABLE ONLY agi_router.old_number
+    ADD CONSTRAINT old_number_pkey PRIMARY KEY (number);
+
 ALTER TABLE ONLY agi_router.party_group
     ADD CONSTRAINT party_group_pkey PRIMARY KEY (id);
 
@@ -2961,6 +2983,10 @@ COMMENT ON INDEX agi_router.message_sent_until IS 'What is given up';
 
 CREATE INDEX nonce_taken ON agi_router.nonce USING btree (taken_at);
 
+CREATE INDEX old_number_moved ON agi_router.old_number USING btree (moved_at);
+
+COMMENT ON INDEX agi_router.old_number_moved IS 'Old numbers in the order in which retention deletes them';
+
 CREATE INDEX past_route_binding ON agi_router.past_route USING btree (block, binding_id);
 
 CREATE INDEX past_route_callee ON agi_router.past_route USING btree ((callee_tags[1])) WHERE (caller IS NOT NULL);
@@ -3117,6 +3143,9 @@ ALTER TABLE ONLY agi_router.lock
 
 ALTER TABLE ONLY agi_router.message_rule
     ADD CONSTRAINT message_rule_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
+ALTER TABLE ONLY agi_router.old_number
+    ADD CONSTRAINT old_number_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
 ALTER TABLE ONLY agi_router.party_group
     ADD CONSTRAINT party_group_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);

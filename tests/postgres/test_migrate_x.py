@@ -79,6 +79,15 @@ def test_a_file(cli: Cli, connection: Connection, tmp_path: Path) -> None:
         "SELECT count(*) FROM agi_router.binding WHERE expires_at > now() + interval '29 days'",
     )
     assert ends == 4
+    # Whoever calls an old number is told; the first 700 number in its place stands for all.
+    kept = connection.execute(
+        "SELECT number, x_number FROM agi_router.old_number ORDER BY number"
+    ).fetchall()
+    assert {row["number"]: str(row["x_number"]) for row in kept} == {
+        "95013000001": new["A-1"],
+        "13012340001": new["A-3"],
+        "13012340002": new["A-5"],
+    }
     again = json.loads(cli(*command).out)
     assert (again["bound"], again["already_there"], again["rejected"]) == (0, 4, 6)
     assert rows(tmp_path / "map.csv") == moved

@@ -365,6 +365,22 @@ def test_complaints_and_real_names(store: BindingStore, holds: HoldStore) -> Non
     assert delete(store) == {Kind.COMPLAINT: 1}
 
 
+def test_old_numbers(store: BindingStore, holds: HoldStore) -> None:
+    """Two years after they were moved, unless the number in their place is held."""
+    connection = store.connection
+    for place in (3, 4):
+        connection.execute(
+            "INSERT INTO agi_router.old_number (number, x_number, tenant_id, moved_at)"
+            " VALUES (%s, %s, 1, now() - %s)",
+            (f"9501300000{place}", BLOCK.number(place).value, 3 * OLD),
+        )
+    hold = holds.add(HeldThing(number=BLOCK.number(4)), case="P-1", reason="police", by=TEST)
+    assert oldest(store, Kind.OLD_NUMBER) == today(connection) - 3 * OLD
+    assert delete(store) == {Kind.OLD_NUMBER: 1}
+    holds.release(hold.id, by=TEST, note="closed")
+    assert delete(store) == {Kind.OLD_NUMBER: 1}
+
+
 def test_one_deletes_at_a_time(
     store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path
 ) -> None:

@@ -106,6 +106,8 @@ def test_the_contexts() -> None:
         "globals",
         "agi-router-in",
         "agi-router-in-fastagi",
+        "agi-router-old",
+        "agi-router-entered-old",
         "agi-router-entered",
         "agi-router-entered-fastagi",
         "agi-router-rate",
@@ -125,6 +127,7 @@ def test_the_contexts() -> None:
         "agi-router-unanswered",
         "agi-router-ask",
         "agi-router-refuse",
+        "agi-router-changed",
         "agi-router-end",
         "agi-router-check",
         "agi-router-probe",
@@ -250,6 +253,7 @@ def test_who_is_asked() -> None:
     asked = [step for step in of("Stasis", "AGI") if step.context != "agi-router-check"]
     typed = "${CALLERID(dnid)},${CALLER},${TYPED},${TRIES_LEFT}"
     assert [(step.context, step.extension, *step.data.split(",", 1)) for step in asked] == [
+        ("agi-router-entered-old", "s", "${ASKED}", "${CALLERID(dnid)},${CALLER}"),
         ("agi-router-entered", "s", "${ASKED}", "${CALLERID(dnid)},${CALLER}"),
         (
             *("agi-router-fallback", "fastagi", "agi://${AGI_ROUTER_AGI}/route"),
@@ -274,7 +278,7 @@ def test_patience_may_run_out_anywhere() -> None:
     over = {step.context: step for step in reversed(STEPS) if step.extension == "T"}
     # These are left in their first step, or nobody who calls comes there. A caller could dial it.
     without = {"globals", "agi-router-in", "agi-router-in-fastagi", "agi-router-entered-fastagi"}
-    without |= {"agi-router-unanswered", "agi-router-end"}
+    without |= {"agi-router-unanswered", "agi-router-end", "agi-router-old"}
     without |= {"agi-router-check", "agi-router-nowhere", "agi-router-rate", "agi-router-caller"}
     without |= {"agi-router-probe", "agi-router-mute", "agi-router-answered", "agi-router-joined"}
     assert over.keys() == set(CONTEXTS) - without
@@ -286,7 +290,9 @@ def test_patience_may_run_out_anywhere() -> None:
     )
 
 
-@pytest.mark.parametrize("context", ["agi-router-entered", "agi-router-ask"])
+@pytest.mark.parametrize(
+    "context", ["agi-router-entered", "agi-router-entered-old", "agi-router-ask"]
+)
 def test_whatever_follows_the_first_router_asks_others(context: str) -> None:
     """A router that is away, frozen or dying connects nobody; others get the time that is left."""
     entries = [step for step in STEPS if step.context == context]
@@ -393,7 +399,9 @@ def test_dial_masks_and_leaves_nobody_a_lever() -> None:
         assert sorted(letters) == sorted("iIfuoL")
         for option, value in {"f": "${SHOWN}", "o": "${SHOWN}"}.items():
             assert f"{option}({value})" in options
-        assert "L(${LONGEST}000:60000)" in options
+        every = "${AGI_ROUTER_WARNING_EVERY}"
+        marks = f"${{AGI_ROUTER_WARNING}}000:{every}0${{IF($[{every} > 0]?5)}}0"
+        assert f"L(${{LONGEST}}000:{marks})" in options
         # Whatever is not said to be shown is withheld.
         assert 'u(${IF($["${DISPLAY:0:1}" = "n"]?allowed:prohib)})' in options
 
@@ -471,7 +479,16 @@ def test_no_variable_is_inherited() -> None:
     assert not re.search(r"(?<![A-Za-z0-9])_+[A-Z]\w*\s*=", DIALPLAN)
 
 
+# The step that Dial() follows; and the rest of what the router has written, behind a 700 number.
 BACK = "agi-router-out,s,4"
+NOTICE = "?agi-router-notice,s,1)}"
+REST = "agi-router-refuse,${CUT(EXTEN,*,2-)},1"
+
+
+def test_the_step_that_the_notice_comes_back_to() -> None:
+    """All before it was done, and the callee is dialled next."""
+    out = [step for step in STEPS if step.context == "agi-router-out"]
+    assert [step.application for step in out[:5]] == ["Set", "Set", "GotoIf", "MSet", "Dial"]
 
 
 def test_every_goto_leads_somewhere() -> None:
@@ -486,16 +503,9 @@ def test_every_goto_leads_somewhere() -> None:
                 assert {"_[A-Z]."} & {s.extension for s in STEPS if s.context == name}
             assert rest == ",${DIALSTATUS},1"
             continue
-        if step.data.startswith("$[${LEN(${FILTER(0-9+"):
-            target, _, else_to = target.partition(":")
-            assert else_to.endswith("?agi-router-notice,s,1)}")
-        if "heara" in step.data:
-            target, _, target_else = target.partition(":")
-            assert target_else == BACK
-        if target == BACK:
-            # The step that Dial() follows.
-            out = [each for each in STEPS if each.context == "agi-router-out"]
-            assert (out[3].application, out[4].application) == ("MSet", "Dial")
+        target, *otherwise = top_level(target, ":")
+        assert not otherwise or otherwise == [BACK] or NOTICE in otherwise[0]
+        if target in {BACK, REST}:
             continue
         *context, extension, priority = top_level(target)
         name = context[0] if context else step.context
@@ -519,12 +529,12 @@ def test_every_prompt_and_cause_is_one_of_ours() -> None:
     """What the dialplan refuses with is spoken and has a SIP status."""
     known = {row.split("\t")[0] for row in PROMPTS.splitlines()[1:]}
     named = re.findall(r"agi-router-refuse,(\w+)\*(\w+)\*([^*]+)\*", DIALPLAN)
-    assert len(named) == 18
+    assert len(named) == 19
     for _, prompt, cause in named:
         assert prompt in known
         assert set(re.findall(r"\b\d+\b", cause)) <= {"17", "19", "20", "21", "31"}
-    assert {"one_minute", "time_over", "ask_extension", "wrong_extension"} <= known
-    assert re.findall(r"LIMIT_\w+_FILE=.*?\}/\)\}(\w+)", DIALPLAN) == ["one_minute", "time_over"]
+    assert {"one_minute", "ends_soon", "time_over", "ask_extension", "wrong_extension"} <= known
+    assert re.findall(r"LIMIT_\w+_FILE=.*?\}/\)\}(\w+)", DIALPLAN) == ["time_over"]
 
 
 def test_the_doctor_is_told_where_the_prompts_are_looked_for() -> None:
@@ -547,7 +557,7 @@ def test_a_prompt_that_a_set_lacks_is_the_shipped_one() -> None:
         DIALPLAN,
     )
     assert places == [
-        (name, name) for name in ("one_minute", "time_over", "antifraud", "${PROMPT}")
+        (name, name) for name in ("${WARNING}", "time_over", "antifraud", "${PROMPT}")
     ]
 
 
@@ -606,6 +616,8 @@ def test_the_globals() -> None:
         "AGI_ROUTER_TRUNK": "carrier-out",
         "AGI_ROUTER_CALLEE_PREFIX": "",
         "AGI_ROUTER_EARLY_MEDIA": "none",
+        "AGI_ROUTER_WARNING": "60",
+        "AGI_ROUTER_WARNING_EVERY": "0",
         "AGI_ROUTER_LANGUAGE": "zh",
         "AGI_ROUTER_JOURNAL": "/var/spool/agi-router",
         "AGI_ROUTER_PATIENCE": "0.35",

@@ -23,6 +23,8 @@ WORDS = {
     "x_malformed",
     "x_unknown",
     "x_locked",
+    "number_changed",
+    "number_retired",
     "no_binding",
     "stranger",
     "expired",
@@ -64,7 +66,7 @@ WORDS = {
     "platform_fault",
 }
 
-SIP_STATUSES = {1: 404, 21: 403, 31: 480, 34: 503}
+SIP_STATUSES = {1: 404, 21: 403, 22: 410, 31: 480, 34: 503}
 
 
 def prompts() -> dict[str, dict[str, str]]:
@@ -119,6 +121,8 @@ def test_whoever_is_locked_hears_why(lock: LockReason) -> None:
         (Reason.X_MALFORMED, 1, "number_bad"),
         (Reason.X_UNKNOWN, 1, "number_bad"),
         (Reason.X_LOCKED, 31, "paused"),
+        (Reason.NUMBER_CHANGED, 22, "number_changed"),
+        (Reason.NUMBER_RETIRED, 1, "number_bad"),
         (Reason.NO_BINDING, 21, "no_relation"),
         (Reason.EXPIRED, 21, "order_ended"),
         (Reason.ORDER_ENDED, 21, "order_ended"),
@@ -207,6 +211,8 @@ def test_no_value_shows_a_real_number() -> None:
 PLAIN = {
     Reason.X_MALFORMED,
     Reason.X_UNKNOWN,
+    Reason.NUMBER_CHANGED,
+    Reason.NUMBER_RETIRED,
     Reason.CERTIFICATE_INVALID,
     Reason.CALLER_HIDDEN,
     Reason.CALLER_FOREIGN,

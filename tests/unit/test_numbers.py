@@ -8,7 +8,7 @@ import pytest
 
 from agi_router import numbers
 from agi_router.errors import NumberError, NumberFault
-from agi_router.numbers import Block, PhoneNumber, XNumber, is_extension
+from agi_router.numbers import Block, PhoneNumber, XNumber, is_extension, parse_old_number
 
 X = "700012345670009"
 MOBILE = "13800130001"
@@ -285,6 +285,7 @@ def test_exports() -> None:
         "judge_by",
         "judged_by",
         "parse_members",
+        "parse_old_number",
     }
 
 
@@ -331,3 +332,40 @@ def test_a_list_of_fixed_lines() -> None:
     """They are members where they are allowed."""
     found = numbers.parse_members("01082345678 / 138 0013 0001", fixed_lines=True)
     assert [number.digits for number in found] == ["01082345678", "13800130001"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("95013000001", "95013000001"),
+        ("950-1300 0001", "95013000001"),
+        ("+8695013000001", "95013000001"),
+        ("008613012340001", "13012340001"),
+        ("8613012340001", "13012340001"),
+        # Without + or 00 a whole number follows.
+        ("86123", "86123"),
+        ("700123456789", "700123456789"),
+    ],
+)
+def test_an_old_number(text: str, expected: str) -> None:
+    """As trunks and files write it."""
+    assert parse_old_number(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("", NumberFault.EMPTY),
+        ("_X.", NumberFault.NOT_DIGITS),
+        ("12", NumberFault.OTHER_RANGE),
+        (21 * "1", NumberFault.OTHER_RANGE),
+        ("+14155550100", NumberFault.OTHER_RANGE),
+        ("700123456780001", NumberFault.IS_700),
+        ("+86700123456780001", NumberFault.IS_700),
+    ],
+)
+def test_what_is_no_old_number(text: str, kind: NumberFault) -> None:
+    """Nor is a 700 number."""
+    with pytest.raises(NumberError) as caught:
+        parse_old_number(text)
+    assert caught.value.kind is kind

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -32,7 +32,7 @@ from agi_router.errors import (
     StoreUnavailable,
 )
 from agi_router.logs import Formatter
-from agi_router.numbers import PhoneNumber
+from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.rates import Rate
 from harness.identities import from_header
 from harness.values import LINE, NOW, A, B, X
@@ -154,6 +154,51 @@ async def test_a_call_is_routed() -> None:
     store = Store(ADMITTED)
     assert await router(store).answer(ARRIVAL) == ROUTED
     assert store.asked == [(Call(caller=A, x_number=X), ARRIVAL.call_id, 0.4)]
+
+
+@dataclass
+class OldNumbers:
+    """One old number that has become X."""
+
+    old: str = "95013000001"
+    error: AgiRouterError | None = None
+
+    async def find_new_number(self, old: str, *, timeout: float) -> XNumber | None:  # noqa: ASYNC109
+        """Answer, or fail as told."""
+        assert timeout == 0.4
+        if self.error is not None:
+            raise self.error
+        return X if old == self.old else None
+
+
+@pytest.mark.parametrize(
+    ("until", "told"),
+    [
+        (None, "number_changed*number_changed*22"),
+        (datetime.now(UTC) + HOUR, "number_changed*number_changed*22"),
+        (datetime.now(UTC) - HOUR, "number_retired*number_bad*1"),
+    ],
+)
+@pytest.mark.parametrize("strict", [False, True])
+async def test_a_number_of_before(until: datetime | None, told: str, *, strict: bool) -> None:
+    """Its caller hears that it has changed, whoever calls; the end is on record under X."""
+    store = Store(ADMITTED)
+    asked = router(store, old_numbers=OldNumbers(), old_until=until, strict=strict)
+    destination = await asked.answer(replace(ARRIVAL, dialled="+8695013000001"))
+    assert destination == Destination("agi-router-changed", f"{X}*{told}*zh**end")
+    assert store.asked == []
+
+
+@pytest.mark.parametrize("dialled", ["95013000002", "_X.", "70012345678", f"{X.digits}1"])
+async def test_a_number_that_was_never_moved(dialled: str) -> None:
+    """It is a call to no number; so it is where no such numbers are known."""
+    arrival = replace(ARRIVAL, dialled=dialled)
+    alike = await router(Store(ADMITTED)).answer(arrival)
+    assert alike.extension.startswith("x_malformed*number_bad*")
+    assert await router(Store(ADMITTED), old_numbers=OldNumbers()).answer(arrival) == alike
+    failing = OldNumbers(error=StoreError("away"))
+    moved = replace(ARRIVAL, dialled="95013000001")
+    assert await router(Store(ADMITTED), old_numbers=failing).answer(moved) == FAULT
 
 
 async def test_a_binding_may_have_limits_and_a_language_of_its_own() -> None:

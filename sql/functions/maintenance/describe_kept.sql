@@ -46,12 +46,13 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
           FROM agi_router.feed_run r
          WHERE EXISTS (SELECT 1 FROM agi_router.feed_match m WHERE m.run_id = r.id)
             OR EXISTS (SELECT 1 FROM agi_router.feed_fault f WHERE f.run_id = r.id)
+         UNION ALL SELECT 'old_number', min(n.moved_at) FROM agi_router.old_number n
          UNION ALL SELECT 'audit', min(a.at) FROM agi_router.audit a
     )
     SELECT n.kind, coalesce(d.oldest, (o.at AT TIME ZONE 'UTC')::date), coalesce(s.rows, 0)
       FROM (VALUES ('binding', 'binding'), ('call', 'call'), ('message', 'message'), ('event', 'event'), ('lock', 'lock'),
                    ('blocklist', 'blocklist'), ('consent', 'consent'), ('complaint', 'complaint'), ('real_name', 'real_name'),
-                   ('feed', 'feed_match'), ('audit', 'audit')
+                   ('feed', 'feed_match'), ('old_number', 'old_number'), ('audit', 'audit')
            ) n (kind, name)
       LEFT JOIN size s ON s.oid = format('agi_router.%I', n.name)::regclass
       LEFT JOIN days d ON d.oid = format('agi_router.%I', n.name)::regclass
