@@ -339,30 +339,12 @@ SELECT coalesce(array_agg(o.id::text), '{}') AS ids FROM old o;
 WITH stray AS (
     DELETE FROM agi_router.call_other
      WHERE ctid = ANY (ARRAY(
-           SELECT c.ctid
-             FROM agi_router.call_other c
-            WHERE c.day <= %(day)s
-              AND NOT EXISTS (SELECT 1
-                                FROM agi_router.list_held() h
-                               WHERE h.block = c.block AND h.binding_id = c.binding_id)
-              AND NOT EXISTS (SELECT 1
-                                FROM agi_router.hold n
-                               WHERE n.released_at IS NULL AND n.x_number IN (c.x_number, c.shown))
-            LIMIT %(limit)s))
+           SELECT f.place FROM agi_router.find_held_rows('agi_router.call_other', %(day)s, false, %(limit)s::integer) f))
     RETURNING id
 ), kept AS (
     DELETE FROM agi_router.kept_call
      WHERE ctid = ANY (ARRAY(
-           SELECT c.ctid
-             FROM agi_router.kept_call c
-            WHERE c.day <= %(day)s
-              AND NOT EXISTS (SELECT 1
-                                FROM agi_router.list_held() h
-                               WHERE h.block = c.block AND h.binding_id = c.binding_id)
-              AND NOT EXISTS (SELECT 1
-                                FROM agi_router.hold n
-                               WHERE n.released_at IS NULL AND n.x_number IN (c.x_number, c.shown))
-            LIMIT %(limit)s))
+           SELECT f.place FROM agi_router.find_held_rows('agi_router.kept_call', %(day)s, false, %(limit)s::integer) f))
     RETURNING id
 )
 SELECT coalesce(array_agg(g.id ORDER BY g.id), '{}') AS ids FROM (SELECT id FROM stray UNION ALL SELECT id FROM kept) g;
@@ -372,30 +354,12 @@ SELECT coalesce(array_agg(g.id ORDER BY g.id), '{}') AS ids FROM (SELECT id FROM
 WITH stray AS (
     DELETE FROM agi_router.message_other
      WHERE ctid = ANY (ARRAY(
-           SELECT c.ctid
-             FROM agi_router.message_other c
-            WHERE c.day <= %(day)s
-              AND NOT EXISTS (SELECT 1
-                                FROM agi_router.list_held() h
-                               WHERE h.block = c.block AND h.binding_id = c.binding_id)
-              AND NOT EXISTS (SELECT 1
-                                FROM agi_router.hold n
-                               WHERE n.released_at IS NULL AND n.x_number IN (c.x_number, c.shown))
-            LIMIT %(limit)s))
+           SELECT f.place FROM agi_router.find_held_rows('agi_router.message_other', %(day)s, false, %(limit)s::integer) f))
     RETURNING id
 ), kept AS (
     DELETE FROM agi_router.kept_message
      WHERE ctid = ANY (ARRAY(
-           SELECT c.ctid
-             FROM agi_router.kept_message c
-            WHERE c.day <= %(day)s
-              AND NOT EXISTS (SELECT 1
-                                FROM agi_router.list_held() h
-                               WHERE h.block = c.block AND h.binding_id = c.binding_id)
-              AND NOT EXISTS (SELECT 1
-                                FROM agi_router.hold n
-                               WHERE n.released_at IS NULL AND n.x_number IN (c.x_number, c.shown))
-            LIMIT %(limit)s))
+           SELECT f.place FROM agi_router.find_held_rows('agi_router.kept_message', %(day)s, false, %(limit)s::integer) f))
     RETURNING id
 )
 SELECT coalesce(array_agg(g.id ORDER BY g.id), '{}') AS ids FROM (SELECT id FROM stray UNION ALL SELECT id FROM kept) g;

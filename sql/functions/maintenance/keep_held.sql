@@ -1,26 +1,22 @@
 CREATE OR REPLACE FUNCTION agi_router.keep_held(_kind text, _day date) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    _own     CONSTANT regclass := coalesce(
+    _own  CONSTANT regclass := coalesce(
         to_regclass(format('agi_router.%I', _kind || to_char(_day, '_over_YYYYMMDD'))),
         to_regclass(format('agi_router.%I', _kind || to_char(_day, '_YYYYMMDD'))));
-    _numbers bigint[];
-    _rows    bigint;
+    _rows bigint;
 BEGIN
     -- Events tell what other rows are there for, and no trace needs them.
     IF _kind NOT IN ('call', 'message') OR _own IS NULL
        OR NOT EXISTS (SELECT 1 FROM agi_router.hold h WHERE h.released_at IS NULL) THEN
         RETURN 0;
     END IF;
-    _numbers := ARRAY(SELECT h.x_number FROM agi_router.hold h
-                       WHERE h.released_at IS NULL AND h.x_number IS NOT NULL);
     EXECUTE format('INSERT INTO agi_router.%I'
                    ' SELECT r.*'
-                   '   FROM %s r'
-                   '   LEFT JOIN agi_router.list_held() h ON h.block = r.block AND h.binding_id = r.binding_id'
-                   '  WHERE h.block IS NOT NULL OR r.x_number = ANY ($1) OR r.shown = ANY ($1)'
+                   '   FROM agi_router.find_held_rows($1, $2, true, NULL) h'
+                   '   JOIN %s r ON r.ctid = h.place'
                    '     ON CONFLICT DO NOTHING', 'kept_' || _kind, _own)
-      USING _numbers;
+      USING _own, _day;
     GET DIAGNOSTICS _rows = ROW_COUNT;
     RETURN _rows;
 END
