@@ -37,6 +37,17 @@ class Heard:
     p50: int
     p99: int
 
+    def __add__(self, other: "Heard") -> "Heard":
+        return Heard(
+            sent=self.sent + other.sent,
+            slow=self.slow + other.slow,
+            received=self.received + other.received,
+            lost=self.lost + other.lost,
+            late=self.late + other.late,
+            p50=max(self.p50, other.p50),
+            p99=max(self.p99, other.p99),
+        )
+
 
 class Sound:
     """
@@ -44,25 +55,27 @@ class Sound:
 
     Args:
         process: The program.
+        first: Behind this port its ends have theirs.
     """
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], first: int) -> None:
         self._process = process
-        self._port = 21000
+        self._port = first
 
     @classmethod
     @contextmanager
-    def playing(cls, work: Path) -> Iterator[Self]:
+    def playing(cls, work: Path, *, first: int = 21000) -> Iterator[Self]:
         """
         Let them play for the time of a block.
 
         Args:
             work: Where the program is put.
+            first: Behind this port its ends have theirs.
 
         Raises:
             BenchError: It cannot be made.
         """
-        program = work / "sound"
+        program = work / f"sound-{first}"
         made = subprocess.run(
             ["gcc", "-O2", "-o", str(program), str(_SOURCE)],
             check=False,
@@ -75,7 +88,7 @@ class Sound:
             [str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
             try:
-                yield cls(process)
+                yield cls(process, first)
             finally:
                 process.kill()
 

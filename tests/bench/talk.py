@@ -97,10 +97,10 @@ class Window:
 class _Bridges:
     """An Asterisk whose calls are joined by one bridge or the other, as it is told."""
 
-    def __init__(self, asterisk: StockAsterisk, ends: SipEnds, sound: Sound) -> None:
+    def __init__(self, asterisk: StockAsterisk, ends: SipEnds, *sounds: Sound) -> None:
         self.asterisk = asterisk
         self._ends = ends
-        self._sound = sound
+        self._sounds = sounds
         self.up = {"simple_bridge": 0, "native_rtp": 0}
 
     def call(self, group: int, count: int, *, native: bool) -> None:
@@ -111,7 +111,8 @@ class _Bridges:
             BenchError: They are not all joined by this bridge.
         """
         self.asterisk.command(f"bridge technology {'un' if native else ''}suspend native_rtp")
-        place(self._ends.call, self._sound, group, count)
+        for sound in self._sounds:
+            place(self._ends.call, sound, group, count // len(self._sounds))
         self.up["native_rtp" if native else "simple_bridge"] += count
         if not until(self.are_up, timeout=_PATIENCE):
             raise BenchError(f"calls are joined otherwise: {self._joined()}, not {self.up}")
@@ -242,9 +243,10 @@ def climb(root: Path, work: Path, *, native: bool, seconds: float) -> list[dict[
         asterisk = StockAsterisk(root, carrier_out=_CARRIER_OUT)
         stack.enter_context(asterisk.running())
         stack.enter_context(_guard(on=native))
-        sound = stack.enter_context(Sound.playing(work))
+        # One could not keep more than a core busy.
+        one, two = (stack.enter_context(Sound.playing(work, first=at)) for at in (21000, 25500))
         ends = stack.enter_context(SipEnds.opened(asterisk.sip, carrier_out=_CARRIER_OUT))
-        bridges = _Bridges(asterisk, ends, sound)
+        bridges = _Bridges(asterisk, ends, one, two)
         calls = 0
         while not (len(steps) > 1 and all(step["too_many"] for step in steps[-2:])):
             more = _STEP if steps else _FIRST
@@ -256,11 +258,11 @@ def climb(root: Path, work: Path, *, native: bool, seconds: float) -> list[dict[
                 break
             calls += more
             time.sleep(_SETTLE)
-            sound.told()
+            one.told(), two.told()
             before, since = Taken.by(asterisk.pid), time.monotonic()
             time.sleep(seconds)
             spent, passed = Taken.by(asterisk.pid) - before, time.monotonic() - since
-            heard = sound.told()[0]
+            heard = one.told()[0] + two.told()[0]
             late = (heard.lost + heard.late) / max(1, heard.received)
             slow = heard.slow / max(1, heard.sent)
             step = {
