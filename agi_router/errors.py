@@ -84,12 +84,16 @@ What can go wrong, as one tree.
      │   ├─ PairTooOften      pair_too_often        the two were bound too often in an hour
      │   ├─ OrderCrowded      order_crowded         too many pairs are bound by its order
      │   ├─ CheckNotFound     check_not_found       the tenant has no check of its own
+     │   ├─ RecordingNotFound recording_not_found   there is no sound of this call
+     │   ├─ RecordingDamaged  recording_damaged     its file is not as it was sealed
+     │   ├─ RecordingKept     recording_kept        it may not be deleted yet
      │   ├─ FeedNotFound      feed_not_found        there is no feed, or run, of this name
      │   ├─ FeedExists        feed_exists           the feed is already there
      │   ├─ FeedBusy          feed_busy             another command reads the feed
      │   ├─ FeedUnreachable   feed_unreachable      the address of a feed gives no whole file
      │   └─ FeedInvalid       feed_invalid          a feed may not be like this
      ├─ ExportInvalid         export_invalid        a day's package cannot be made or trusted
+     ├─ RecordingsUnusable    recordings_unusable   a directory of recordings is unfit
      ├─ AuditFileInvalid      audit_file_invalid    a key or head of the audit cannot be used
      ├─ RevealLimit           reveal_limit          somebody had numbers shown too often
      ├─ AuditBroken           audit_broken          the audit is not as it was signed
@@ -188,6 +192,10 @@ __all__ = [
     "PoolNotFound",
     "ProtocolError",
     "QuotaExceeded",
+    "RecordingDamaged",
+    "RecordingKept",
+    "RecordingNotFound",
+    "RecordingsUnusable",
     "RequestInvalid",
     "RevealLimit",
     "RightsMissing",
@@ -826,6 +834,32 @@ class ExportInvalid(AgiRouterError):
     """
 
     code = "export_invalid"
+
+
+class RecordingsUnusable(AgiRouterError):
+    """
+    A directory of recordings is missing, is not what it has to be, or is full.
+    """
+
+    code = "recordings_unusable"
+
+
+class RecordingNotFound(StoreError):
+    """
+    There is no sound of this call, or none any more.
+    """
+
+
+class RecordingDamaged(StoreError):
+    """
+    The file of a recording is not there, or not as it was sealed.
+    """
+
+
+class RecordingKept(StoreError):
+    """
+    A recording may not be deleted yet: a hold is on it, or the time that the law says is not over.
+    """
 
 
 class AuditFileInvalid(AgiRouterError):

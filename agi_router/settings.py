@@ -350,6 +350,9 @@ class Settings:
             dialplan's ``AGI_ROUTER_AGI_SECRET``. Secret.
         agi_secret_file: The file that holds the secret. Set at most one of the two.
         journal: Directory of the end journal; the same as the dialplan's ``AGI_ROUTER_JOURNAL``.
+        recordings: Directory in memory of calls as they are recorded; the same as the dialplan's
+            ``AGI_ROUTER_RECORDINGS``.
+        recordings_sealed: Directory in which sealed recordings are kept.
         unsafe_profile: Faults of the PBX's profile that the operator accepts, by the names that
             ``doctor`` prints; ``allow`` accepts all.
         media_ports: ``FIRST-LAST``, the ports of Asterisk's sound as ``rtp.conf`` has them. Set
@@ -472,6 +475,8 @@ class Settings:
     agi_secret: str | None = _setting(_secret, secret=True)
     agi_secret_file: Path | None = _setting(_path)
     journal: Path = _setting(_path, default=Path("/var/spool/agi-router"))
+    recordings: Path | None = _setting(_path)
+    recordings_sealed: Path = _setting(_path, default=Path("/var/lib/agi-router/recordings"))
     unsafe_profile: frozenset[str] = _setting(_names, default=frozenset())
     media_ports: MediaPorts | None = _setting(MediaPorts.parse)
     media_state: Path = _setting(_path, default=Path("/run/agi-router-media/state.json"))

@@ -64,6 +64,8 @@ class RouteHit:
     prompts: str | None = None
     tell_answer: bool = False
     """Whether its tenant is told, while a call goes on, that the callee has answered."""
+    record: bool = False
+    """Whether calls are to be recorded."""
     tenant_check: bool = False
     """Whether its tenant has a check of its own."""
     notice: bool = False

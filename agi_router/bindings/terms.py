@@ -19,6 +19,7 @@ from agi_router.bindings.words import (
     Display,
     Language,
     Messages,
+    Recording,
     check_pool,
     check_prompts,
 )
@@ -361,6 +362,14 @@ class Terms:
             "hours of the week in which calls and texts go through, like"
             " `mon-fri 09:00-18:00; sat 22:00-02:00`; the tenant's if left out",
             Name(check_hours),
+        ),
+    )
+    record: Recording | None = field(
+        default=None,
+        metadata=_told(
+            "`on` or `off`: whether calls are recorded, after a notice to both; as the tenant's"
+            " if left out",
+            Words(Recording),
         ),
     )
 

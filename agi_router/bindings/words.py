@@ -18,6 +18,7 @@ __all__ = [
     "Language",
     "Messages",
     "Mode",
+    "Recording",
     "Side",
     "check_group",
     "check_order_id",
@@ -86,6 +87,15 @@ class Messages(StrEnum):
         Whether a sender standing on *side* may text.
         """
         return self is Messages.BOTH or self.value == side.value
+
+
+class Recording(StrEnum):
+    """
+    Whether calls are recorded.
+    """
+
+    ON = "on"
+    OFF = "off"
 
 
 class Callback(StrEnum):

@@ -58,6 +58,8 @@ class Route:
     """Whether the callee's answer is to be told while the call goes on."""
     notice: bool = False
     """Whether both hear the anti-fraud notice before they are joined."""
+    record: bool = False
+    """Whether it is to be recorded."""
     tenant_check: bool = False
     """Whether the service of its tenant is to be asked first."""
     tenant_id: int = 0
@@ -240,6 +242,7 @@ def decide(call: Call, facts: Facts, *, now: datetime) -> Decision:
         display=found.hit.display,
         tell_answer=found.hit.tell_answer,
         notice=found.hit.notice,
+        record=found.hit.record,
         tenant_check=found.hit.tenant_check,
         prompts=found.hit.prompts,
         tenant_id=found.hit.tenant_id,

@@ -35,6 +35,8 @@ _DISPLAYS = {Display.NUMBER: "n", Display.ANONYMOUS: "a"}
 # anti-fraud notice before they are joined.
 _TELL = "t"
 _NOTICE = "f"
+# And where the call is to be recorded, once both have been told.
+_RECORD = "r"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def to_dial(
         f"*{(route.max_duration or max_duration) // _SECOND}"
         f"*{(route.language or language).value}"
         f"*{_DISPLAYS[route.display]}{_TELL if route.tell_answer else ''}"
-        f"{_NOTICE if route.notice else ''}"
+        f"{_NOTICE if route.notice else ''}{_RECORD if route.record else ''}"
         f"*{route.prompts or ''}*end"
     )
     *parts, last = _pieces([callee.digits for callee in route.callees], rest)

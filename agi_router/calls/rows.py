@@ -244,6 +244,7 @@ def _read_hit(row: dict[str, Any], x_number: XNumber, keys: KeyRing, *, text: bo
             display=_DISPLAYS[row["display"] or Display.NUMBER],
             prompts=row["prompts"] and check_prompts(row["prompts"]),
             tell_answer=row["tell_answer"] is True,
+            record=row["record"] is True,
             tenant_check=row["tenant_check"] is True,
             notice=row["notice"] is True,
         )

@@ -65,6 +65,7 @@ COMMANDS = {
     "serve": ("service", "serve"),
     "sweep": ("sweep", "sweep"),
     "retention": ("retention", "group"),
+    "recording": ("recordings", "group"),
     "settings": ("service", "settings"),
     "doctor": ("doctor", "doctor"),
     "setup": ("setup", "setup"),

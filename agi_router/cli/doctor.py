@@ -53,6 +53,7 @@ from agi_router.pbx.agreement import GLOBALS, NEXT, Known, find_differences
 from agi_router.pbx.audit import read_profile
 from agi_router.pbx.prompts import APP, LONGEST_NOTICE, PromptFile, find_sizes
 from agi_router.pbx.rules import Profile, find_faults, find_gaps, ways_in
+from agi_router.recordings.clear import judge_directory
 from agi_router.service.account import Account
 from agi_router.service.health import CLOCKS_APART
 from agi_router.settings import Settings, is_loopback
@@ -119,12 +120,14 @@ def doctor(context: click.Context, *, as_json: bool) -> None:
     with eyes.acting():
         database = [*_database(settings)]
         journal = _journal(settings)
+        recordings = [*_recordings(settings)]
         sets = _prompt_sets(settings)
     checks = [
         *eyes.told(),
         *database,
         _ranges(settings),
         journal,
+        *recordings,
         *asyncio.run(_asterisk(settings, sets, fastagi, eyes)),
         fastagi,
     ]
@@ -195,6 +198,18 @@ def _ranges(settings: Settings) -> _Check:
         return _Check("ranges", "ok", told)
     age = (today() - ranges.as_of).days
     return _Check("ranges", "ok", f"{told}, as of {ranges.as_of} ({age} days ago)")
+
+
+def _recordings(settings: Settings) -> Iterator[_Check]:
+    """
+    Whether calls as they are recorded lie in memory, and are closed to others.
+    """
+    if settings.recordings is None:
+        return
+    faults = [*judge_directory(settings.recordings)]
+    yield from (_Check("recordings", "fail", f"{settings.recordings} {each}") for each in faults)
+    if not faults:
+        yield _Check("recordings", "ok", f"{settings.recordings} is in memory, and closed")
 
 
 def _database(settings: Settings) -> Iterator[_Check]:
@@ -674,9 +689,30 @@ async def _agreed(ari: AriClient, settings: Settings, eyes: _Eyes) -> list[_Chec
         for module in ("res_agi", "func_sha1"):
             checks += await _loaded(ari, module, "AGI_ROUTER_AGI=")
         checks += _secret(await ari.get_variable("AGI_ROUTER_AGI_SECRET"), settings, eyes)
+    checks += await _recorded(ari, settings)
     if await ari.get_variable("AGI_ROUTER_EARLY_MEDIA") == "hear":
         # Without it all would be heard.
         checks += await _loaded(ari, "res_mutestream", "AGI_ROUTER_EARLY_MEDIA=none")
+    return checks
+
+
+async def _recorded(ari: AriClient, settings: Settings) -> list[_Check]:
+    """Whether dialplan and settings both know of recordings; nothing where neither does."""
+    theirs = await ari.get_variable("AGI_ROUTER_RECORDINGS")
+    if not theirs and settings.recordings is not None:
+        told = "the dialplan has no AGI_ROUTER_RECORDINGS, so nothing is recorded: set it there"
+        return [_Check("recordings", "fail", told)]
+    if not theirs:
+        return []
+    checks = []
+    if settings.recordings is None:
+        told = (
+            f"Asterisk records into {theirs}, but AGI_ROUTER_RECORDINGS is not set here: set it,"
+            " and see that 'agi-router recording keep' runs"
+        )
+        checks.append(_Check("recordings", "fail", told))
+    for module in ("app_mixmonitor", "func_sha1"):
+        checks += await _loaded(ari, module, "AGI_ROUTER_RECORDINGS=")
     return checks
 
 

@@ -25,11 +25,12 @@ from agi_router.exports.kinds import KINDS, ZONE, bounds, describe
 from agi_router.exports.manifest import Manifest, PackedFile
 from agi_router.exports.opening import open_package
 from agi_router.exports.packer import MANIFEST, DayPacker, Packing, first_packed
-from agi_router.exports.sealing import FileCipher, Recipient, RecipientKey
+from agi_router.exports.sealing import Recipient, RecipientKey
 from agi_router.exports.store import DayRecords
 from agi_router.files import UnfitFile, read_private
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.keys.segments import FileCipher
 from agi_router.records.heads import read_signing_key, read_verifying_key
 
 __all__ = ["export_day"]

@@ -370,6 +370,23 @@ def hours(name: str, hours: "_Hours | None", zone: str | None, *, as_json: bool)
     _echo(row, as_json=as_json)
 
 
+@group.command("record")
+@_NAME
+@click.argument("word", type=click.Choice(["on", "off"]), metavar="on|off")
+@json_option
+def record(name: str, word: str, *, as_json: bool) -> None:
+    r"""
+    Say whether calls of bindings are recorded that do not say it themselves.
+
+    \b
+    Example:
+      agi-router tenant record couriers on
+    """
+    with open_inventory(read_settings(), act=f"tenant {name}: record {word}") as inventory:
+        row = inventory.tenants.set_record(name, on=word == "on")
+    _echo(row, as_json=as_json)
+
+
 @group.command("calls")
 @_NAME
 @click.option("--caller", type=_RATE, help="Of each caller; none: any.")

@@ -30,9 +30,10 @@ from agi_router.exports.formats import RecordFormat
 from agi_router.exports.kinds import KINDS, Kind, describe
 from agi_router.exports.ledger import Ledger, LedgerWriter, marks_of
 from agi_router.exports.manifest import Manifest, PackedFile, digest, name_package
-from agi_router.exports.sealing import FileCipher, Recipient, Sealer
+from agi_router.exports.sealing import Recipient, Sealer
 from agi_router.exports.store import DayRecords
 from agi_router.files import written_whole
+from agi_router.keys.segments import FileCipher
 from agi_router.records.chain import SigningKey
 
 __all__ = ["MANIFEST", "PART", "SCHEMA", "DayPacker", "Packing", "first_packed"]

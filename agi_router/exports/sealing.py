@@ -1,11 +1,8 @@
 """
 Files that one recipient can open: the contents under a key of the file's own, which is wrapped.
 
-A file is a line of JSON, its header, and then segments of :data:`SEGMENT` octets, the last one
-shorter or of that length, each sealed by itself with a tag of 16 octets. The nonce of a segment is
-its place, 11 octets, and an octet that is 1 for the last one alone: so none can be left out, moved
-or cut off unseen. What is authenticated beside it is the SHA-256 of the header with its line
-end.
+A file is a line of JSON, its header, and then segments (:mod:`agi_router.keys.segments`). What is
+authenticated beside each is the SHA-256 of the header with its line end.
 
 The file's key is wrapped for a key of X25519 by an ephemeral one, HKDF-SHA256 (RFC 5869) over what
 both have in common, with both public keys as salt, and AES-256-GCM under what comes of it; for an
@@ -18,7 +15,6 @@ import json
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final, Self
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -26,7 +22,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, OAEP
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import (
@@ -36,60 +31,16 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-__all__ = ["SEGMENT", "FileCipher", "Recipient", "RecipientKey", "Sealer", "open_sealed"]
+from agi_router.keys.segments import FileCipher, SegmentSealer, open_segments
 
-SEGMENT: Final = 2**20
-"""Octets of clear text in a segment."""
+__all__ = ["Recipient", "RecipientKey", "Sealer", "open_sealed"]
 
-_TAG: Final = 16
 _SMALLEST_RSA: Final = 2048
 _LONGEST_HEADER: Final = 8192
 _INFO: Final = b"agi_router export 1"
 _OAEP: Final = OAEP(mgf=MGF1(hashes.SHA256()), algorithm=hashes.SHA256(), label=None)
 _X25519: Final = "x25519-hkdf-sha256"
 _RSA: Final = "rsa-oaep-sha256"
-
-
-class FileCipher(StrEnum):
-    """
-    What seals contents: AES-256-GCM, or SM4-GCM (GB/T 32907) under a key of 128 bits.
-    """
-
-    AES_256_GCM = "aes-256-gcm"
-    SM4_GCM = "sm4-gcm"
-
-    @property
-    def key_length(self) -> int:
-        """
-        Octets of a key.
-        """
-        return 32 if self is FileCipher.AES_256_GCM else 16
-
-    def seal(self, key: bytes, nonce: bytes, clear: bytes, beside: bytes) -> bytes:
-        """
-        Seal something under a nonce that the key sees once.
-        """
-        if self is FileCipher.AES_256_GCM:
-            return AESGCM(key).encrypt(nonce, clear, beside)
-        sealing = Cipher(algorithms.SM4(key), modes.GCM(nonce)).encryptor()
-        sealing.authenticate_additional_data(beside)
-        return sealing.update(clear) + sealing.finalize() + sealing.tag
-
-    def open(self, key: bytes, nonce: bytes, sealed: bytes, beside: bytes) -> bytes:
-        """
-        Open what was sealed so.
-
-        Raises:
-            InvalidTag: It was not.
-        """
-        if self is FileCipher.AES_256_GCM:
-            return AESGCM(key).decrypt(nonce, sealed, beside)
-        tag = sealed[-_TAG:]
-        if len(tag) < _TAG:
-            raise InvalidTag
-        opening = Cipher(algorithms.SM4(key), modes.GCM(nonce, tag)).decryptor()
-        opening.authenticate_additional_data(beside)
-        return opening.update(sealed[:-_TAG]) + opening.finalize()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +146,9 @@ class RecipientKey:
             raise ValueError("is not sealed for this key") from None
 
 
-class Sealer:
+class Sealer(SegmentSealer):
     """
-    Seals what is written to it, in memory no more than a segment.
+    Seals what is written to it for a recipient, in memory no more than a segment.
 
     Args:
         write: Takes what is sealed.
@@ -208,41 +159,16 @@ class Sealer:
     def __init__(
         self, write: Callable[[bytes], object], recipient: Recipient, cipher: FileCipher
     ) -> None:
-        self._write = write
-        self._cipher = cipher
-        self._key = secrets.token_bytes(cipher.key_length)
+        key = secrets.token_bytes(cipher.key_length)
         header = {
             "sealed": 1,
             "cipher": cipher.value,
             "recipient": recipient.id,
-            **recipient.wrap(self._key),
+            **recipient.wrap(key),
         }
         line = json.dumps(header).encode("ascii") + b"\n"
-        self._beside = hashlib.sha256(line).digest()
-        self._rest = bytearray()
-        self._place = 0
+        super().__init__(write, cipher, key, hashlib.sha256(line).digest())
         write(line)
-
-    def write(self, clear: bytes) -> None:
-        """
-        Seal some more.
-        """
-        self._rest += clear
-        # What may be the last segment waits for the end.
-        while len(self._rest) > SEGMENT:
-            self._seal(bytes(self._rest[:SEGMENT]), last=False)
-            del self._rest[:SEGMENT]
-
-    def close(self) -> None:
-        """
-        Seal the last segment.
-        """
-        self._seal(bytes(self._rest), last=True)
-
-    def _seal(self, clear: bytes, *, last: bool) -> None:
-        nonce = _nonce(self._place, last=last)
-        self._write(self._cipher.seal(self._key, nonce, clear, self._beside))
-        self._place += 1
 
 
 def open_sealed(read: Callable[[int], bytes], key: RecipientKey) -> Iterator[bytes]:
@@ -268,19 +194,7 @@ def open_sealed(read: Callable[[int], bytes], key: RecipientKey) -> Iterator[byt
     except (KeyError, TypeError, ValueError):
         raise ValueError("is no sealed file") from None
     file_key = key.unwrap(header)
-    beside = hashlib.sha256(head).digest()
-    place = 0
-    sealed = read(SEGMENT + _TAG)
-    while True:
-        following = read(SEGMENT + _TAG)
-        nonce = _nonce(place, last=not following)
-        try:
-            yield cipher.open(file_key, nonce, sealed, beside)
-        except (InvalidTag, ValueError):
-            raise ValueError("is not as it was sealed") from None
-        if not following:
-            return
-        sealed, place = following, place + 1
+    yield from open_segments(read, cipher, file_key, hashlib.sha256(head).digest())
 
 
 def _common(
@@ -291,10 +205,6 @@ def _common(
 ) -> bytes:
     salt = ephemeral.public_bytes_raw() + recipient.public_bytes_raw()
     return HKDF(hashes.SHA256(), 32, salt, _INFO).derive(own.exchange(theirs))
-
-
-def _nonce(place: int, *, last: bool) -> bytes:
-    return place.to_bytes(11) + bytes([last])
 
 
 def _text(content: bytes) -> str:

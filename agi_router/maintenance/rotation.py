@@ -29,6 +29,7 @@ from agi_router.keys.ring import KeyKind, KeyRing
 from agi_router.persons.blocklist_store import BlocklistStore
 from agi_router.persons.register import PersonRegister
 from agi_router.persons.store import LockStore
+from agi_router.recordings.store import RecordingLedger
 from agi_router.tenants.api_key_store import ApiKeyStore
 
 __all__ = ["Rotation"]
@@ -147,9 +148,10 @@ class Rotation:
         """
         Bring what belongs to no binding under the current keys.
 
-        That is the secrets of API keys, webhooks, tenants' checks and feeds, the members of
-        groups, entries of block lists, persons of whom lines are kept, and locks: these and
-        persons are found by tags of older keys as long as a route has one, so renew routes first.
+        That is the secrets of API keys, webhooks, tenants' checks and feeds, the keys of
+        recordings, the members of groups, entries of block lists, persons of whom lines are kept,
+        and locks: these and persons are found by tags of older keys as long as a route has one, so
+        renew routes first.
 
         Returns:
             How many there were.
@@ -163,6 +165,7 @@ class Rotation:
             + EventStore(self._queries, self.keys).renew()
             + TenantCheckStore(self._queries, self.keys).renew()
             + PullStore(self._queries, self.keys).renew()
+            + RecordingLedger(self._queries).renew(self.keys)
             + GroupMembers(self._queries, self.keys).renew()
             + BlocklistStore(self._queries, self.keys).renew()
             + LockStore(self._queries, self.keys).renew(routes_done=routes_done)

@@ -140,6 +140,10 @@ class TenantChange(Body):
     consent: Annotated[Consent, Field(strict=False)] = Field(
         default=Consent.ASSERTED, description="Whether its parties' consent is asked for."
     )
+    record: bool = Field(
+        default=False,
+        description="Whether calls of bindings are recorded that do not say it themselves.",
+    )
     needs_real_name: bool = Field(
         default=False, description="Whether nobody is bound who is not known by its real name."
     )
@@ -172,6 +176,7 @@ _TENANT: dict[str, Any] = {
     "time_zone": "Asia/Shanghai",
     "call_limits": {"caller": "30/1h"},
     "consent": "asserted",
+    "record": False,
     "needs_real_name": False,
     "notice": True,
     "created_at": TIME,
@@ -231,6 +236,9 @@ class TenantOut(Out):
     consent: Consent = Field(
         description="Whether its parties' consent is asked for: `off`; `asserted`, it states it"
         " with each bind; `required`, it is in the ledger before."
+    )
+    record: bool = Field(
+        description="Whether calls of bindings are recorded that do not say it themselves."
     )
     needs_real_name: bool = Field(
         description="Whether nobody is bound who is not known by its real name."

@@ -186,6 +186,17 @@ class TenantStore:
             raise RequestInvalid("there is no such time zone: say one like Asia/Shanghai")
         return self._found("set_tenant_hours", name, given=False, hours=None, zone=zone)
 
+    def set_record(self, name: str, *, on: bool) -> dict[str, Any]:
+        """
+        Say whether calls of bindings are recorded that do not say it themselves.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("says whether calls of a tenant are recorded")
+        return self._found("set_tenant_record", name, record=on)
+
     def set_call_rates(self, name: str, rates: CallRates) -> dict[str, Any]:
         """
         Say how many calls of a tenant go through in a time.

@@ -74,6 +74,7 @@ CREATE TABLE agi_router.tenant (
     hours           text        CONSTRAINT tenant_hours_check CHECK (length(hours) BETWEEN 1 AND 400),
     time_zone       text        NOT NULL DEFAULT 'Asia/Shanghai',
     call_limits     jsonb,
+    record          boolean     NOT NULL DEFAULT false,
     limited         boolean     NOT NULL
                     GENERATED ALWAYS AS (max_bindings IS NOT NULL OR max_binds IS NOT NULL) STORED,
     -- What each call asks, in the form that costs it the least.
@@ -111,6 +112,7 @@ COMMENT ON COLUMN agi_router.tenant.max_requests IS 'So many requests may its AP
 COMMENT ON COLUMN agi_router.tenant.hours IS 'Hours of the week in which calls and texts of its bindings go through that have none of their own; null: always';
 COMMENT ON COLUMN agi_router.tenant.time_zone IS 'The time zone of its hours and of those of its bindings';
 COMMENT ON COLUMN agi_router.tenant.call_limits IS 'How many of its calls go through in a time, as agi_router/calls/call_limits.py reads it; null: any number';
+COMMENT ON COLUMN agi_router.tenant.record IS 'Whether calls of its bindings are recorded that do not say it themselves';
 COMMENT ON COLUMN agi_router.tenant.limited IS 'Whether it has a quota: only then its binds are counted';
 COMMENT ON COLUMN agi_router.tenant.told_of_calls IS 'Whether calls that are admitted are told to it';
 COMMENT ON COLUMN agi_router.tenant.told_of_answers IS 'Whether it is told, while a call goes on, that its callee has answered';
@@ -422,6 +424,7 @@ CREATE TABLE agi_router.binding (
     scene           text,
     hours           text,
     consent         text,
+    record          text,
     CONSTRAINT binding_pkey PRIMARY KEY (block, id),
     CONSTRAINT binding_block_parent_id_fkey
         FOREIGN KEY (block, parent_id) REFERENCES agi_router.binding (block, id),
@@ -489,6 +492,7 @@ COMMENT ON COLUMN agi_router.binding.max_messages IS 'Texts in all; null: no lim
 COMMENT ON COLUMN agi_router.binding.scene IS 'Code of the use that it is made for; null: none is named';
 COMMENT ON COLUMN agi_router.binding.hours IS 'Hours of the week in which calls and texts go through, as agi_router.is_open reads them, in the time zone of its tenant; null: those of its tenant';
 COMMENT ON COLUMN agi_router.binding.consent IS 'How its parties have agreed, as its tenant has stated it with the bind; null: it did not';
+COMMENT ON COLUMN agi_router.binding.record IS 'Whether its calls are recorded: on, off; null: as its tenant says';
 COMMENT ON COLUMN agi_router.binding.messages_used IS 'Texts taken, less those that came back because they were not sent';
 
 -- Routes
@@ -615,6 +619,7 @@ CREATE TABLE agi_router.call (
     tenant_check_id uuid,
     tenant_check_verdict text,
     tenant_check_ms integer,
+    record      boolean,
     CONSTRAINT call_pkey PRIMARY KEY (block, id, day)
 ) PARTITION BY RANGE (day);
 CREATE TABLE agi_router.call_other PARTITION OF agi_router.call DEFAULT;
@@ -631,6 +636,8 @@ CREATE INDEX call_number ON agi_router.call (x_number) WHERE state = 'settled';
 -- Whoever complains knows the number that was shown, and its calls of a month are counted; without it all calls of
 -- its block are read. A call enters it when it is settled, and not when it is admitted.
 CREATE INDEX call_shown ON agi_router.call (shown) WHERE state = 'settled' AND shown IS NOT NULL;
+-- What was to be recorded; no other call pays for it, nor does a settlement.
+CREATE INDEX call_record ON agi_router.call (received_at) WHERE record;
 COMMENT ON TABLE agi_router.call IS 'One row per call that entered, admitted or refused; a partition per day';
 COMMENT ON TABLE agi_router.call_other IS 'Calls of days for which no partition was made';
 COMMENT ON COLUMN agi_router.call.block IS 'Block of the number dialled';
@@ -660,8 +667,71 @@ COMMENT ON COLUMN agi_router.call.check_ms IS 'Milliseconds that it took';
 COMMENT ON COLUMN agi_router.call.tenant_check_id IS 'Id of the question to the service of the tenant; null: it was not asked';
 COMMENT ON COLUMN agi_router.call.tenant_check_verdict IS 'What became of it: yes, no, unavailable';
 COMMENT ON COLUMN agi_router.call.tenant_check_ms IS 'Milliseconds that it took';
+COMMENT ON COLUMN agi_router.call.record IS 'True where it was to be recorded; null: it was not';
+COMMENT ON INDEX agi_router.call_record IS 'Calls that were to be recorded, by time';
 COMMENT ON INDEX agi_router.call_tenant IS 'Calls of a tenant, by time';
 COMMENT ON INDEX agi_router.call_reserved IS 'Calls that take a use and are not settled: running, or their end was not seen';
+
+-- Recordings
+--
+-- What was said lies in files outside, each under a key of its own, which stands here, sealed: without its row
+-- nobody can open a file.
+
+CREATE TABLE agi_router.recording (
+    block      bigint      NOT NULL,
+    call_id    text        NOT NULL,
+    day        date        NOT NULL,
+    x_number   bigint      NOT NULL,
+    tenant_id  integer,
+    binding_id bigint,
+    name       text        CONSTRAINT recording_name_key UNIQUE
+               CONSTRAINT recording_name_check CHECK (name ~ '^[a-f]{8,120}$'),
+    state      text        NOT NULL
+               CONSTRAINT recording_state_check CHECK (state IN ('ready', 'partial', 'missing', 'deleted')),
+    gap        text        CONSTRAINT recording_gap_check CHECK (gap IN ('no_notice', 'cut_off', 'no_room', 'lost')),
+    begun_at   timestamptz NOT NULL,
+    added_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    length_ms  integer     NOT NULL,
+    octets     bigint      NOT NULL,
+    sha256     bytea,
+    cipher     text        CONSTRAINT recording_cipher_check CHECK (cipher IN ('aes-256-gcm', 'sm4-gcm')),
+    sealed_key bytea,
+    CONSTRAINT recording_pkey PRIMARY KEY (block, call_id, day),
+    CONSTRAINT recording_sealed_check CHECK ((state IN ('ready', 'partial')) = (sealed_key IS NOT NULL)),
+    CONSTRAINT recording_file_check
+        CHECK (sealed_key IS NULL OR name IS NOT NULL AND cipher IS NOT NULL AND sha256 IS NOT NULL)
+);
+CREATE INDEX recording_call ON agi_router.recording (call_id);
+CREATE INDEX recording_begun ON agi_router.recording (begun_at, call_id);
+CREATE INDEX recording_day ON agi_router.recording (day);
+COMMENT ON TABLE agi_router.recording IS 'Recordings of calls, and which calls have none that were to be recorded';
+COMMENT ON COLUMN agi_router.recording.block IS 'Block of the number dialled';
+COMMENT ON COLUMN agi_router.recording.call_id IS 'The call';
+COMMENT ON COLUMN agi_router.recording.day IS 'Day (UTC) of the call''s row';
+COMMENT ON COLUMN agi_router.recording.x_number IS 'The 700 number dialled';
+COMMENT ON COLUMN agi_router.recording.tenant_id IS 'Whose binding the call used; null: not known';
+COMMENT ON COLUMN agi_router.recording.binding_id IS 'Binding that the call used; null: not known';
+COMMENT ON COLUMN agi_router.recording.name IS 'Name of its file, letters alone; null: there never was one';
+COMMENT ON COLUMN agi_router.recording.state IS 'ready: all of it is there; partial: a part; missing: nothing ever was; deleted: its key was destroyed';
+COMMENT ON COLUMN agi_router.recording.gap IS 'Why something is not there; null: all is, or was';
+COMMENT ON COLUMN agi_router.recording.begun_at IS 'When the parties were joined; where nothing is known of it, when the call came';
+COMMENT ON COLUMN agi_router.recording.added_at IS 'When it was put on record';
+COMMENT ON COLUMN agi_router.recording.length_ms IS 'Milliseconds of sound';
+COMMENT ON COLUMN agi_router.recording.octets IS 'Octets of its sealed file';
+COMMENT ON COLUMN agi_router.recording.sha256 IS 'SHA-256 of its sealed file';
+COMMENT ON COLUMN agi_router.recording.cipher IS 'By what it is sealed';
+COMMENT ON COLUMN agi_router.recording.sealed_key IS 'The key of its file, sealed; null: there is none';
+COMMENT ON INDEX agi_router.recording_call IS 'Recordings by the name of the call alone';
+COMMENT ON INDEX agi_router.recording_begun IS 'Recordings by time';
+COMMENT ON INDEX agi_router.recording_day IS 'What is past retention';
+
+CREATE TABLE agi_router.recording_gone (
+    name    text        NOT NULL CONSTRAINT recording_gone_pkey PRIMARY KEY,
+    gone_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE agi_router.recording_gone IS 'Files of recordings whose key was destroyed, and which are still to be removed';
+COMMENT ON COLUMN agi_router.recording_gone.name IS 'Name of the file';
+COMMENT ON COLUMN agi_router.recording_gone.gone_at IS 'When its key was destroyed';
 
 CREATE TYPE agi_router.facts AS (
     admitted          boolean,
@@ -701,9 +771,10 @@ CREATE TYPE agi_router.facts AS (
     locks             jsonb,
     limits            jsonb,
     tenant_qualified  boolean,
-    notice            boolean
+    notice            boolean,
+    record            boolean
 );
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; limits: hours and rates that hold for it, see agi_router.describe_limits, null where there are none; tenant_qualified: whether its tenant''s qualification is valid; notice: whether both hear the anti-fraud notice before they are joined';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; limits: hours and rates that hold for it, see agi_router.describe_limits, null where there are none; tenant_qualified: whether its tenant''s qualification is valid; notice: whether both hear the anti-fraud notice before they are joined; record: whether calls are to be recorded';
 
 -- Locks
 --

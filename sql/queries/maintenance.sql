@@ -37,6 +37,7 @@ SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
         UNION ALL SELECT old_secret FROM agi_router.webhook
         UNION ALL SELECT secret FROM agi_router.tenant_check
         UNION ALL SELECT old_secret FROM agi_router.tenant_check
+        UNION ALL SELECT sealed_key FROM agi_router.recording
         UNION ALL SELECT sealed FROM agi_router.feed_pull) s (sealed)
  WHERE s.sealed IS NOT NULL
  GROUP BY 1

@@ -11,7 +11,7 @@ RETURNING id;
 SELECT t.id, t.name, t.active, t.unknown_numbers, t.max_bindings, t.max_binds, t.max_requests, t.created_at,
        nullif(t.qualified_from, '-infinity') AS qualified_from, nullif(t.qualified_until, 'infinity') AS qualified_until,
        t.qualification, t.qualified_by, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs,
-       t.hours, t.time_zone, t.call_limits,
+       t.hours, t.time_zone, t.call_limits, t.record,
        t.consent, t.needs_real_name, t.notice,
        (SELECT count(*) FROM agi_router.block k WHERE k.tenant_id = t.id) AS blocks
   FROM agi_router.tenant t
@@ -85,6 +85,10 @@ UPDATE agi_router.tenant
    SET hours = CASE WHEN %(given)s THEN %(hours)s::text ELSE hours END, time_zone = coalesce(%(zone)s, time_zone)
  WHERE name = %(name)s
 RETURNING id;
+
+-- set_tenant_record --
+-- Say whether calls of a tenant's bindings are recorded that do not say it themselves; no row if there is no such tenant.
+UPDATE agi_router.tenant SET record = %(record)s WHERE name = %(name)s RETURNING id;
 
 -- set_tenant_call_limits --
 -- Say how many calls of a tenant go through in a time; no row if there is no such tenant.

@@ -40,7 +40,11 @@ class Sound:
     def of(self, phone: Sequence[Message]) -> list[tuple[datetime, bytes]]:
         """When which sound was sent to the phone that sent or received these messages."""
         [port] = {each for m in phone if m.sent for each in re.findall(r"m=audio (\d+)", m.body)}
-        return [(at, payload[_RTP_HEADER:]) for at, to, payload in self._heard if to == int(port)]
+        return self.at(int(port))
+
+    def at(self, port: int) -> list[tuple[datetime, bytes]]:
+        """When which sound was sent to a port."""
+        return [(at, payload[_RTP_HEADER:]) for at, to, payload in self._heard if to == port]
 
 
 @contextmanager

@@ -44,10 +44,11 @@ CREATE TYPE agi_router.facts AS (
 	locks jsonb,
 	limits jsonb,
 	tenant_qualified boolean,
-	notice boolean
+	notice boolean,
+	record boolean
 );
 
-COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; limits: hours and rates that hold for it, see agi_router.describe_limits, null where there are none; tenant_qualified: whether its tenant''s qualification is valid; notice: whether both hear the anti-fraud notice before they are joined';
+COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; limits: hours and rates that hold for it, see agi_router.describe_limits, null where there are none; tenant_qualified: whether its tenant''s qualification is valid; notice: whether both hear the anti-fraud notice before they are joined; record: whether calls are to be recorded';
 
 CREATE TABLE agi_router.answer (
     name bytea NOT NULL,
@@ -426,6 +427,7 @@ CREATE TABLE agi_router.binding (
     scene text,
     hours text,
     consent text,
+    record text,
     CONSTRAINT binding_uses CHECK ((((calls_used >= 0) AND (calls_used <= max_calls)) AND ((messages_used >= 0) AND (messages_used <= max_messages))))
 )
 WITH (fillfactor='85');
@@ -515,6 +517,8 @@ COMMENT ON COLUMN agi_router.binding.scene IS 'Code of the use that it is made f
 COMMENT ON COLUMN agi_router.binding.hours IS 'Hours of the week in which calls and texts go through, as agi_router.is_open reads them, in the time zone of its tenant; null: those of its tenant';
 
 COMMENT ON COLUMN agi_router.binding.consent IS 'How its parties have agreed, as its tenant has stated it with the bind; null: it did not';
+
+COMMENT ON COLUMN agi_router.binding.record IS 'Whether its calls are recorded: on, off; null: as its tenant says';
 
 CREATE TABLE agi_router.binding_hold (
     block bigint NOT NULL,
@@ -646,6 +650,7 @@ CREATE TABLE agi_router.call (
     tenant_check_id uuid,
     tenant_check_verdict text,
     tenant_check_ms integer,
+    record boolean,
     CONSTRAINT call_state_check CHECK ((state = ANY (ARRAY['reserved'::text, 'settled'::text])))
 )
 PARTITION BY RANGE (day);
@@ -706,6 +711,8 @@ COMMENT ON COLUMN agi_router.call.tenant_check_verdict IS 'What became of it: ye
 
 COMMENT ON COLUMN agi_router.call.tenant_check_ms IS 'Milliseconds that it took';
 
+COMMENT ON COLUMN agi_router.call.record IS 'True where it was to be recorded; null: it was not';
+
 CREATE TABLE agi_router.call_other (
     block bigint NOT NULL,
     id text NOT NULL,
@@ -734,6 +741,7 @@ CREATE TABLE agi_router.call_other (
     tenant_check_id uuid,
     tenant_check_verdict text,
     tenant_check_ms integer,
+    record boolean,
     CONSTRAINT call_state_check CHECK ((state = ANY (ARRAY['reserved'::text, 'settled'::text])))
 );
 
@@ -1379,6 +1387,7 @@ CREATE TABLE agi_router.kept_call (
     tenant_check_id uuid,
     tenant_check_verdict text,
     tenant_check_ms integer,
+    record boolean,
     CONSTRAINT call_state_check CHECK ((state = ANY (ARRAY['reserved'::text, 'settled'::text])))
 );
 
@@ -1437,6 +1446,8 @@ COMMENT ON COLUMN agi_router.kept_call.tenant_check_id IS 'Id of the question to
 COMMENT ON COLUMN agi_router.kept_call.tenant_check_verdict IS 'What became of it: yes, no, unavailable';
 
 COMMENT ON COLUMN agi_router.kept_call.tenant_check_ms IS 'Milliseconds that it took';
+
+COMMENT ON COLUMN agi_router.kept_call.record IS 'True where it was to be recorded; null: it was not';
 
 CREATE TABLE agi_router.kept_message (
     block bigint NOT NULL,
@@ -2301,6 +2312,76 @@ ALTER TABLE agi_router.real_name ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTIT
     CACHE 1
 );
 
+CREATE TABLE agi_router.recording (
+    block bigint NOT NULL,
+    call_id text NOT NULL,
+    day date NOT NULL,
+    x_number bigint NOT NULL,
+    tenant_id integer,
+    binding_id bigint,
+    name text,
+    state text NOT NULL,
+    gap text,
+    begun_at timestamp with time zone NOT NULL,
+    added_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    length_ms integer NOT NULL,
+    octets bigint NOT NULL,
+    sha256 bytea,
+    cipher text,
+    sealed_key bytea,
+    CONSTRAINT recording_cipher_check CHECK ((cipher = ANY (ARRAY['aes-256-gcm'::text, 'sm4-gcm'::text]))),
+    CONSTRAINT recording_file_check CHECK (((sealed_key IS NULL) OR ((name IS NOT NULL) AND (cipher IS NOT NULL) AND (sha256 IS NOT NULL)))),
+    CONSTRAINT recording_gap_check CHECK ((gap = ANY (ARRAY['no_notice'::text, 'cut_off'::text, 'no_room'::text, 'lost'::text]))),
+    CONSTRAINT recording_name_check CHECK ((name ~ '^[a-f]{8,120}$'::text)),
+    CONSTRAINT recording_sealed_check CHECK (((state = ANY (ARRAY['ready'::text, 'partial'::text])) = (sealed_key IS NOT NULL))),
+    CONSTRAINT recording_state_check CHECK ((state = ANY (ARRAY['ready'::text, 'partial'::text, 'missing'::text, 'deleted'::text])))
+);
+
+COMMENT ON TABLE agi_router.recording IS 'Recordings of calls, and which calls have none that were to be recorded';
+
+COMMENT ON COLUMN agi_router.recording.block IS 'Block of the number dialled';
+
+COMMENT ON COLUMN agi_router.recording.call_id IS 'The call';
+
+COMMENT ON COLUMN agi_router.recording.day IS 'Day (UTC) of the call''s row';
+
+COMMENT ON COLUMN agi_router.recording.x_number IS 'The 700 number dialled';
+
+COMMENT ON COLUMN agi_router.recording.tenant_id IS 'Whose binding the call used; null: not known';
+
+COMMENT ON COLUMN agi_router.recording.binding_id IS 'Binding that the call used; null: not known';
+
+COMMENT ON COLUMN agi_router.recording.name IS 'Name of its file, letters alone; null: there never was one';
+
+COMMENT ON COLUMN agi_router.recording.state IS 'ready: all of it is there; partial: a part; missing: nothing ever was; deleted: its key was destroyed';
+
+COMMENT ON COLUMN agi_router.recording.gap IS 'Why something is not there; null: all is, or was';
+
+COMMENT ON COLUMN agi_router.recording.begun_at IS 'When the parties were joined; where nothing is known of it, when the call came';
+
+COMMENT ON COLUMN agi_router.recording.added_at IS 'When it was put on record';
+
+COMMENT ON COLUMN agi_router.recording.length_ms IS 'Milliseconds of sound';
+
+COMMENT ON COLUMN agi_router.recording.octets IS 'Octets of its sealed file';
+
+COMMENT ON COLUMN agi_router.recording.sha256 IS 'SHA-256 of its sealed file';
+
+COMMENT ON COLUMN agi_router.recording.cipher IS 'By what it is sealed';
+
+COMMENT ON COLUMN agi_router.recording.sealed_key IS 'The key of its file, sealed; null: there is none';
+
+CREATE TABLE agi_router.recording_gone (
+    name text NOT NULL,
+    gone_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE agi_router.recording_gone IS 'Files of recordings whose key was destroyed, and which are still to be removed';
+
+COMMENT ON COLUMN agi_router.recording_gone.name IS 'Name of the file';
+
+COMMENT ON COLUMN agi_router.recording_gone.gone_at IS 'When its key was destroyed';
+
 CREATE TABLE agi_router.route (
     block bigint NOT NULL,
     x_number bigint NOT NULL,
@@ -2392,6 +2473,7 @@ CREATE TABLE agi_router.tenant (
     hours text,
     time_zone text DEFAULT 'Asia/Shanghai'::text NOT NULL,
     call_limits jsonb,
+    record boolean DEFAULT false NOT NULL,
     limited boolean GENERATED ALWAYS AS (((max_bindings IS NOT NULL) OR (max_binds IS NOT NULL))) STORED NOT NULL,
     told_of_calls boolean GENERATED ALWAYS AS (('call.admitted'::text = ANY (told))) STORED NOT NULL,
     told_of_answers boolean GENERATED ALWAYS AS (('call.answered'::text = ANY (told))) STORED NOT NULL,
@@ -2464,6 +2546,8 @@ COMMENT ON COLUMN agi_router.tenant.hours IS 'Hours of the week in which calls a
 COMMENT ON COLUMN agi_router.tenant.time_zone IS 'The time zone of its hours and of those of its bindings';
 
 COMMENT ON COLUMN agi_router.tenant.call_limits IS 'How many of its calls go through in a time, as agi_router/calls/call_limits.py reads it; null: any number';
+
+COMMENT ON COLUMN agi_router.tenant.record IS 'Whether calls of its bindings are recorded that do not say it themselves';
 
 COMMENT ON COLUMN agi_router.tenant.limited IS 'Whether it has a quota: only then its binds are counted';
 
@@ -2784,6 +2868,15 @@ ALTER TABLE ONLY agi_router.quota_use
 ALTER TABLE ONLY agi_router.real_name
     ADD CONSTRAINT real_name_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY agi_router.recording_gone
+    ADD CONSTRAINT recording_gone_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY agi_router.recording
+    ADD CONSTRAINT recording_name_key UNIQUE (name);
+
+ALTER TABLE ONLY agi_router.recording
+    ADD CONSTRAINT recording_pkey PRIMARY KEY (block, call_id, day);
+
 ALTER TABLE ONLY agi_router.route
     ADD CONSTRAINT route_pkey PRIMARY KEY (block, x_number, caller_tag);
 
@@ -2867,6 +2960,10 @@ CREATE INDEX call_reserved ON ONLY agi_router.call USING btree (id COLLATE "C") 
 
 COMMENT ON INDEX agi_router.call_reserved IS 'Calls that take a use and are not settled: running, or their end was not seen';
 
+CREATE INDEX call_record ON ONLY agi_router.call USING btree (received_at) WHERE record;
+
+COMMENT ON INDEX agi_router.call_record IS 'Calls that were to be recorded, by time';
+
 CREATE INDEX call_shown ON ONLY agi_router.call USING btree (shown) WHERE ((state = 'settled'::text) AND (shown IS NOT NULL));
 
 CREATE INDEX call_tenant ON ONLY agi_router.call USING btree (tenant_id, received_at) WHERE (tenant_id IS NOT NULL);
@@ -2876,6 +2973,8 @@ COMMENT ON INDEX agi_router.call_tenant IS 'Calls of a tenant, by time';
 CREATE INDEX call_number ON ONLY agi_router.call USING btree (x_number) WHERE (state = 'settled'::text);
 
 CREATE INDEX call_other_id_idx ON agi_router.call_other USING btree (id COLLATE "C") WHERE (state = 'reserved'::text);
+
+CREATE INDEX call_other_received_at_idx ON agi_router.call_other USING btree (received_at) WHERE record;
 
 CREATE INDEX call_other_shown_idx ON agi_router.call_other USING btree (shown) WHERE ((state = 'settled'::text) AND (shown IS NOT NULL));
 
@@ -3003,6 +3102,18 @@ CREATE INDEX real_name_added ON agi_router.real_name USING btree (added_at, id);
 
 CREATE INDEX real_name_person ON agi_router.real_name USING btree (person_id);
 
+CREATE INDEX recording_begun ON agi_router.recording USING btree (begun_at, call_id);
+
+COMMENT ON INDEX agi_router.recording_begun IS 'Recordings by time';
+
+CREATE INDEX recording_call ON agi_router.recording USING btree (call_id);
+
+COMMENT ON INDEX agi_router.recording_call IS 'Recordings by the name of the call alone';
+
+CREATE INDEX recording_day ON agi_router.recording USING btree (day);
+
+COMMENT ON INDEX agi_router.recording_day IS 'What is past retention';
+
 CREATE INDEX route_binding ON agi_router.route USING btree (block, binding_id);
 
 CREATE INDEX route_callee ON agi_router.route USING btree ((callee_tags[1])) WHERE (caller IS NOT NULL);
@@ -3022,6 +3133,8 @@ CREATE INDEX webhook_tenant ON agi_router.webhook USING btree (tenant_id);
 ALTER INDEX agi_router.call_reserved ATTACH PARTITION agi_router.call_other_id_idx;
 
 ALTER INDEX agi_router.call_pkey ATTACH PARTITION agi_router.call_other_pkey;
+
+ALTER INDEX agi_router.call_record ATTACH PARTITION agi_router.call_other_received_at_idx;
 
 ALTER INDEX agi_router.call_shown ATTACH PARTITION agi_router.call_other_shown_idx;
 
@@ -3049,7 +3162,7 @@ CREATE TRIGGER binding_state AFTER INSERT OR UPDATE OF state, ended_at, calls_se
 
 COMMENT ON TRIGGER binding_state ON agi_router.binding IS 'What ended a binding goes with when it ended';
 
-CREATE TRIGGER binding_terms AFTER INSERT OR UPDATE OF max_calls, ring_timeout, max_duration, language, order_id, counting, direction, display_a, display_b, prompts, out_id, user_data, industrial_id, pool, messages, max_messages, hours ON agi_router.binding FOR EACH ROW EXECUTE FUNCTION agi_router.check_terms();
+CREATE TRIGGER binding_terms AFTER INSERT OR UPDATE OF max_calls, ring_timeout, max_duration, language, order_id, counting, direction, display_a, display_b, prompts, out_id, user_data, industrial_id, pool, messages, max_messages, hours, record ON agi_router.binding FOR EACH ROW EXECUTE FUNCTION agi_router.check_terms();
 
 COMMENT ON TRIGGER binding_terms ON agi_router.binding IS 'What the terms of a binding may be; null is none';
 

@@ -41,10 +41,11 @@ from agi_router.exports.kinds import KINDS, ZONE, bounds
 from agi_router.exports.manifest import Manifest, PackedFile
 from agi_router.exports.opening import open_package
 from agi_router.exports.packer import DayPacker, Packing
-from agi_router.exports.sealing import FileCipher, RecipientKey
+from agi_router.exports.sealing import RecipientKey
 from agi_router.exports.store import DayRecords
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
+from agi_router.keys.segments import FileCipher
 from agi_router.persons.effects import LockReason, Subject
 from agi_router.persons.locks import LockedThing
 from agi_router.persons.store import LockStore

@@ -412,6 +412,7 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "tenant_check.secret",
         "tenant_check.old_secret",
         "feed_pull.sealed",
+        "recording.sealed_key",
         "lock.sealed",
         "lock_mark.sealed",
         "lock_mark.other_sealed",
@@ -429,6 +430,7 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "binding_hold.tag",
         # What was signed: counts and digests of files.
         "export_day.manifest",
+        "recording.sha256",
         # What its address has said.
         "feed_pull.etag",
         # Of a file of a feed.

@@ -69,6 +69,8 @@ from agi_router.persons.real_name_store import RealNameStore
 from agi_router.persons.real_names import RealName
 from agi_router.persons.store import LockStore
 from agi_router.rates import Rate
+from agi_router.recordings.store import RecordingStore
+from agi_router.recordings.vault import Vault
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import ApiKey, KeyForm, KeyScope
 from agi_router.tenants.call_rates import CallRates
@@ -112,6 +114,8 @@ class Target:
     line: int
     """Of the consent ledger."""
     complaint: int
+    recording: str
+    """The call that was recorded."""
 
 
 @dataclass
@@ -164,6 +168,7 @@ class World:
             "appeal_rebind": "true",
             "real_name": "true",
             "complaint": "true",
+            "recording": "tenant_id = (SELECT id FROM agi_router.tenant WHERE name = 'theirs')",
             "tenant": "true",
             "block": "true",
         }
@@ -298,6 +303,14 @@ def world(server: Server) -> Iterator[World]:
             tenant=THEM,
         )
         _call(connection, keys, A, x)
+        recording = "pbx1-1790000000.76543"
+        connection.execute(
+            b"INSERT INTO agi_router.recording (block, call_id, day, x_number, tenant_id,"
+            b" binding_id, state, gap, begun_at, length_ms, octets)"
+            b" SELECT %s, %s, current_date, %s, t.id, %s, 'missing', 'lost', now(), 0, 0"
+            b" FROM agi_router.tenant t WHERE t.name = 'theirs'",
+            [x.block.value, recording, x.value, pair.id.id],
+        )
         message = _text(connection, keys, A, x)
         _call(connection, keys, A, own.parties[0].dials or x)
         yield World(
@@ -323,6 +336,7 @@ def world(server: Server) -> Iterator[World]:
                 appeal.id,
                 line.id,
                 complaint.id,
+                recording,
             ),
             absent=Target(
                 replace(pair.id, id=10**9),
@@ -343,6 +357,7 @@ def world(server: Server) -> Iterator[World]:
                 10**9,
                 10**9,
                 10**9,
+                "pbx1-1790000000.98",
             ),
             own=own,
             marks=frozenset(
@@ -362,6 +377,7 @@ def world(server: Server) -> Iterator[World]:
                     str(appeal.id),
                     str(line.id),
                     str(complaint.id),
+                    recording,
                     "theirs.example",
                     E.masked,
                     F.masked,
@@ -400,6 +416,10 @@ def _events(store: BindingStore) -> EventStore:
 
 def _appeals(store: BindingStore) -> AppealStore:
     return AppealStore(Queries(store.connection), store.keys, Spans(), store.scope)
+
+
+def _recordings(store: BindingStore) -> RecordingStore:
+    return RecordingStore(Queries(store.connection), store.scope)
 
 
 def _complaints(store: BindingStore) -> ComplaintStore:
@@ -598,6 +618,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (TenantStore, "set_hours"): lambda store, target: store.inventory.tenants.set_hours(
         target.tenant, "09:00-18:00"
     ),
+    (TenantStore, "set_record"): lambda store, target: store.inventory.tenants.set_record(
+        target.tenant, on=True
+    ),
     (TenantStore, "set_time_zone"): lambda store, target: store.inventory.tenants.set_time_zone(
         target.tenant, "Asia/Urumqi"
     ),
@@ -706,6 +729,16 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
             LockedThing(subject=Subject.TENANT, tenant=target.tenant),
         )
     ],
+    (RecordingStore, "find"): lambda store, target: _recordings(store).find(target.recording),
+    (RecordingStore, "all"): lambda store, target: [
+        _recordings(store).all(limit=100),
+        _recordings(store).all(binding=target.pair, limit=100),
+        _recordings(store).all(x_number=target.x, limit=100),
+        _recordings(store).all(tenant=target.tenant, limit=100),
+    ],
+    (RecordingStore, "listen"): lambda store, target: _recordings(store).listen(
+        _recordings(store).find(target.recording), Vault(Path("/nowhere")), store.keys
+    ),
     (RealNameStore, "write"): lambda store, target: (
         _real_names(store)
         .write(C, RealName.YES, source="a test", by="a test", tenant=target.tenant)
@@ -842,6 +875,7 @@ UNSCOPED = {
     "LinkRecords": "the operator's",
     "NumberChooser": "serves a store, which says whether it may tell of others",
     "Recycler": "the operator's",
+    "RecordingLedger": "the operator's",
     "Renewal": "renews what a store has locked",
     "Rotation": "the operator's",
     "RuleKeeping": "counts what a store has just made",

@@ -21,6 +21,7 @@ from agi_router.bindings.words import (
     Language,
     Messages,
     Mode,
+    Recording,
     check_order_id,
 )
 from agi_router.bulk.columns import COLUMNS, EXPORTED, Header, escape, unescape, write_cells
@@ -127,6 +128,7 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
         "scene": draw(st.none() | st.sampled_from(["parcel", "B2.1_x"])),
         "messages": draw(st.sampled_from(Messages)),
         "max_messages": draw(st.none() | st.integers(1, 2**31 - 1)),
+        "record": draw(st.sampled_from([None, *Recording])),
         "hours": draw(st.sampled_from([None, "mon-fri 09:00-18:00; sat 22:00-02:00"])),
         "order": draw(NAMES),
         "tenant": draw(NAMES),

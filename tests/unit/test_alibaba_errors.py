@@ -59,6 +59,8 @@ ELSEWHERE = {
     "webhook_limit",
     "webhook_not_found",
     "check_not_found",
+    "recordings_unusable",
+    "recording_kept",
 }
 OURS = {
     "internal",
@@ -68,6 +70,7 @@ OURS = {
     "row_refused",
     "day_refused",
     "seal_invalid",
+    "recording_damaged",
 }
 
 

@@ -136,6 +136,7 @@ def test_how_they_are_shown() -> None:
         "needs_order": True,
         "needs_real_name": False,
         "notice": True,
+        "record": False,
         "scenes": ["parcel"],
         "refuses_pairs": False,
         "consent": "off",

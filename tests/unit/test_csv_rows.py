@@ -19,6 +19,7 @@ from agi_router.bindings.words import (
     Language,
     Messages,
     Mode,
+    Recording,
 )
 from agi_router.bulk.columns import COLUMNS, EXPORTED, Header, escape, unescape, write_cells
 from agi_router.consent.ledger import How
@@ -94,6 +95,7 @@ def test_the_least_there_is() -> None:
             "messages": Messages.OFF,
             "max_messages": None,
             "hours": None,
+            "record": None,
         },
     )
 
@@ -123,6 +125,7 @@ def test_all_there_is() -> None:
             "messages": "b",
             "max_messages": "20",
             "hours": "mon 09:00-18:00, sat 22:00-02:00",
+            "record": "ON",
             "tenant": " rides\u200b",
             "order": "\t O-1\u00a0",
             "id": "70012345678-1",
@@ -153,6 +156,7 @@ def test_all_there_is() -> None:
         "messages": Messages.B,
         "max_messages": 20,
         "hours": "mon 09:00-18:00; sat 22:00-02:00",
+        "record": Recording.ON,
     }
 
 

@@ -17,6 +17,8 @@ from agi_router.calls.dialplan import DIALPLAN_VERSION, to_refuse
 from agi_router.calls.end import Answer, parse_end, parse_line
 from agi_router.doors.fastagi import token_of
 from agi_router.pbx.rules import ENTRY_LABEL
+from agi_router.recordings.clear import CALLEE, CALLER
+from agi_router.recordings.model import parse_note
 
 DIALPLAN = files("agi_router.dialplan").joinpath("agi_router.conf").read_text("utf-8")
 PROMPTS = files("agi_router.dialplan").joinpath("prompts.tsv").read_text("utf-8")
@@ -55,7 +57,7 @@ def steps() -> list[Step]:
         if context == "globals":
             continue
         exten = re.fullmatch(r"exten => ([^,]+),1(?:\(agi-router\))?,(\w+)\((.*)\)", text)
-        same = re.fullmatch(r"same => n,(\w+)\((.*)\)", text)
+        same = re.fullmatch(r"same => n(?:\(dial\))?,(\w+)\((.*)\)", text)
         if exten:
             found.append(Step(context, *exten.groups()))
         else:
@@ -122,7 +124,10 @@ def test_the_contexts() -> None:
         "agi-router-out",
         "agi-router-notice",
         "agi-router-joined",
+        "agi-router-recording",
         "agi-router-answered",
+        "agi-router-recorded",
+        "agi-router-kept",
         "agi-router-mute",
         "agi-router-unanswered",
         "agi-router-ask",
@@ -281,6 +286,7 @@ def test_patience_may_run_out_anywhere() -> None:
     without |= {"agi-router-unanswered", "agi-router-end", "agi-router-old"}
     without |= {"agi-router-check", "agi-router-nowhere", "agi-router-rate", "agi-router-caller"}
     without |= {"agi-router-probe", "agi-router-mute", "agi-router-answered", "agi-router-joined"}
+    without |= {"agi-router-recorded", "agi-router-kept"}
     assert over.keys() == set(CONTEXTS) - without
     for context in ("dial", "many", "sequence", "part", "more", "next", "fallback", "notice"):
         assert over[f"agi-router-{context}"].data.startswith("agi-router-refuse,platform_fault*")
@@ -373,6 +379,7 @@ def test_there_is_one_way_to_dial() -> None:
         # It comes back to the step after the one that led there.
         "agi-router-notice",
         "agi-router-notice",
+        "agi-router-recording",
     ]
 
 
@@ -414,11 +421,19 @@ def test_no_two_can_talk_before_the_answer() -> None:
         f"U(agi-router-answered^{'${AGI_ROUTER_EARLY_MEDIA}'}^${{UNIQUEID}}^${{CALLERID(dnid)}})"
     )
     early = "${AGI_ROUTER_EARLY_MEDIA}"
+    with_call = f"^{early}^${{UNIQUEID}}^${{CALLERID(dnid)}}"
+    joined = f"U(agi-router-joined{with_call}^${{DISPLAY:1:1}})"
+    recorded = (
+        f"U(agi-router-recorded{with_call}^${{DISPLAY:1:1}}^${{SPOKEN:0:1}}"
+        "^${RECORDING}^${TELLING})"
+    )
     assert top_level(dial.data)[2].endswith(
         f'${{SPOKEN}}${{IF($["{early}" = "hear"]?${{IF($["${{SPOKEN:0:1}}" = ""]?{one_way})}}'
         f':${{IF($["{early}" = "both"]?:r)}})}}'
-        f'${{IF($["${{DISPLAY:1:1}}${{SPOKEN:0:1}}" = "t"]?{told}'
-        f':${{IF($["{early}${{SPOKEN:0:1}}" = "hear"]?U(agi-router-mute^off))}})}}'
+        f'${{IF($["${{RECORDING}}" != ""]?{recorded}'
+        f':${{IF($["${{SPOKEN:0:1}}" = "a"]?{joined}'
+        f':${{IF($["${{DISPLAY:1:1}}" = "t"]?{told}'
+        f':${{IF($["{early}" = "hear"]?U(agi-router-mute^off))}})}})}})}}'
     )
     answered = [step for step in STEPS if step.context == "agi-router-answered"]
     assert [(step.application, step.data) for step in answered[1:]] == [
@@ -529,12 +544,12 @@ def test_every_prompt_and_cause_is_one_of_ours() -> None:
     """What the dialplan refuses with is spoken and has a SIP status."""
     known = {row.split("\t")[0] for row in PROMPTS.splitlines()[1:]}
     named = re.findall(r"agi-router-refuse,(\w+)\*(\w+)\*([^*]+)\*", DIALPLAN)
-    assert len(named) == 19
+    assert len(named) == 20
     for _, prompt, cause in named:
         assert prompt in known
         assert set(re.findall(r"\b\d+\b", cause)) <= {"17", "19", "20", "21", "31"}
     assert {"one_minute", "ends_soon", "time_over", "ask_extension", "wrong_extension"} <= known
-    assert re.findall(r"LIMIT_\w+_FILE=.*?\}/\)\}(\w+)", DIALPLAN) == ["time_over"]
+    assert re.findall(r"LIMIT_\w+_FILE=.*?\}/\)\}(\w+)", DIALPLAN) == [*("time_over", "recording")]
 
 
 def test_the_doctor_is_told_where_the_prompts_are_looked_for() -> None:
@@ -557,13 +572,13 @@ def test_a_prompt_that_a_set_lacks_is_the_shipped_one() -> None:
         DIALPLAN,
     )
     assert places == [
-        (name, name) for name in ("${WARNING}", "time_over", "antifraud", "${PROMPT}")
+        (name, name) for name in ("${WARNING}", "time_over", "antifraud", "recording", "${PROMPT}")
     ]
 
 
 def test_the_end_line_is_the_one_that_is_read() -> None:
     """Sixteen fields, none of which can be a real number; filled in, they can be read."""
-    answer, step, probe = (step for step in STEPS if step.data.startswith("FILE("))
+    answer, _, _, step, probe = (step for step in STEPS if step.data.startswith("FILE("))
     told = {
         "answered": "answered",
         "${ARG2}": "pbx1-1741988825.42",
@@ -605,6 +620,32 @@ def test_the_end_line_is_the_one_that_is_read() -> None:
     assert probe.data == "FILE(${AGI_ROUTER_JOURNAL}/probe.${EXTEN},,,al,u)=${EXTEN}"
 
 
+def test_a_recording_is_noted_as_it_is_read() -> None:
+    """Before anything is recorded; where nothing can be noted, nothing is."""
+    steps = [step for step in STEPS if step.context == "agi-router-recorded"]
+    assert [step.application for step in steps[:4]] == ["Set", "GotoIf", "Set", "MixMonitor"]
+    place, _, line = steps[0].data.partition("=")
+    file = "${AGI_ROUTER_RECORDINGS}/${ARG6}"
+    assert place == f"FILE({file}.call,,,al,u)"
+    told = {
+        "1": "1",
+        "${ARG2}": "pbx1-1741988825.42",
+        "${ARG3}": "700123456780001",
+        "${STRFTIME(,,%s%3q)}": "1741988890123",
+        "${IF($[${ARG7} = 0]?no_notice:recorded)}": "recorded",
+        "end": "end",
+    }
+    assert line.split("|") == list(told)
+    note = parse_note("|".join(told.values()))
+    assert (note.call_id, note.begun_at_ms, note.told) == (told["${ARG2}"], 1741988890123, True)
+    assert not parse_note("|".join(told.values()).replace("recorded", "no_notice")).told
+    assert steps[1].data == f"$[${{ARG7}} = 0 | 0${{STAT(s,{file}.call)}} = 0]?joined,1"
+    assert steps[3].data == f",r({file}{CALLEE})t({file}{CALLER})s($[${{ARG7}} + 0.3])"
+    # Its name is of letters.
+    [name] = [step.data for step in STEPS if "RECORDING" in assigned(step)]
+    assert "RECORDING=${FILTER(a-f," in name
+
+
 def test_the_globals() -> None:
     """What a site may override, and the version that the doctor compares."""
     assert GLOBALS == {
@@ -620,6 +661,7 @@ def test_the_globals() -> None:
         "AGI_ROUTER_WARNING_EVERY": "0",
         "AGI_ROUTER_LANGUAGE": "zh",
         "AGI_ROUTER_JOURNAL": "/var/spool/agi-router",
+        "AGI_ROUTER_RECORDINGS": "",
         "AGI_ROUTER_PATIENCE": "0.35",
         "AGI_ROUTER_PATIENCE_FALLBACK": "0.2",
         "AGI_ROUTER_RATE_LIMIT": "0",

@@ -26,14 +26,8 @@ from agi_router.exports.formats import Csv, Jsonl, find_format
 from agi_router.exports.kinds import KINDS, describe, read_cells, write_cells
 from agi_router.exports.ledger import Ledger, LedgerWriter, marks_of
 from agi_router.exports.manifest import Manifest, PackedFile
-from agi_router.exports.sealing import (
-    SEGMENT,
-    FileCipher,
-    Recipient,
-    RecipientKey,
-    Sealer,
-    open_sealed,
-)
+from agi_router.exports.sealing import Recipient, RecipientKey, Sealer, open_sealed
+from agi_router.keys.segments import SEGMENT, FileCipher
 from agi_router.records.chain import SigningKey
 from harness.values import NOW
 

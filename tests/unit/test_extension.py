@@ -80,6 +80,12 @@ def dial(route: Route) -> Destination:
         ),
         # Whose answer is told while the call goes on.
         (replace(BARE, tell_answer=True), f"13912340002*{X}*45*3600*zh*nt**end"),
+        # That is recorded; that is both.
+        (replace(BARE, record=True), f"13912340002*{X}*45*3600*zh*nr**end"),
+        (
+            replace(BARE, display=Display.ANONYMOUS, tell_answer=True, record=True),
+            f"13912340002*{X}*45*3600*zh*atr**end",
+        ),
         # Several who ring at once.
         (replace(BARE, callees=(A, B)), f"13912340001+13912340002*{X}*45*3600*zh*n**end"),
     ],

@@ -56,6 +56,8 @@ CRYPTO = {
     "events.model": {"urllib"},
     "feeds.model": {"urllib"},
     "exports.manifest": {"base64", "hashlib", "json"},
+    "keys.segments": {"cryptography"},
+    "recordings.wav": {"struct"},
     "exports.sealing": {"base64", "cryptography", "hashlib", "json", "secrets"},
     "events.signature": {"hmac", "secrets"},
     "smpp.wire": {"struct"},
@@ -194,7 +196,12 @@ def test_where_the_libraries_are() -> None:
     }
     assert users("websockets") == {"ari.client", "ari.websocket"}
     assert users("pystrix") == {"doors.fastagi"}
-    assert users("cryptography") == {"exports.sealing", "keys.ring", "records.chain"}
+    assert users("cryptography") == {
+        "exports.sealing",
+        "keys.ring",
+        "keys.segments",
+        "records.chain",
+    }
     assert {name.partition(".")[0] for name in users("click")} == {"cli"}
     assert users("h11") == {"calls.verifier"}
     assert users("uvloop") == {"cli.serving"}

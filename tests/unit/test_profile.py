@@ -268,6 +268,7 @@ MODULE_OF = {
         ("HANGUPCAUSE", "HANGUPCAUSE_KEYS", "HangupCauseClear"), "func_hangupcause.so"
     ),
     "IF": "func_logic.so",
+    **dict.fromkeys(("MixMonitor", "StopMixMonitor"), "app_mixmonitor.so"),
     "MUTEAUDIO": "res_mutestream.so",
     **dict.fromkeys(
         ("ARRAY", "FIELDQTY", "FILTER", "LEN", "REPLACE", "STRFTIME", "STRREPLACE"),
@@ -287,7 +288,7 @@ def test_what_the_dialplan_uses_is_needed() -> None:
     used |= set(re.findall(r"\b([A-Z][A-Z0-9_]+)\(", code))
     assert used <= MODULE_OF.keys()
     needed = {MODULE_OF[name] for name in used} - {
-        *("res_agi.so", "func_sha1.so", "res_mutestream.so")
+        *("res_agi.so", "func_sha1.so", "res_mutestream.so", "app_mixmonitor.so")
     }
     assert needed <= NEEDED_MODULES.keys()
     assert {name for name in NEEDED_MODULES if name.startswith(("app_", "func_"))} - needed == {

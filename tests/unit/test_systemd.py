@@ -25,7 +25,8 @@ AUDIT = SERVICE / "agi-router-audit.service"
 LINK = SERVICE / "agi-router-smpp@.service"
 FEEDS = SERVICE / "agi-router-feeds.service"
 EXPORT = SERVICE / "agi-router-export.service"
-UNITS = [UNIT, HTTP_UNIT, DELIVER, TEXTS, LINK, AUDIT, FEEDS, EXPORT]
+RECORDINGS = SERVICE / "agi-router-recordings.service"
+UNITS = [UNIT, HTTP_UNIT, DELIVER, TEXTS, LINK, AUDIT, FEEDS, EXPORT, RECORDINGS]
 # Of 10; what is left is the network, and that group members may read what it writes.
 EXPOSURE = 1.5
 

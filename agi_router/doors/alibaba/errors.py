@@ -182,6 +182,7 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "tenant_unqualified": dict.fromkeys(Kind, "isv.OUT_OF_SERVICE"),
     "order_missing": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
     "scene_unknown": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
+    "recording_not_found": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "party_unverified": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "consent_missing": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "consent_not_found": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),

@@ -122,9 +122,7 @@ def _changes(
     if rules := said & _RULES:
         change = RulesChange(**{each: _rule(body, each) for each in rules})
         yield ", ".join(sorted(rules)), lambda: tenants.set_rules(name, change)
-    if "notice" in said:
-        heard = "on" if body.notice else "off"
-        yield f"notice {heard}", lambda: tenants.set_notice(name, notice=body.notice)
+    yield from _talk_changes(name, body, tenants)
     if "hours" in said:
         yield "hours", lambda: tenants.set_hours(name, body.hours)
     if "time_zone" in said:
@@ -133,6 +131,21 @@ def _changes(
         limits = body.call_limits or CallLimitsIn()
         rates = read_call_rates(limits.model_dump(exclude_none=True))
         yield "call_limits", lambda: tenants.set_call_rates(name, rates)
+
+
+def _talk_changes(
+    name: str, body: TenantChange, tenants: TenantStore
+) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """
+    The same of what is heard in talks, and kept of them.
+    """
+    said = body.model_fields_set
+    if "notice" in said:
+        heard = "on" if body.notice else "off"
+        yield f"notice {heard}", lambda: tenants.set_notice(name, notice=body.notice)
+    if "record" in said:
+        word = "on" if body.record else "off"
+        yield f"record {word}", lambda: tenants.set_record(name, on=body.record)
 
 
 def _rule(body: TenantChange, word: str) -> Any:

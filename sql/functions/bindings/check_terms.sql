@@ -17,7 +17,8 @@ BEGIN
             AND NEW.pool ~ '^[A-Za-z][A-Za-z0-9._-]{0,63}$'
             AND NEW.messages IN ('both', 'a', 'b', 'off')
             AND NEW.max_messages > 0
-            AND length(NEW.hours) BETWEEN 1 AND 400) THEN
+            AND length(NEW.hours) BETWEEN 1 AND 400
+            AND NEW.record IN ('on', 'off')) THEN
         PERFORM agi_router.refuse_row(TG_TABLE_NAME, TG_NAME);
     END IF;
     RETURN NULL;
@@ -28,6 +29,6 @@ COMMENT ON FUNCTION agi_router.check_terms IS 'Refuses terms that a binding may 
 CREATE OR REPLACE TRIGGER binding_terms
     AFTER INSERT OR UPDATE OF max_calls, ring_timeout, max_duration, language, order_id, counting,
                               direction, display_a, display_b, prompts, out_id, user_data, industrial_id,
-                              pool, messages, max_messages, hours
+                              pool, messages, max_messages, hours, record
     ON agi_router.binding FOR EACH ROW EXECUTE FUNCTION agi_router.check_terms();
 COMMENT ON TRIGGER binding_terms ON agi_router.binding IS 'What the terms of a binding may be; null is none';

@@ -68,7 +68,8 @@ BEGIN
               CASE WHEN cardinality(r.callee_tags) > 1 THEN to_jsonb(r.callee_tags) END,
               CASE WHEN b.hours IS NOT NULL OR t.hours IS NOT NULL OR t.call_limits IS NOT NULL
                    THEN agi_router.describe_limits(coalesce(b.hours, t.hours), t.time_zone, t.call_limits, _now) END,
-              true, t.notice
+              true, t.notice,
+              CASE WHEN b.record IS NOT NULL THEN b.record = 'on' ELSE t.record END
          INTO facts;
     IF NOT FOUND THEN
         -- A retry may fail a guard for the use that it took itself, or for what has come since.
@@ -86,9 +87,9 @@ BEGIN
             _callees, _own, _callees, facts.tenant_id, _now, _strangers);
     END IF;
     -- A call admitted or settled before collides here, and everything above is rolled back.
-    INSERT INTO agi_router.call (block, id, day, x_number, binding_id, shown, tenant_id, side, state, received_at)
+    INSERT INTO agi_router.call (block, id, day, x_number, binding_id, shown, tenant_id, side, state, received_at, record)
     VALUES (_block, _call_id, _day, _x_number, facts.binding_id, facts.shown, facts.tenant_id, facts.side,
-            'reserved', _now);
+            'reserved', _now, nullif(facts.record, false));
     IF facts.sequence IS NOT NULL THEN
         PERFORM agi_router.tell_calls(
             ARRAY[_block], _day, ARRAY[_call_id], NULL, ARRAY[facts.binding_id], ARRAY[facts.sequence]);

@@ -27,7 +27,8 @@ LANGUAGE sql STABLE AS $$
                _person, r.callee_tags || r.last_tag, b.tenant_id, _now, _strangers),
            CASE WHEN b.hours IS NOT NULL OR t.hours IS NOT NULL OR t.call_limits IS NOT NULL
                 THEN agi_router.describe_limits(coalesce(b.hours, t.hours), t.time_zone, t.call_limits, _now) END,
-           t.qualified_from <= _now AND t.qualified_until > _now, t.notice
+           t.qualified_from <= _now AND t.qualified_until > _now, t.notice,
+           CASE WHEN b.record IS NOT NULL THEN b.record = 'on' ELSE t.record END
       FROM (SELECT 1) one
       LEFT JOIN agi_router.block k ON k.block = _block
       LEFT JOIN LATERAL (

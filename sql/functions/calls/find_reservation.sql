@@ -14,7 +14,7 @@ LANGUAGE sql STABLE AS $$
                     r.callee_tags, _tags, r.callee_tags, b.tenant_id, c.received_at, ARRAY[]::bigint[]) END,
            CASE WHEN b.hours IS NOT NULL OR t.hours IS NOT NULL OR t.call_limits IS NOT NULL
                 THEN agi_router.describe_limits(coalesce(b.hours, t.hours), t.time_zone, t.call_limits, c.received_at) END,
-           NULL::boolean, t.notice
+           NULL::boolean, t.notice, coalesce(c.record, false)
       FROM agi_router.call c
       JOIN agi_router.binding b ON b.block = c.block AND b.id = c.binding_id
       JOIN agi_router.route r

@@ -74,7 +74,7 @@ BEGIN
               b.messages_used - 1,
               b.callback, b.callback_window, CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
               b.ring_timeout, b.max_duration, b.language, b.prompts, true, NULL::integer, false, false,
-              NULL::jsonb, NULL::jsonb, true, false
+              NULL::jsonb, NULL::jsonb, true, false, false
          INTO facts;
     IF NOT FOUND THEN
         -- The first one may have come between the look above and the UPDATE, and have taken the last use.

@@ -1,0 +1,140 @@
+"""
+``agi-router recording``: recordings of calls, and the process that seals them.
+"""
+
+import sys
+from datetime import datetime
+
+import click
+
+from agi_router import logs
+from agi_router.bindings.model import BindingId
+from agi_router.cli.acts import record_act
+from agi_router.cli.arguments import COUNT, SINCE, TENANT, Checked
+from agi_router.cli.context import open_serving_database, read_settings
+from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
+from agi_router.cli.stores import find_scope
+from agi_router.db.connection import Queries
+from agi_router.keys.registry import check_keys
+from agi_router.numbers import XNumber
+from agi_router.recordings.store import RecordingStore
+from agi_router.recordings.vault import Vault
+from agi_router.recordings.views import describe_recording
+from agi_router.records.audit import check_case, check_note
+from agi_router.service.keeping import KeepingService
+
+__all__ = ["group"]
+
+_CASE = Checked("text", check_case)
+_NOTE = Checked("text", check_note)
+
+
+@click.group("recording")
+def group() -> None:
+    """
+    Recordings of calls: what there is, what was said, and the process that seals them.
+    """
+
+
+@group.command("list")
+@click.option("--tenant", type=TENANT, metavar="NAME", help="Of this tenant alone.")
+@click.option("--binding", type=Checked("id", BindingId.parse), help="Of this binding alone.")
+@click.option("--x", "number", type=Checked("number", XNumber.parse), metavar="NUM")
+@click.option("--since", type=SINCE, help="Begun since then: a time, or how long ago.")
+@click.option("--limit", type=COUNT, default=100, show_default=True)
+@json_option
+def list_(
+    tenant: str | None,
+    binding: BindingId | None,
+    number: XNumber | None,
+    since: datetime | None,
+    limit: int,
+    *,
+    as_json: bool,
+) -> None:
+    r"""
+    List recordings, newest first; and calls that have none though they were to be recorded.
+
+    \b
+    Example:
+      agi-router recording list --since 1d
+    """
+    with open_serving_database(read_settings()) as connection:
+        store = RecordingStore(Queries(connection), find_scope(connection, tenant))
+        found = store.all(binding=binding, x_number=number, since=since, limit=limit)
+    rows = list(map(describe_recording, found))
+    if as_json:
+        echo_json(rows)
+        return
+    columns = ("begun_at", "call", "tenant", "binding", "x", "state", "gap", "length_ms")
+    echo_table(
+        [each.replace("_", " ") for each in columns],
+        [[row[each] for each in columns] for row in rows],
+        empty="no recordings",
+    )
+
+
+@group.command("show")
+@click.argument("call")
+@json_option
+def show(call: str, *, as_json: bool) -> None:
+    r"""
+    Show what is on record of the recording of a call, without what was said.
+
+    \b
+    Example:
+      agi-router recording show pbx1-1790000000.7
+    """
+    with open_serving_database(read_settings()) as connection:
+        told = describe_recording(RecordingStore(Queries(connection)).find(call))
+    (echo_json if as_json else echo_pairs)(told)
+
+
+@group.command("listen")
+@click.argument("call")
+@click.option("--case", required=True, type=_CASE, help="The case that it is for.")
+@click.option("--reason", required=True, type=_NOTE, help="Why.")
+def listen(call: str, case: str, reason: str) -> None:
+    r"""
+    Write what was said to standard output: WAV, the caller on the left, the callee on the right.
+
+    A row of the audit is written first. Nothing is written to a disk by it: pipe it to a player.
+
+    \b
+    Example:
+      agi-router recording listen pbx1-1790000000.7 --case P-2026-17 --reason "court order" | aplay
+    """
+    if sys.stdout.isatty():
+        raise click.UsageError("sound is no text: pipe it to a player")
+    settings = read_settings()
+    keys = settings.load_keys()
+    with open_serving_database(settings) as connection:
+        queries = Queries(connection)
+        store = RecordingStore(queries)
+        ring = check_keys(connection, keys)
+        recording = store.find(call)
+        heard = store.listen(recording, Vault(settings.recordings_sealed), ring)
+        record_act(queries, f"recording of call {call}", reason=reason, case=case)
+    for some in heard:
+        sys.stdout.buffer.write(some)
+    sys.stdout.buffer.flush()
+
+
+@group.command("keep")
+@click.option("--once", is_flag=True, help="Seal what is over, put it on record, and end.")
+def keep(*, once: bool) -> None:
+    r"""
+    Seal what is recorded as soon as a call is over, and put it on record, until SIGTERM.
+
+    One runs beside each Asterisk that records. It needs AGI_ROUTER_RECORDINGS, and of the database
+    what a router needs.
+
+    \b
+    Example:
+      agi-router recording keep
+    """
+    settings = read_settings()
+    keys = settings.load_keys()
+    service = KeepingService(settings, keys)
+    logs.set_up(settings.log_level)
+    (service.once if once else service.run)()

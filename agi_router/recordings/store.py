@@ -1,0 +1,242 @@
+"""
+Recordings, as the database keeps them.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from agi_router.bindings.model import BindingId
+from agi_router.cursors import Cursor
+from agi_router.db.connection import Queries
+from agi_router.errors import RecordingNotFound
+from agi_router.keys.registry import key_ids
+from agi_router.keys.ring import KeyRing
+from agi_router.keys.segments import FileCipher
+from agi_router.numbers import Block, XNumber
+from agi_router.recordings.model import Gap, Kept, Note, Recording, RecordingState
+from agi_router.recordings.vault import Vault, open_key, renewed_key
+from agi_router.tenants.scope import OPERATOR, Scope
+from agi_router.tenants.store import TenantStore
+
+__all__ = ["RecordingLedger", "RecordingStore"]
+
+_FILES: Final = 500
+_SEAL_KEY_AT: Final = 1
+
+
+class RecordingLedger:
+    """
+    What is written of recordings, by whoever keeps them; the operator's.
+
+    Args:
+        queries: Where.
+    """
+
+    def __init__(self, queries: Queries) -> None:
+        self._queries = queries
+
+    def keep(self, kept: Kept, keys: KeyRing) -> bool:
+        """
+        Put a recording on record.
+
+        Args:
+            kept: What is known of it.
+            keys: Its key is sealed under the current one of them.
+
+        Returns:
+            Whether it is new; of a call that has one already, nothing is changed.
+
+        Raises:
+            KeysOutdated: The keys were rotated since they were read.
+            SealError: Its key does not open with these.
+        """
+        note, sealed_key = kept.note, kept.sealed_key
+        if sealed_key is not None:
+            sealed_key = renewed_key(keys, kept.name, sealed_key)
+        values = {
+            "block": note.x_number.block.value,
+            "call_id": note.call_id,
+            "day": note.day,
+            "x_number": note.x_number.value,
+            "name": kept.name,
+            "state": kept.state,
+            "gap": kept.gap,
+            "begun_at_ms": note.begun_at_ms,
+            "length_ms": kept.length_ms,
+            "octets": kept.octets,
+            "sha256": kept.sha256,
+            "cipher": kept.cipher,
+            "sealed_key": sealed_key,
+        }
+        with self._queries.transaction():
+            self._assert_current(keys)
+            return self._queries.row("keep_recording", values) is not None
+
+    def is_over(self, note: Note) -> bool:
+        """
+        Whether a call is known to have ended, so that nothing more of it is recorded.
+        """
+        values = {
+            "block": note.x_number.block.value,
+            "call_id": note.call_id,
+            "day": note.day,
+        }
+        return self._queries.row("is_call_over", values) is not None
+
+    def mark_lost(self) -> list[str]:
+        """
+        Put on record of which calls nothing came that were to be recorded.
+
+        Returns:
+            Their ids.
+        """
+        return [row["call_id"] for row in self._queries.rows("mark_lost_recordings", {})]
+
+    def erase_gone(self, vault: Vault) -> int:
+        """
+        Remove the files whose keys were destroyed.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            RecordingsUnusable: They cannot be removed.
+        """
+        rows = self._queries.rows("list_gone_recordings", {"limit": _FILES})
+        for row in rows:
+            vault.erase(row["name"])
+            self._queries.execute("forget_gone_recording", {"name": row["name"]})
+        return len(rows)
+
+    def renew(self, keys: KeyRing) -> int:
+        """
+        Seal keys of recordings with the current key that were sealed with an older one.
+
+        Their files are not touched.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            SealError: One does not open.
+        """
+        renewed = 0
+        while True:
+            with self._queries.transaction():
+                self._assert_current(keys)
+                values = {"header": keys.secret_header, "limit": _FILES}
+                rows = self._queries.rows("list_recording_keys", values)
+                for row in rows:
+                    sealed = renewed_key(keys, row["name"], row["sealed_key"])
+                    values = {"name": row["name"], "sealed_key": sealed}
+                    self._queries.row("seal_recording_key", values)
+            renewed += len(rows)
+            if not rows:
+                return renewed
+
+    def _assert_current(self, keys: KeyRing) -> None:
+        # Keys of recordings are of no block.
+        self._queries.row("assert_current_keys", {"block": None, **key_ids(keys)})
+
+
+class RecordingStore:
+    """
+    The recordings of one database.
+
+    Args:
+        queries: Where they are kept.
+        scope: Who asks.
+    """
+
+    def __init__(self, queries: Queries, scope: Scope = OPERATOR) -> None:
+        self._queries = queries.given(scope.values)
+        self._tenants = TenantStore(queries, scope)
+
+    def find(self, call_id: str) -> Recording:
+        """
+        The recording of a call.
+
+        Raises:
+            RecordingNotFound: It was not to be recorded, or there is no such call.
+        """
+        for found in self.all(call_id=call_id, limit=1):
+            return found
+        raise RecordingNotFound("there is no recording of such a call")
+
+    def all(
+        self,
+        *,
+        call_id: str | None = None,
+        tenant: str | None = None,
+        binding: BindingId | None = None,
+        x_number: XNumber | None = None,
+        since: datetime | None = None,
+        after: Cursor | None = None,
+        limit: int,
+    ) -> list[Recording]:
+        """
+        Recordings, newest first.
+
+        Args:
+            call_id: Of this call alone.
+            tenant: Of this tenant alone.
+            binding: Of this binding alone.
+            x_number: Of calls to this number alone.
+            since: Begun since then.
+            after: Behind the last one of another page.
+            limit: At most so many.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+        """
+        values = {
+            "call_id": call_id,
+            "tenant_id": None if tenant is None else self._tenants.find_id(tenant),
+            "block": None if binding is None else binding.block.value,
+            "binding_id": None if binding is None else binding.id,
+            "x_number": None if x_number is None else x_number.value,
+            "since": since,
+            "after_at": None if after is None else after.at,
+            "after_id": None if after is None else after.name,
+            "limit": limit,
+        }
+        return [_read(row) for row in self._queries.rows("list_recordings", values)]
+
+    def listen(self, recording: Recording, vault: Vault, keys: KeyRing) -> Iterator[bytes]:
+        """
+        What was said, as a WAV file in stereo, some at a time, each bit checked.
+
+        Raises:
+            RecordingNotFound: There is nothing of it.
+            RecordingDamaged: The file is not there, or not as it was sealed.
+            SealError: Its key does not open with these.
+        """
+        if recording.sealed_key is None or recording.name is None or recording.cipher is None:
+            raise RecordingNotFound(
+                f"there is no sound of this call: its recording is {recording.state}"
+            )
+        key = open_key(keys, recording.name, recording.sealed_key)
+        return vault.read(recording.name, recording.cipher, key)
+
+
+def _read(row: dict[str, Any]) -> Recording:
+    sealed = row["sealed_key"]
+    return Recording(
+        call_id=row["call_id"],
+        tenant=row["tenant"],
+        binding=None
+        if row["binding_id"] is None
+        else f"{Block(value=row['block'])}-{row['binding_id']}",
+        x_number=XNumber.from_int(row["x_number"]),
+        name=row["name"],
+        state=RecordingState(row["state"]),
+        gap=None if row["gap"] is None else Gap(row["gap"]),
+        begun_at=row["begun_at"],
+        length_ms=row["length_ms"],
+        octets=row["octets"],
+        sha256=row["sha256"],
+        cipher=None if row["cipher"] is None else FileCipher(row["cipher"]),
+        sealed_key=sealed,
+        key_id=None if sealed is None else sealed[_SEAL_KEY_AT],
+    )

@@ -1,0 +1,289 @@
+"""
+Where sealed recordings are kept: files whose names say nothing, each under a key of its own.
+
+``new/`` holds what was sealed and is not on record yet, a file and what is to be noted of it; it
+counts from the moment that the note is there. Else a file lies in a folder by the first letters of
+its name. The key of a file is not beside it: it stands on record, sealed.
+"""
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from agi_router.errors import RecordingDamaged, RecordingsUnusable
+from agi_router.files import written_whole
+from agi_router.keys.ring import KeyRing
+from agi_router.keys.segments import FileCipher, SegmentSealer, open_segments
+from agi_router.numbers import XNumber
+from agi_router.recordings.model import Gap, Kept, Note, RecordingState, is_name
+
+__all__ = ["Vault", "key_sealed_for", "new_key", "open_key", "renewed_key"]
+
+_NEW: Final = "new"
+_NOTE: Final = ".note"
+_FOLDER: Final = 2
+
+
+class Vault:
+    """
+    Sealed recordings in a directory.
+
+    Args:
+        path: The directory, of this account alone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        """Where it lies."""
+
+    def prepare(self) -> None:
+        """
+        Make what is missing of it.
+
+        Raises:
+            RecordingsUnusable: It cannot be written to.
+        """
+        with self._in_words():
+            (self.path / _NEW).mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.access(self.path / _NEW, os.W_OK | os.X_OK):
+                raise RecordingsUnusable(f"{self.path} is not this account's to write to")
+
+    def seal(
+        self, name: str, clear: Iterable[bytes], cipher: FileCipher, key: bytes
+    ) -> tuple[int, bytes]:
+        """
+        Seal a recording, and see it on disk; it counts once :meth:`note` has noted it.
+
+        Args:
+            name: Its name.
+            clear: What it says, some at a time.
+            cipher: By what.
+            key: Under which; it seals nothing else.
+
+        Returns:
+            The octets of the sealed file, and its SHA-256.
+
+        Raises:
+            RecordingsUnusable: It cannot be written.
+        """
+        digest, octets = hashlib.sha256(), 0
+        with self._in_words(), open(self._new(name), "wb", opener=_privately) as file:
+
+            def write(sealed: bytes) -> None:
+                nonlocal octets
+                file.write(sealed)
+                digest.update(sealed)
+                octets += len(sealed)
+
+            sealer = SegmentSealer(write, cipher, key, name.encode("ascii"))
+            for some in clear:
+                sealer.write(some)
+            sealer.close()
+            file.flush()
+            os.fsync(file.fileno())
+        return octets, digest.digest()
+
+    def note(self, kept: Kept) -> None:
+        """
+        Note what is to be put on record; from now on the sealed file counts.
+
+        Raises:
+            RecordingsUnusable: It cannot be written.
+        """
+        with self._in_words(), written_whole(self._noted(kept.name), replace=True) as file:
+            file.write(json.dumps(_to_json(kept)))
+
+    def waiting(self) -> list[Kept]:
+        """
+        What is not on record yet.
+
+        Raises:
+            RecordingsUnusable: It cannot be read.
+        """
+        with self._in_words():
+            return [
+                _from_json(json.loads(each.read_text("utf-8")))
+                for each in sorted((self.path / _NEW).glob(f"*{_NOTE}"))
+            ]
+
+    def is_noted(self, name: str) -> bool:
+        """
+        Whether a recording waits to be put on record.
+        """
+        return self._noted(name).exists()
+
+    def put_away(self, name: str) -> None:
+        """
+        Bring a sealed file to where it stays; it may be there already.
+
+        Raises:
+            RecordingsUnusable: It cannot be.
+        """
+        with self._in_words():
+            place = self._place(name)
+            place.parent.mkdir(mode=0o700, exist_ok=True)
+            if self._new(name).exists():
+                self._new(name).replace(place)
+                _sync(place.parent)
+                _sync(self.path)
+
+    def forget_note(self, name: str) -> None:
+        """
+        It is on record.
+
+        Raises:
+            RecordingsUnusable: It cannot be.
+        """
+        with self._in_words():
+            self._noted(name).unlink(missing_ok=True)
+
+    def erase(self, name: str) -> None:
+        """
+        Remove a sealed file, if it is there.
+
+        Raises:
+            RecordingsUnusable: It cannot be.
+        """
+        with self._in_words():
+            for place in (self._new(name), self._place(name)):
+                place.unlink(missing_ok=True)
+
+    def read(self, name: str, cipher: FileCipher, key: bytes) -> Iterator[bytes]:
+        """
+        What a recording says, some at a time, each checked.
+
+        Raises:
+            RecordingDamaged: It is not there, or not as it was sealed.
+        """
+        try:
+            with self._open(name) as file:
+                yield from open_segments(file.read, cipher, key, name.encode("ascii"))
+        except OSError as error:
+            raise RecordingDamaged(f"its file cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise RecordingDamaged(f"its file {error}") from None
+
+    def _open(self, name: str) -> BinaryIO:
+        return self._place(name).open("rb")
+
+    def _new(self, name: str) -> Path:
+        return self.path / _NEW / _checked(name)
+
+    def _noted(self, name: str) -> Path:
+        return self.path / _NEW / (_checked(name) + _NOTE)
+
+    def _place(self, name: str) -> Path:
+        return self.path / _checked(name)[:_FOLDER] / name
+
+    @contextlib.contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise RecordingsUnusable(
+                f"the sealed recordings in {self.path} cannot be used: {error.strerror}"
+            ) from error
+        except (KeyError, TypeError, ValueError):
+            raise RecordingsUnusable(
+                f"a note of a recording in {self.path / _NEW} is not as it was written"
+            ) from None
+
+
+def new_key(keys: KeyRing, name: str, cipher: FileCipher) -> tuple[bytes, bytes]:
+    """
+    A key for one recording, and the same sealed for it.
+    """
+    key = secrets.token_bytes(cipher.key_length)
+    return key, keys.seal_secret(base64.b64encode(key).decode("ascii"), key_sealed_for(name))
+
+
+def open_key(keys: KeyRing, name: str, sealed: bytes) -> bytes:
+    """
+    The key of a recording.
+
+    Raises:
+        SealError: It does not open with these keys.
+    """
+    return base64.b64decode(keys.open_secret(sealed, key_sealed_for(name)))
+
+
+def renewed_key(keys: KeyRing, name: str, sealed: bytes) -> bytes:
+    """
+    The key of a recording as it is sealed under the current seal key.
+
+    Raises:
+        SealError: It does not open with these keys.
+    """
+    where = key_sealed_for(name)
+    secret = keys.open_secret(sealed, where)
+    current = sealed.startswith(keys.secret_header)
+    return sealed if current else keys.seal_secret(secret, where)
+
+
+def key_sealed_for(name: str) -> str:
+    """
+    What the key of a recording is sealed for.
+    """
+    return f"recording {name}"
+
+
+def _checked(name: str) -> str:
+    if not is_name(name):
+        raise RecordingsUnusable("a recording has a name of small letters, a to f")
+    return name
+
+
+def _privately(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _to_json(kept: Kept) -> dict[str, Any]:
+    return {
+        "name": kept.name,
+        "call": kept.note.call_id,
+        "day": kept.note.day.isoformat(),
+        "x": str(kept.note.x_number),
+        "begun": kept.note.begun_at_ms,
+        "state": kept.state.value,
+        "gap": kept.gap,
+        "length_ms": kept.length_ms,
+        "octets": kept.octets,
+        "sha256": None if kept.sha256 is None else kept.sha256.hex(),
+        "cipher": kept.cipher,
+        "key": None if kept.sealed_key is None else kept.sealed_key.hex(),
+    }
+
+
+def _from_json(told: dict[str, Any]) -> Kept:
+    return Kept(
+        name=_checked(told["name"]),
+        note=Note(
+            call_id=told["call"],
+            day=date.fromisoformat(told["day"]),
+            x_number=XNumber.parse(told["x"]),
+            begun_at_ms=told["begun"],
+            told=told["gap"] != Gap.NO_NOTICE,
+        ),
+        state=RecordingState(told["state"]),
+        gap=None if told["gap"] is None else Gap(told["gap"]),
+        length_ms=told["length_ms"],
+        octets=told["octets"],
+        sha256=None if told["sha256"] is None else bytes.fromhex(told["sha256"]),
+        cipher=None if told["cipher"] is None else FileCipher(told["cipher"]),
+        sealed_key=None if told["key"] is None else bytes.fromhex(told["key"]),
+    )

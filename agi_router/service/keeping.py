@@ -1,0 +1,147 @@
+"""
+The process that seals recordings: ``agi-router recording keep``.
+
+It is none of the router's: a router has nothing of it in memory, and no call waits for it.
+"""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from agi_router.db.connection import Queries, connect
+from agi_router.db.migrate import check_schema
+from agi_router.db.rights import check_rights
+from agi_router.errors import AgiRouterError, RecordingsUnusable, SettingsError
+from agi_router.events.keys import KeysAtHand
+from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyRing
+from agi_router.keys.segments import FileCipher
+from agi_router.recordings.clear import ClearDirectory
+from agi_router.recordings.keeper import Keeper
+from agi_router.recordings.store import RecordingLedger
+from agi_router.recordings.vault import Vault
+from agi_router.service.systemd import Notifier
+from agi_router.settings import PREFIX, Settings
+
+__all__ = ["KeepingService"]
+
+log = logging.getLogger(__name__)
+
+# Seconds between two looks at what was recorded, and after a failure; looks between two tidyings.
+_LOOK: Final = 0.5
+_RETRY: Final = 2
+_TIDY: Final = 120
+_TIMEOUT: Final = 30
+
+
+class KeepingService:
+    """
+    Keeps recordings as the settings say.
+
+    Args:
+        settings: They say where.
+        keys: The key ring, as it was read.
+
+    Raises:
+        SettingsError: They name no directory in memory.
+        RecordingsUnusable: A directory is not what it has to be.
+    """
+
+    def __init__(self, settings: Settings, keys: KeyRing) -> None:
+        if settings.recordings is None:
+            raise SettingsError(
+                f"{PREFIX}RECORDINGS is not set: name the directory in memory that the dialplan's"
+                " global of this name names"
+            )
+        self._settings = settings
+        clear, self._vault = ClearDirectory(settings.recordings), Vault(settings.recordings_sealed)
+        clear.check()
+        self._vault.prepare()
+        self._keys = KeysAtHand(settings.key_file, settings.load_keys, keys)
+        cipher = FileCipher(settings.cipher.value)
+        self._keeper = Keeper(clear, self._vault, self._keys.now, cipher)
+        self._stop = threading.Event()
+        self._notifier = Notifier(os.environ)
+
+    def once(self) -> None:
+        """
+        Seal what is over, and put it on record.
+
+        Raises:
+            RecordingsUnusable: A directory cannot be used.
+            StoreError: The database failed.
+        """
+        with self._store() as (store, ring):
+            self._look(store, ring)
+            self._tidy(store)
+
+    def run(self) -> None:
+        """
+        Do so until SIGTERM, whatever fails meanwhile.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._end)
+        self._notifier.ready()
+        while not self._stop.is_set():
+            try:
+                with self._store() as (store, ring):
+                    self._serve(store, ring)
+            except AgiRouterError as error:
+                log.warning("recordings.waiting", extra={"error": str(error)})
+                self._seal_alone()
+                self._notifier.alive()
+                self._stop.wait(_RETRY)
+
+    def _end(self, _: int, __: FrameType | None) -> None:
+        self._notifier.stopping("what is being sealed is waited for")
+        self._stop.set()
+
+    def _serve(self, store: RecordingLedger, ring: KeyRing) -> None:
+        """
+        Look for what is over, as long as the keys are the same.
+        """
+        keys, looks = self._keys.now(), 0
+        while not self._stop.is_set() and self._keys.now() is keys:
+            self._look(store, ring)
+            if looks % _TIDY == 0:
+                self._tidy(store)
+            looks += 1
+            self._notifier.alive()
+            self._stop.wait(_LOOK)
+
+    def _look(self, store: RecordingLedger, ring: KeyRing) -> None:
+        self._keeper.look_for_room()
+        self._keeper.seal(store.is_over)
+        self._keeper.record(store, ring)
+
+    def _tidy(self, store: RecordingLedger) -> None:
+        store.erase_gone(self._vault)
+        for call in store.mark_lost():
+            log.error("recording.gap", extra={"call": call, "gap": "lost"})
+
+    def _seal_alone(self) -> None:
+        """
+        Seal what is over without the database, for which clear sound does not wait.
+        """
+        try:
+            self._keeper.look_for_room()
+            self._keeper.seal(lambda _: False)
+        except RecordingsUnusable as error:
+            log.warning("recordings.unusable", extra={"error": str(error)})
+
+    @contextmanager
+    def _store(self) -> Iterator[tuple[RecordingLedger, KeyRing]]:
+        keys = self._keys.now()
+        # By the name whoever rotates the keys sees which of them are known here.
+        name = f"agi_router recordings {keys.digest}"
+        dsn = self._settings.dsn
+        with connect(dsn, timeout=_TIMEOUT, writable=True, name=name) as connection:
+            check_schema(connection)
+            check_rights(connection)
+            ring = check_keys(connection, keys, remember=False)
+            yield RecordingLedger(Queries(connection)), ring

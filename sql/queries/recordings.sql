@@ -1,0 +1,87 @@
+-- Recordings of calls.
+
+-- keep_recording --
+-- Put a recording on record; no row: the call has one already. What was given up for lost may still come.
+INSERT INTO agi_router.recording AS r (
+       block, call_id, day, x_number, tenant_id, binding_id, name, state, gap, begun_at, length_ms, octets, sha256,
+       cipher, sealed_key)
+SELECT n.block, n.call_id, n.day, n.x_number, c.tenant_id, c.binding_id, n.name, n.state, n.gap, n.begun_at,
+       n.length_ms, n.octets, n.sha256, n.cipher, n.sealed_key
+  FROM (SELECT %(block)s::bigint AS block, %(call_id)s::text AS call_id, %(day)s::date AS day,
+               %(x_number)s::bigint AS x_number, %(name)s::text AS name, %(state)s::text AS state, %(gap)s::text AS gap,
+               to_timestamp(%(begun_at_ms)s::bigint / 1000.0) AS begun_at, %(length_ms)s::integer AS length_ms,
+               %(octets)s::bigint AS octets, %(sha256)s::bytea AS sha256, %(cipher)s::text AS cipher,
+               %(sealed_key)s::bytea AS sealed_key) n
+  LEFT JOIN agi_router.call c ON c.block = n.block AND c.id = n.call_id AND c.day = n.day
+ CROSS JOIN (SELECT agi_router.count_seals(1) OFFSET 0) s
+    ON CONFLICT (block, call_id, day) DO UPDATE
+   SET tenant_id = excluded.tenant_id, binding_id = excluded.binding_id, name = excluded.name, state = excluded.state,
+       gap = excluded.gap, begun_at = excluded.begun_at, length_ms = excluded.length_ms, octets = excluded.octets,
+       sha256 = excluded.sha256, cipher = excluded.cipher, sealed_key = excluded.sealed_key
+ WHERE r.state = 'missing' AND excluded.state <> 'missing'
+RETURNING r.call_id;
+
+-- is_call_over --
+-- A row where a call was settled some seconds ago: nothing more of it is recorded.
+SELECT c.id
+  FROM agi_router.call c
+ WHERE c.block = %(block)s AND c.id = %(call_id)s AND c.day = %(day)s AND c.state = 'settled'
+   AND c.ended_at < clock_timestamp() - interval '5 seconds';
+
+-- mark_lost_recordings --
+-- Put on record which calls were to be recorded, and of which nothing has come for an hour; those of two days.
+INSERT INTO agi_router.recording (
+       block, call_id, day, x_number, tenant_id, binding_id, state, gap, begun_at, length_ms, octets)
+SELECT c.block, c.id, c.day, c.x_number, c.tenant_id, c.binding_id, 'missing', 'lost', c.received_at, 0, 0
+  FROM agi_router.call c
+ WHERE c.record AND c.received_at > clock_timestamp() - interval '2 days' AND c.state = 'settled'
+   AND c.ended_at < clock_timestamp() - interval '1 hour'
+   -- Who hangs up while the notice is played is not recorded.
+   AND c.outcome = 'answered' AND c.talk_ms > 10000
+   AND NOT EXISTS (SELECT 1
+                     FROM agi_router.recording r
+                    WHERE r.block = c.block AND r.call_id = c.id AND r.day = c.day)
+ LIMIT 500
+    ON CONFLICT DO NOTHING
+RETURNING call_id;
+
+-- list_recordings --
+-- Recordings, the last that began first: all, or those of one call, tenant, binding or number, and of a time.
+SELECT r.block, r.call_id, r.day, r.x_number, t.name AS tenant, r.binding_id, r.name, r.state, r.gap, r.begun_at,
+       r.length_ms, r.octets, r.sha256, r.cipher, r.sealed_key
+  FROM agi_router.recording r
+  LEFT JOIN agi_router.tenant t ON t.id = r.tenant_id
+ WHERE agi_router.in_scope(r.tenant_id, %(scope)s)
+   AND (%(call_id)s::text IS NULL OR r.call_id = %(call_id)s)
+   AND (%(tenant_id)s::integer IS NULL OR r.tenant_id = %(tenant_id)s)
+   AND (%(block)s::bigint IS NULL OR r.block = %(block)s AND r.binding_id = %(binding_id)s)
+   AND (%(x_number)s::bigint IS NULL OR r.x_number = %(x_number)s)
+   AND (%(since)s::timestamptz IS NULL OR r.begun_at >= %(since)s)
+   AND (%(after_at)s::timestamptz IS NULL OR (r.begun_at, r.call_id) < (%(after_at)s, %(after_id)s))
+ ORDER BY r.begun_at DESC, r.call_id DESC
+ LIMIT %(limit)s;
+
+-- list_gone_recordings --
+-- Files that are to be removed.
+SELECT g.name FROM agi_router.recording_gone g ORDER BY g.gone_at LIMIT %(limit)s;
+
+-- forget_gone_recording --
+-- It was removed.
+DELETE FROM agi_router.recording_gone WHERE name = %(name)s;
+
+-- list_recording_keys --
+-- Keys of recordings that are sealed otherwise than with this header, some of them.
+SELECT r.name, r.sealed_key
+  FROM agi_router.recording r
+ WHERE agi_router.sealed_otherwise(r.sealed_key, %(header)s::bytea)
+ ORDER BY r.name
+ LIMIT %(limit)s
+   FOR NO KEY UPDATE;
+
+-- seal_recording_key --
+-- Keep a key as it is sealed now.
+UPDATE agi_router.recording
+   SET sealed_key = %(sealed_key)s
+  FROM (SELECT agi_router.count_seals(1) OFFSET 0) c
+ WHERE name = %(name)s AND sealed_key IS NOT NULL
+RETURNING name;

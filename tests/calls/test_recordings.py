@@ -1,0 +1,243 @@
+"""
+Recordings: both hear that they are recorded, and both are on what is sealed.
+"""
+
+import math
+import os
+import re
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calls.sound import Sound, listening
+from harness.cli import run
+from harness.ends import SDP, Caller, Side, sides
+from harness.pbx import STATE, Cli, Dialplan
+from testpbx.rootfs import router_env
+from testpbx.state import ASTERISK_ACCOUNT, ROUTER_ACCOUNT, share_journal
+from testpbx.waiting import until
+
+_INSIDE = "/run/agi-router-recordings"
+_FRAME = 160
+# Hz; neither is a harmonic of the other, nor does speech keep to them.
+_CALLER, _CALLEE = 700, 1100
+_TALK = 1.5
+_HEADER = 58
+
+
+def expanded(code: int) -> int:
+    """One sample of A-law (G.711), as 13 bits."""
+    code ^= 0x55
+    exponent, mantissa = (code >> 4) & 7, code & 15
+    size = 2 * mantissa + 1 if exponent == 0 else (2 * mantissa + 33) << (exponent - 1)
+    return size if code & 0x80 else -size
+
+
+_EXPANDED = [expanded(code) for code in range(256)]
+
+
+def tone(hertz: int) -> bytes:
+    """A tenth of a second of a tone: the codes nearest to it."""
+    wanted = [2000 * math.sin(2 * math.pi * hertz * at / 8000) for at in range(800)]
+    return bytes(min(range(256), key=lambda c: abs(_EXPANDED[c] - each)) for each in wanted)
+
+
+def strength(track: bytes, hertz: int) -> float:
+    """How much of a tone is in a track, 0 to 1 (Goertzel's algorithm)."""
+    samples = [_EXPANDED[code] for code in track]
+    turn = 2 * math.cos(2 * math.pi * hertz / 8000)
+    before = last = 0.0
+    for sample in samples:
+        before, last = last, sample + turn * last - before
+    power = last * last + before * before - turn * last * before
+    return 2 * power / (len(samples) * sum(sample * sample for sample in samples) or 1)
+
+
+@contextmanager
+def talking(side: Side, to: int, sound: bytes) -> Iterator[None]:
+    """Send a sound, again and again, from a side's port of sound meanwhile."""
+    over = threading.Event()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mouth:
+        mouth.bind(("127.0.0.1", side.port + 2))
+
+        def talk() -> None:
+            begun, number = time.monotonic(), 0
+            while not over.wait(max(0.0, begun + number * 0.02 - time.monotonic())):
+                at = number * _FRAME % len(sound)
+                head = struct.pack("!BBHII", 0x80, 8, number & 0xFFFF, number * _FRAME, 1)
+                mouth.sendto(head + sound[at : at + _FRAME], ("127.0.0.1", to))
+                number += 1
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+@pytest.fixture
+def clear(pbx: dict[str, Any], dialplan: Dialplan) -> Iterator[Path]:
+    """A directory in memory for calls as they are recorded, and a dialplan that knows it."""
+    directory = Path(pbx["rootfs"] + _INSIDE)
+    directory.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", directory], check=True)
+    share_journal(directory)
+    dialplan.set(AGI_ROUTER_RECORDINGS=_INSIDE)
+    yield directory
+    subprocess.run(["umount", directory], check=True)
+    directory.rmdir()
+
+
+@pytest.fixture
+def sealed(pbx: dict[str, Any]) -> Iterator[Path]:
+    """A directory of the router's account for sealed recordings."""
+    directory = Path(pbx["rootfs"]) / "run/agi-router-sealed"
+    directory.mkdir()
+    os.chown(directory, ROUTER_ACCOUNT, ASTERISK_ACCOUNT)
+    directory.chmod(0o700)
+    yield directory
+    subprocess.run(["rm", "-r", directory], check=True)
+
+
+@contextmanager
+def keeping(cli: Cli, clear: Path, sealed: Path) -> Iterator[dict[str, str]]:
+    """Keep recordings meanwhile, by a process as in service; yields its environment."""
+    log = STATE / "logs/recordings.log"
+    env = {
+        **cli.env,
+        "AGI_ROUTER_RECORDINGS": str(clear),
+        "AGI_ROUTER_RECORDINGS_SEALED": str(sealed),
+    }
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            ["agi-router", "recording", "keep"],
+            env=router_env(env, Path(os.environ["PBX_CACHE"]), STATE),
+            stdout=file,
+            stderr=file,
+            user=ROUTER_ACCOUNT,
+            group=ASTERISK_ACCOUNT,
+            extra_groups=[],
+        )
+    try:
+        yield env
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0, log.read_text()
+
+
+def talk(number: str, x: str) -> tuple[Sound, Side, Side]:
+    """Call, let both sides talk for a moment, and hang up; what was heard, and by whom."""
+    with listening() as sound, sides() as (near, far):
+        call = Caller(near, number, x)
+        call.invite()
+        ringing = far.wait(lambda m: m.start_line.startswith("INVITE "))
+        far.answer(ringing, "200 OK", tag=call.call_id, body=SDP.format(far.port + 2))
+
+        def both_talk() -> None:
+            answer = next(m for m in near.came if m.status == 200)
+            ports = [re.findall(r"m=audio (\d+)", m.body)[0] for m in (answer, ringing)]
+            with (
+                talking(near, int(ports[0]), tone(_CALLER)),
+                talking(far, int(ports[1]), tone(_CALLEE)),
+            ):
+                # The notice, and what is to be on the recording.
+                time.sleep(0.9 + _TALK)
+
+        assert call.final(both_talk) == 200
+        far.wait(lambda m: m.start_line.startswith("BYE "))
+        far.be_left_alone(0.5)
+    return sound, near, far
+
+
+def recording_of(cli: Cli, x: str) -> dict[str, Any]:
+    """What is on record of the last call on a number, once it is."""
+    found: list[dict[str, Any]] = []
+
+    def is_there() -> bool:
+        found[:] = cli("recording", "list", "--x", x)
+        return bool(found)
+
+    assert until(is_there, timeout=20)
+    return found[0]
+
+
+@pytest.mark.usefixtures("router")
+def test_a_recorded_call(
+    cli: Cli, clear: Path, sealed: Path, a: str, b: str, tmp_path: Path
+) -> None:
+    """Both hear the notice, both are on what is sealed, and no clear sound is left."""
+    x = cli.bind(a, b, "--record", "on")["x"]
+    with keeping(cli, clear, sealed) as env:
+        sound, near, far = talk(a, x)
+        told = recording_of(cli, x)
+        assert until(lambda: not list(clear.iterdir()), timeout=5)
+
+    # What either hears first is the notice, and neither's tone.
+    heard = [b"".join(p for _, p in sound.at(side.port + 2)) for side in (near, far)]
+    for each in heard:
+        assert max(strength(each[:2400], hertz) for hertz in (_CALLER, _CALLEE)) < 0.3
+    assert heard[0][:2400] == heard[1][:2400]
+    assert (told["state"], told["gap"], told["call"]) == ("ready", None, cli.record(x)["id"])
+    assert told["length_ms"] > 1000
+
+    file = tmp_path / "heard.wav"
+    words = ["recording", "listen", told["call"], "--case", "P-1", "--reason", "a test"]
+    with file.open("wb") as out:
+        subprocess.run(["agi-router", *words], env=env, stdout=out, check=True)
+    tracks = file.read_bytes()[_HEADER:]
+    left, right = tracks[0::2], tracks[1::2]
+    assert strength(left[-4000:], _CALLER) > 0.8 > strength(left[-4000:], _CALLEE)
+    assert strength(right[-4000:], _CALLEE) > 0.8 > strength(right[-4000:], _CALLER)
+    (line, *_) = cli("audit", "list", "--limit", "1")
+    assert (line["act"], line["case_id"]) == ("recording listen", "P-1")
+
+    # Nothing on disk says who or what it was, and nothing opens without its key.
+    files = [each for each in sealed.rglob("*") if each.is_file()]
+    assert [re.findall(r"\d", str(each.relative_to(sealed))) for each in files] == [[]]
+    content = files[0].read_bytes()
+    assert tone(_CALLER)[:40] not in content
+    files[0].write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert run(words, env).code == 70
+
+
+@pytest.mark.usefixtures("router")
+def test_no_notice_no_recording(
+    pbx: dict[str, Any], cli: Cli, clear: Path, sealed: Path, a: str, b: str
+) -> None:
+    """Where there is no file to play, the call goes on unrecorded, and that is on record."""
+    notice = Path(pbx["rootfs"]) / "usr/share/asterisk/sounds/zh/agi-router/recording.wav"
+    away = notice.with_suffix(".away")
+    notice.rename(away)
+    try:
+        x = cli.bind(a, b, "--record", "on")["x"]
+        with keeping(cli, clear, sealed):
+            sound, _, far = talk(a, x)
+            told = recording_of(cli, x)
+        assert strength(b"".join(p for _, p in sound.at(far.port + 2))[4000:], _CALLER) > 0.8
+    finally:
+        away.rename(notice)
+    assert (told["state"], told["gap"], told["length_ms"]) == ("missing", "no_notice", 0)
+    assert not [each for each in (*sealed.rglob("*"), *clear.iterdir()) if each.is_file()]
+
+
+@pytest.mark.usefixtures("router")
+def test_no_room(cli: Cli, clear: Path, sealed: Path, a: str, b: str) -> None:
+    """Where the directory in memory is full, the call goes on, and it is told."""
+    x = cli.bind(a, b, "--record", "on")["x"]
+    with pytest.raises(OSError, match="No space"):
+        (clear / "ballast").write_bytes(bytes(5 << 20))
+    with keeping(cli, clear, sealed):
+        sound, _, far = talk(a, x)
+        assert until(lambda: [each.name for each in clear.iterdir()] == ["ballast"], timeout=90)
+    assert strength(b"".join(p for _, p in sound.at(far.port + 2))[8000:], _CALLER) > 0.8
+    assert "recordings.no_room" in (STATE / "logs/recordings.log").read_text()

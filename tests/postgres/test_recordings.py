@@ -1,0 +1,214 @@
+"""What is on record of recordings, and which calls are to be recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import Recording as Wanted
+from agi_router.calls.decision import Route, decide
+from agi_router.calls.end import Outcome, call_day
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, Queries, connect
+from agi_router.errors import RecordingNotFound
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyRing
+from agi_router.keys.segments import FileCipher
+from agi_router.maintenance.rotation import Rotation
+from agi_router.recordings.model import Gap, Kept, Note, RecordingState
+from agi_router.recordings.store import RecordingLedger, RecordingStore
+from agi_router.recordings.vault import Vault, new_key
+from harness.cli import run
+from harness.database import a_call, admit_as_router, an_end, bind, new_call_id
+from harness.values import X
+
+NAME = "abcdefabcdefabcdef"
+CIPHER = FileCipher.AES_256_GCM
+
+
+@pytest.fixture
+def keys(connection: Connection) -> KeyRing:
+    """Keys that the database knows."""
+    return check_keys(connection, KeyRing.generate())
+
+
+@pytest.fixture
+def recordings(connection: Connection) -> RecordingStore:
+    """The store of recordings."""
+    return RecordingStore(Queries(connection))
+
+
+@pytest.fixture
+def ledger(connection: Connection) -> RecordingLedger:
+    """Where they are written down."""
+    return RecordingLedger(Queries(connection))
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """An empty one."""
+    made = Vault(tmp_path / "sealed")
+    made.prepare()
+    return made
+
+
+def sealed(vault: Vault, keys: KeyRing, call_id: str, name: str = NAME) -> Kept:
+    """A recording that says who it is of."""
+    key, sealed_key = new_key(keys, name, CIPHER)
+    octets, digest = vault.seal(name, [call_id.encode()], CIPHER, key)
+    vault.put_away(name)
+    return Kept(
+        name=name,
+        note=Note(
+            call_id=call_id,
+            day=call_day(call_id),
+            x_number=X,
+            begun_at_ms=1_790_000_000_000,
+            told=True,
+        ),
+        state=RecordingState.READY,
+        gap=None,
+        length_ms=2000,
+        octets=octets,
+        sha256=digest,
+        cipher=CIPHER,
+        sealed_key=sealed_key,
+    )
+
+
+@pytest.mark.parametrize(
+    ("tenant", "binding", "recorded"),
+    [
+        (False, None, False),
+        (True, None, True),
+        (False, Wanted.ON, True),
+        (True, Wanted.OFF, False),
+    ],
+)
+async def test_which_calls(
+    connection: Connection,
+    store: BindingStore,
+    admissions: AdmissionStore,
+    *,
+    tenant: bool,
+    binding: Wanted | None,
+    recorded: bool,
+) -> None:
+    """The binding's word wins over its tenant's, and the call's row says so."""
+    store.inventory.tenants.set_record("default", on=tenant)
+    bind(store, record=binding)
+    call_id = new_call_id()
+    _, route = await admit_as_router(admissions, a_call(), call_id)
+    assert isinstance(route, Route)
+    assert route.record is recorded
+    (row,) = connection.execute(b"SELECT record FROM agi_router.call").fetchall()
+    assert row["record"] is (recorded or None)
+    # What is read again after a lost answer says the same.
+    again = await admissions.admit(a_call(), call_id, timeout=10)
+    stored = decide(a_call(), again.facts, now=again.now)
+    assert isinstance(stored, Route)
+    assert stored.record is recorded
+
+
+async def test_what_is_on_record(
+    connection: Connection,
+    store: BindingStore,
+    admissions: AdmissionStore,
+    recordings: RecordingStore,
+    ledger: RecordingLedger,
+    keys: KeyRing,
+    vault: Vault,
+) -> None:
+    """Once, with whose it is; a tenant sees its own; what was given up may still come."""
+    bound = bind(store, record=Wanted.ON)
+    call_id = new_call_id()
+    await admit_as_router(admissions, a_call(), call_id)
+    kept = sealed(vault, keys, call_id)
+    assert not ledger.is_over(kept.note)
+    await admissions.settle([an_end(call_id, Outcome.ANSWERED)])
+    assert ledger.mark_lost() == []
+    old = "UPDATE agi_router.call SET ended_at = now() - interval '2 hours'"
+    connection.execute(old.encode())
+    assert ledger.is_over(kept.note)
+    assert (ledger.mark_lost(), ledger.mark_lost()) == ([call_id], [])
+    lost = recordings.find(call_id)
+    assert (lost.state, lost.gap, lost.name) == (RecordingState.MISSING, Gap.LOST, None)
+    with pytest.raises(RecordingNotFound, match="missing"):
+        recordings.listen(lost, vault, keys)
+
+    assert ledger.keep(kept, keys)
+    assert not ledger.keep(sealed(vault, keys, call_id, "fedcbafedcba"), keys)
+    (found,) = recordings.all(binding=bound.id, tenant="default", limit=10)
+    assert (found.call_id, found.tenant, found.binding) == (call_id, "default", str(bound.id))
+    assert (found.state, found.gap, found.key_id) == (RecordingState.READY, None, 1)
+    assert b"".join(recordings.listen(found, vault, keys)) == call_id.encode()
+    assert recordings.all(after=found.cursor, limit=10) == []
+    store.inventory.tenants.add("others")
+    others = RecordingStore(Queries(connection), store.inventory.tenants.scope("others"))
+    assert others.all(limit=10) == []
+    with pytest.raises(RecordingNotFound):
+        others.find(call_id)
+
+
+def test_keys_are_rotated_without_the_files(
+    dsn: str,
+    recordings: RecordingStore,
+    ledger: RecordingLedger,
+    keys: KeyRing,
+    vault: Vault,
+    tmp_path: Path,
+) -> None:
+    """The key of a file is sealed anew; the old seal key may go, and the file opens as before."""
+    call_id = new_call_id()
+    assert ledger.keep(sealed(vault, keys, call_id), keys)
+    write_key_ring(tmp_path / "key", keys)
+    with connect(dsn) as own:
+        rotation = Rotation(own, keys, tmp_path / "key")
+        rotation.switch(rotation.add(["seal"]))
+        assert rotation.uses()["seal", 1] == 1
+        assert (rotation.renew_secrets(), rotation.renew_secrets()) == (1, 0)
+        rotation.retire("seal", 1)
+        found = recordings.find(call_id)
+        assert found.key_id == 2
+        assert b"".join(recordings.listen(found, vault, rotation.keys)) == call_id.encode()
+
+
+def test_the_commands(
+    dsn: str, ledger: RecordingLedger, keys: KeyRing, vault: Vault, tmp_path: Path
+) -> None:
+    """They tell what is there; listening needs a case and a reason, and is on record first."""
+    write_key_ring(tmp_path / "key", keys)
+    env = {
+        "AGI_ROUTER_DSN": dsn,
+        "AGI_ROUTER_KEY_FILE": str(tmp_path / "key"),
+        "AGI_ROUTER_RECORDINGS_SEALED": str(vault.path),
+    }
+    call_id = new_call_id()
+    ledger.keep(sealed(vault, keys, call_id), keys)
+    assert call_id in run(["recording", "list"], env).out
+    shown = run(["recording", "show", call_id, "--json"], env).json
+    assert (shown["state"], shown["length_ms"], shown["cipher"]) == ("ready", 2000, "aes-256-gcm")
+    assert "key" not in shown
+    words = ["recording", "listen", call_id]
+    assert run(words, env).code == 2
+    case = ["--case", "P-1", "--reason", "court order"]
+    assert run([*words, *case], env).out == call_id
+    assert run(["recording", "listen", new_call_id(), *case], env).code == 66
+    acts = [row["act"] for row in run(["audit", "list", "--json"], env).json]
+    assert acts == ["recording listen"]
+    vault.erase(NAME)
+    assert run([*words, *case], env).code == 70
+    assert run(["recording", "keep", "--once"], env).code == 78
+
+
+def test_gone_files_are_removed(
+    connection: Connection, ledger: RecordingLedger, keys: KeyRing, vault: Vault
+) -> None:
+    """By whoever keeps them, and forgotten then."""
+    sealed(vault, keys, new_call_id())
+    connection.execute(b"INSERT INTO agi_router.recording_gone (name) VALUES (%s)", [NAME])
+    assert (ledger.erase_gone(vault), ledger.erase_gone(vault)) == (1, 0)
+    assert not [each for each in vault.path.rglob("*") if each.is_file()]

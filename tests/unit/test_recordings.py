@@ -1,0 +1,285 @@
+"""Recordings without a database: notes, tracks, directories, and what becomes of a kill."""
+
+from __future__ import annotations
+
+import os
+import struct
+import wave
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agi_router.errors import ProtocolError, RecordingDamaged, RecordingsUnusable
+from agi_router.keys.ring import KeyRing
+from agi_router.keys.segments import FileCipher
+from agi_router.recordings import vault as vault_room
+from agi_router.recordings.clear import CALLEE, CALLER, ClearDirectory, judge_directory
+from agi_router.recordings.keeper import Keeper
+from agi_router.recordings.model import Gap, Kept, Note, RecordingState, is_name, parse_note
+from agi_router.recordings.vault import Vault, open_key, renewed_key
+from agi_router.recordings.wav import HEADER, interleaved, wav_header
+
+NAME = "abcdefabcdefabcdef"
+LINE = "1|pbx1-1741988825.42|700123456780001|1741988890123|recorded|end"
+
+
+@pytest.fixture
+def keys() -> KeyRing:
+    """New keys."""
+    return KeyRing.generate()
+
+
+@pytest.fixture
+def clear(tmp_path: Path) -> ClearDirectory:
+    """A directory as Asterisk writes to, though on a disk."""
+    (tmp_path / "clear").mkdir()
+    return ClearDirectory(tmp_path / "clear")
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """An empty one."""
+    made = Vault(tmp_path / "sealed")
+    made.prepare()
+    return made
+
+
+def keeper(clear: ClearDirectory, vault: Vault, keys: KeyRing) -> Keeper:
+    """Who keeps what is there."""
+    return Keeper(clear, vault, lambda: keys, FileCipher.AES_256_GCM)
+
+
+def record(clear: ClearDirectory, *, over: str | None = "1741988892", line: str = LINE) -> None:
+    """What Asterisk leaves of a call of two seconds."""
+    (clear.path / f"{NAME}.call").write_text(line)
+    (clear.path / (NAME + CALLER)).write_bytes(b"\x01" * 16_000)
+    (clear.path / (NAME + CALLEE)).write_bytes(b"\x02" * 15_840)
+    if over is not None:
+        (clear.path / f"{NAME}.end").write_text(over)
+
+
+def heard(vault: Vault, keys: KeyRing, kept: Kept) -> bytes:
+    """What a recording says."""
+    assert kept.sealed_key is not None
+    assert kept.cipher is not None
+    vault.put_away(kept.name)
+    return b"".join(vault.read(kept.name, kept.cipher, open_key(keys, kept.name, kept.sealed_key)))
+
+
+def never(_: Note) -> bool:
+    """The database knows of no end."""
+    return False
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        LINE[:-1],
+        LINE.replace("1|", "2|", 1),
+        LINE.replace("recorded", "perhaps"),
+        LINE.replace("700123456780001", "13800000001"),
+        LINE.replace("pbx1-1741988825.42", "../../etc"),
+        LINE.replace("1741988890123", "soon"),
+    ],
+)
+def test_notes_that_are_none(line: str) -> None:
+    """Cut, of another version, or with a field that cannot be: nothing of it is told."""
+    with pytest.raises(ProtocolError) as error:
+        parse_note(line)
+    assert "138" not in str(error.value)
+
+
+def test_names() -> None:
+    """Letters alone: neither a digit nor a way out of a directory."""
+    assert is_name(NAME)
+    assert not any(map(is_name, ("", "abc", "../abcdefab", "abcdef0123456", "ABCDEFABCDEF")))
+
+
+def test_two_tracks_are_one_file() -> None:
+    """In stereo, as long as the longer one; others read its header, too."""
+    left, right = BytesIO(b"\x01" * 100_000), BytesIO(b"\x02" * 70_000)
+    content = wav_header(100_000) + b"".join(interleaved(left.read, right.read, 100_000))
+    assert len(content) == HEADER + 200_000
+    assert content[HEADER : HEADER + 4] == b"\x01\x02\x01\x02"
+    assert content[-4:] == b"\x01\xd5\x01\xd5"
+    assert struct.unpack("<I", content[4:8]) == (len(content) - 8,)
+    # Python's own reader knows the form, if not the law.
+    with pytest.raises(wave.Error, match="unknown format: 6"), wave.open(BytesIO(content)):
+        pass
+
+
+@pytest.mark.parametrize("cipher", list(FileCipher))
+def test_a_call(clear: ClearDirectory, vault: Vault, keys: KeyRing, cipher: FileCipher) -> None:
+    """It is sealed, noted and no longer there in clear; it opens with its key alone."""
+    record(clear)
+    assert Keeper(clear, vault, lambda: keys, cipher).seal(never) == 1
+    assert list(clear.path.iterdir()) == []
+    (kept,) = vault.waiting()
+    assert (kept.state, kept.gap, kept.length_ms) == (RecordingState.READY, None, 2000)
+    assert heard(vault, keys, kept)[HEADER : HEADER + 2] == b"\x01\x02"
+    sealed = next(each for each in vault.path.rglob(NAME))
+    assert (sealed.stat().st_size, sealed.stat().st_mode & 0o077) == (kept.octets, 0)
+    assert b"\x01\x02\x01\x02" not in sealed.read_bytes()
+    other = replace(kept, sealed_key=vault_room.new_key(keys, NAME, cipher)[1])
+    with pytest.raises(RecordingDamaged, match="not as it was sealed"):
+        heard(vault, keys, other)
+    sealed.write_bytes(sealed.read_bytes()[:-1])
+    with pytest.raises(RecordingDamaged, match="not as it was sealed"):
+        heard(vault, keys, kept)
+    vault.erase(NAME)
+    with pytest.raises(RecordingDamaged, match="cannot be read"):
+        heard(vault, keys, kept)
+
+
+def test_its_key_is_renewed_without_its_file(keys: KeyRing) -> None:
+    """Under another seal key it is the same."""
+    key, sealed = vault_room.new_key(keys, NAME, FileCipher.SM4_GCM)
+    assert renewed_key(keys, NAME, sealed) is sealed
+    newer = keys.with_new("seal", 2)
+    newer = newer.using(tag=1, seal=2)
+    renewed = renewed_key(newer, NAME, sealed)
+    assert renewed != sealed
+    assert open_key(newer.without("seal", 1), NAME, renewed) == key
+
+
+@pytest.mark.parametrize(
+    ("over", "line", "settled", "state", "gap"),
+    [
+        ("", LINE, False, RecordingState.PARTIAL, Gap.NO_ROOM),
+        (None, LINE, True, RecordingState.PARTIAL, Gap.CUT_OFF),
+        (
+            None,
+            LINE.replace("recorded", "no_notice"),
+            False,
+            RecordingState.MISSING,
+            Gap.NO_NOTICE,
+        ),
+    ],
+)
+def test_what_is_not_whole(
+    clear: ClearDirectory,
+    vault: Vault,
+    keys: KeyRing,
+    over: str | None,
+    line: str,
+    *,
+    settled: bool,
+    state: RecordingState,
+    gap: Gap,
+) -> None:
+    """It is marked, and why."""
+    record(clear, over=over, line=line)
+    if gap is Gap.NO_NOTICE:
+        for part in (CALLER, CALLEE):
+            (clear.path / (NAME + part)).unlink()
+    else:
+        for file in clear.path.iterdir():
+            os.utime(file, (1, 1))
+    assert keeper(clear, vault, keys).seal(lambda _: settled) == 1
+    (kept,) = vault.waiting()
+    assert (kept.state, kept.gap) == (state, gap)
+
+
+def test_a_call_that_goes_on(clear: ClearDirectory, vault: Vault, keys: KeyRing) -> None:
+    """It is left alone, whatever the database says at the moment; so is one that is held."""
+    record(clear, over=None)
+    assert keeper(clear, vault, keys).seal(lambda _: True) == 0
+    for file in clear.path.iterdir():
+        os.utime(file, (1, 1))
+    assert keeper(clear, vault, keys).seal(never) == 0
+    assert len(list(clear.path.iterdir())) == 3
+
+
+def test_there_was_no_room_for_a_note(clear: ClearDirectory, vault: Vault, keys: KeyRing) -> None:
+    """Nothing is known of it and nothing was recorded: it is put away."""
+    record(clear, line="")
+    assert keeper(clear, vault, keys).seal(never) == 0
+    assert (list(clear.path.iterdir()), vault.waiting()) == ([], [])
+
+
+def test_what_is_not_ours(
+    clear: ClearDirectory, vault: Vault, keys: KeyRing, tmp_path: Path
+) -> None:
+    """A link in place of a track is not followed, and no other name is looked at."""
+    (tmp_path / "secret").write_text("secret")
+    record(clear)
+    (clear.path / (NAME + CALLER)).unlink()
+    (clear.path / (NAME + CALLER)).symlink_to(tmp_path / "secret")
+    (clear.path / "..call").write_text(LINE)
+    with pytest.raises(RecordingsUnusable, match="is a link"):
+        keeper(clear, vault, keys).seal(never)
+    assert vault.waiting() == []
+
+
+class _Killed(BaseException):
+    """Nobody catches it."""
+
+
+def test_killed_at_every_step(
+    tmp_path: Path, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Before each call that touches a disk, 50 times and more: nothing is lost, nothing is doubled.
+
+    The next run finds what the one before has left, and no clear sound stays.
+    """
+    kills = 0
+    for stop in range(1000):
+        clear = ClearDirectory(tmp_path / f"clear-{stop}")
+        clear.path.mkdir()
+        vault = Vault(tmp_path / f"sealed-{stop}")
+        vault.prepare()
+        record(clear)
+        left = [stop]
+        with monkeypatch.context() as patched:
+
+            def dying(real: Any, left: list[int] = left) -> Any:
+                def call(*arguments: Any, **named: Any) -> Any:
+                    if left[0] == 0:
+                        raise _Killed
+                    left[0] -= 1
+                    return real(*arguments, **named)
+
+                return call
+
+            for name in ("unlink", "replace", "rename", "fsync", "open", "link"):
+                patched.setattr(os, name, dying(getattr(os, name)))
+            patched.setattr(Path, "open", dying(Path.open))
+            try:
+                keeper(clear, vault, keys).seal(never)
+            except _Killed:
+                kills += 1
+        if left[0] > 0:
+            break
+        keeper(clear, vault, keys).seal(never)
+        assert list(clear.path.iterdir()) == []
+        (kept,) = vault.waiting()
+        assert (kept.state, kept.length_ms) == (RecordingState.READY, 2000)
+        assert heard(vault, keys, kept)[HEADER : HEADER + 2] == b"\x01\x02"
+    assert kills > 10
+
+
+def test_a_directory_that_is_none(tmp_path: Path) -> None:
+    """What is wrong is said, and what to do."""
+    on_disk = tmp_path / "disk"
+    on_disk.mkdir()
+    told = list(judge_directory(on_disk))
+    assert any("is not in memory" in each for each in told) or Path("/tmp").is_mount()  # noqa: S108
+    assert any("has mode" in each for each in told)
+    assert list(judge_directory(tmp_path / "nowhere")) == [
+        "cannot be looked at: No such file or directory"
+    ]
+    memory = Path("/dev/shm") / f"agi-recordings-{os.getpid()}"  # noqa: S108
+    memory.mkdir()
+    try:
+        memory.chmod(0o3770)
+        assert list(judge_directory(memory)) == []
+        ClearDirectory(memory).check()
+    finally:
+        memory.rmdir()
+    with pytest.raises(RecordingsUnusable, match=str(on_disk)):
+        ClearDirectory(on_disk).check()
