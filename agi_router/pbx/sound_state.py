@@ -120,7 +120,10 @@ def read_state(file: Path) -> SoundState | None:
         if told["until"] < steady():
             return None
         return SoundState.from_json(told)
-    except (OSError, UnfitFile, ValueError, KeyError, TypeError):
+    except (OSError, UnfitFile, LookupError, ArithmeticError, ValueError, TypeError):
+        return None
+    except RecursionError:
+        # So deep is nothing that the watch writes.
         return None
 
 

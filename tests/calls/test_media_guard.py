@@ -248,7 +248,8 @@ async def test_native_needs_the_guard(ari: AriClient, asterisk: Asterisk) -> Non
     finally:
         unguard()
     asterisk.command(f"dialplan set global {BRIDGE} simple")
-    assert await accepted()
+    read = await refuse_leaks(ari, accepted=UNASKED, ports=PORTS)
+    assert any("padding came through" in each for each in read.unguarded)
     asterisk.command(f"dialplan set global {BRIDGE} native")
     assert not await accepted()
 

@@ -164,7 +164,18 @@ def test_what_the_watch_tells(tmp_path: Path) -> None:
     assert read_state(file) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"until": 1e99}', '{"until": "soon"}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"until": 1e99}',
+        '{"until": "soon"}',
+        '{"until": 1e99, "bridge": "simple", "why": "", "refused": {"padding": 1e999}}',
+        pytest.param("[" * 60_000, id="deep"),
+    ],
+)
 def test_what_is_no_state(tmp_path: Path, text: str) -> None:
     """Whatever lies there, nobody waits for it or fails."""
     file = tmp_path / "state.json"
