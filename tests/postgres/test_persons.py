@@ -1,8 +1,9 @@
 """
 Persons: whatever happens in whatever order, no call and no text reaches who may not be reached.
 
-A machine binds, locks, appeals, recycles, agrees, withdraws, replaces and calls, in a clock that
-is given. A model in plain Python says what must come of each call and text, and of each bind.
+A machine binds, locks, appeals, recycles, holds, agrees, withdraws, replaces, changes keys and
+hours, and calls, in a clock that is given. A model in plain Python says what must come of each
+call and text, and of each bind. Rates are counted by routers, and no part of it.
 
 ``PERSONS_LONG=1000,60`` makes a thousand runs of sixty steps, other ones each time.
 """
@@ -17,8 +18,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -55,7 +58,10 @@ from agi_router.errors import (
 )
 from agi_router.feeds.model import FeedKind, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
-from agi_router.keys.ring import KeyRing
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyKind, KeyRing
+from agi_router.maintenance.rotation import Rotation
 from agi_router.messages.decision import Taken, decide_text
 from agi_router.messages.model import Text, name_message
 from agi_router.numbers import Block, PhoneNumber, XNumber
@@ -80,7 +86,11 @@ TEAM = "team"
 SPANS = Spans(
     evidence=timedelta(seconds=15), review=timedelta(seconds=15), decision=timedelta(seconds=15)
 )
+MOST_KEYS = 5
 BY, JUDGE = "a test", "somebody else"
+LIVE = {BindingState.ACTIVE, BindingState.HELD}
+# When it begins all week long is 20:00 in Shanghai.
+HOURS = {None: True, "20:00-21:00": True, "20:01-21:00": None, "09:00-10:00": False}
 RINGS_ALL = {Callback.ALL, Callback.SEQUENCE}
 
 people = st.sampled_from(PEOPLE)
@@ -91,7 +101,9 @@ orders = st.sampled_from([None, "O-1"])
 picks = st.integers(0, 9)
 spans = st.sampled_from([0, 5, 10]).map(lambda seconds: timedelta(seconds=seconds))
 reasons = st.sampled_from([LockReason.MISUSE, LockReason.ARREARS, LockReason.MAINTENANCE])
+statuses = st.sampled_from(["reissued", "reissued", "unknown", "unknown", "kept"])
 ends = st.none() | st.sampled_from([5, 10]).map(lambda seconds: timedelta(seconds=seconds))
+hours = st.sampled_from([None, None, *HOURS])
 soon = st.sampled_from([0, 0, 5]).map(lambda seconds: timedelta(seconds=seconds))
 others = st.one_of(
     st.tuples(st.just("number"), places),
@@ -118,6 +130,9 @@ class Life:
     """When each who is or was a party came first."""
     state: BindingState = BindingState.ACTIVE
     last: PhoneNumber | None = None
+    hours: str | None = None
+    waits: set[PhoneNumber] = field(default_factory=set)
+    """Of whom nobody knows whether the number has a new owner: it is held for them."""
 
     @property
     def parties(self) -> list[PhoneNumber]:
@@ -130,7 +145,7 @@ class Life:
         yield self.numbers[1], self.b
 
     def alive(self, now: datetime) -> bool:
-        return self.state is BindingState.ACTIVE and self.expires > now
+        return self.state in LIVE and self.expires > now
 
     def rung(self, caller: PhoneNumber) -> list[PhoneNumber]:
         """Whom a call rings, if nothing is in the way."""
@@ -149,6 +164,13 @@ class Life:
         self.members.remove(person)
         if self.last == person:
             self.last = None
+        self.know(person)
+
+    def know(self, person: PhoneNumber) -> None:
+        """It is held for one the less."""
+        self.waits.discard(person)
+        if self.state is BindingState.HELD and not self.waits:
+            self.state = BindingState.ACTIVE
 
 
 @dataclass(eq=False)
@@ -159,12 +181,18 @@ class LockKept:
     what: Any
     tenant: str | None
     reason: LockReason
+    made: datetime
     starts: datetime
     ends: datetime | None
     lifted: bool = False
     appeal: int | None = None
     state: State | None = None
     deadline: datetime | None = None
+
+    def lift(self) -> None:
+        self.lifted = True
+        if self.state in OPEN:
+            self.state = State.LIFTED
 
     def over(self, now: datetime) -> bool:
         return self.lifted or (self.ends is not None and self.ends <= now)
@@ -215,10 +243,16 @@ class Model:
     entries: dict[int, Entry] = field(default_factory=dict)
     lines: list[tuple[PhoneNumber, str, Act, str | None, datetime]] = field(default_factory=list)
     consents: dict[str, Consent] = field(default_factory=dict)
+    hours: dict[str, str | None] = field(default_factory=dict)
+    unknown: dict[str, UnknownNumbers] = field(default_factory=dict)
     teams: dict[str, dict[PhoneNumber, datetime]] = field(default_factory=dict)
 
     def alive(self) -> list[Life]:
         return [each for each in self.lives if each.alive(self.now)]
+
+    def held(self) -> Iterator[Life]:
+        """Those that wait to learn whose number a party has."""
+        return (each for each in self.alive() if each.state is BindingState.HELD)
 
     def locked(self, *subjects: str) -> Iterator[LockKept]:
         """The locks in force on such things."""
@@ -238,6 +272,11 @@ class Model:
     def tenant_locked(self, tenant: str) -> bool:
         return any(each.what == tenant for each in self.locked("tenant"))
 
+    def is_open(self, life: Life) -> bool:
+        """Whether it is within the hours of a binding, else of its tenant."""
+        always = HOURS[life.hours or self.hours[life.tenant]]
+        return self.now >= NOW + timedelta(minutes=1) if always is None else always
+
     def agrees(self, person: PhoneNumber, tenant: str, order: str | None) -> bool:
         said = [
             act
@@ -247,7 +286,10 @@ class Model:
         return bool(said) and said[-1] is Act.GIVEN
 
     def change_owner(self, person: PhoneNumber, since: datetime) -> None:
-        """What the old owner has said counts no longer, nor who was kept from him."""
+        """What the old owner has said counts no longer, nor his block list, nor his locks."""
+        for lock in self.locks.values():
+            if lock.what == person and lock.made < since and not lock.over(self.now):
+                lock.lift()
         for entry in self.entries.values():
             if person in {entry.person, entry.other} and entry.added < since:
                 entry.removed = True
@@ -315,11 +357,12 @@ class Model:
         unblocked = [each for each in rung if not self.kept(caller, each, tenant)]
         free = [each for each in unblocked if not self.on(each, tenant)]
         shown = life.numbers[1] if x == life.numbers[0] else life.numbers[0]
-        over = Reason.EXPIRED if life.state is BindingState.ACTIVE else Reason(life.state)
+        over = Reason.EXPIRED if life.state in LIVE else Reason(life.state)
         fails: list[tuple[bool, Reason]] = [
             (self.tenant_locked(tenant), Reason.TENANT_SUSPENDED),
             (self.number_locked(shown), Reason.X_LOCKED),
             (not life.alive(now), over),
+            (life.state is BindingState.HELD, Reason.RECYCLE_UNKNOWN),
             (
                 text and life.callback is Callback.ALL and len(rung) > 1,
                 Reason.MODE_UNSUPPORTED,
@@ -328,6 +371,7 @@ class Model:
             (not rung, Reason.NO_DEFAULT_PARTY),
             (not unblocked, Reason.BLOCKED),
             (not free, Reason.CALLEE_LOCKED),
+            (not self.is_open(life), Reason.OUTSIDE_HOURS),
             (text and unblocked[:1] != rung[:1], Reason.BLOCKED),
             (text and free[:1] != rung[:1], Reason.CALLEE_LOCKED),
         ]
@@ -343,6 +387,7 @@ class Machine(RuleBasedStateMachine):
 
     connection: Connection
     keys: KeyRing
+    path: Path
 
     @initialize()
     def begin(self) -> None:
@@ -350,10 +395,8 @@ class Machine(RuleBasedStateMachine):
         self.stack = ExitStack()
         set_clock(self.connection, NOW)
         self.stack.enter_context(self.connection.transaction(force_rollback=True))
-        self.store = BindingStore(self.connection, self.keys, NO_REST)
         self.queries = Queries(self.connection)
-        self.appeals = AppealStore(self.queries, self.keys, SPANS)
-        self.recycler = Recycler(self.connection, self.keys)
+        self.use(check_keys(self.connection, self.keys))
         self.feed = self.recycler.store.add(
             "a feed", kind=FeedKind.STDIN, path=None, numbers=NumberForm.PLAIN, trust=Trust.FULL
         )
@@ -361,17 +404,42 @@ class Machine(RuleBasedStateMachine):
             self.store.inventory.add_block(block, operator=None, certificate=None)
         known = self.store.inventory.tenants
         known.add(OTHER)
-        known.set_unknown_numbers(OTHER, UnknownNumbers.REFUSE)
-        for tenant, consent in ((DEFAULT, Consent.OFF), (OTHER, Consent.ASSERTED)):
+        for tenant, consent, unknown in (
+            (DEFAULT, Consent.OFF, UnknownNumbers.HOLD),
+            (OTHER, Consent.ASSERTED, UnknownNumbers.REFUSE),
+        ):
             self.hold(tenant, consent)
+            self.wait_for(tenant, unknown)
+            self.open(tenant, None)
             self.store.add_group(tenant, TEAM, [C])
             self.model.teams[tenant] = {C: NOW}
         self.told: dict[tuple[XNumber, PhoneNumber, bool], Any] = {}
         self.turn = 0
-        self.bind([B, A, C, D], "axb", Callback.LAST, PLACES[0], DEFAULT, None, None, 3600)
-        self.bind([B, A, C, D], "gxb", Callback.ALL, PLACES[1], OTHER, "O-1", How.APP, 3600)
-        self.bind([D, C, B, A], "team", Callback.LAST, PLACES[2], DEFAULT, None, None, 30)
+        self.bind([B, A, C, D], "axb", Callback.LAST, PLACES[0], DEFAULT, None, None, 3600, None)
+        self.bind([B, A, C, D], "gxb", Callback.ALL, PLACES[1], OTHER, "O-1", How.APP, 3600, None)
+        self.bind([D, C, B, A], "team", Callback.LAST, PLACES[2], DEFAULT, None, None, 30, None)
         self.wait(10)
+
+    def use(self, keys: KeyRing) -> None:
+        """Do all by these keys from now on."""
+        self.keys = keys
+        self.store = BindingStore(self.connection, keys, NO_REST)
+        self.appeals = AppealStore(self.queries, keys, SPANS)
+        self.recycler = Recycler(self.connection, keys)
+
+    @precondition(lambda self: len(self.keys.tag_keys) + len(self.keys.seal_keys) < MOST_KEYS)
+    @rule(kinds=st.sampled_from([("tag",), ("seal",), ("tag", "seal")]), whole=st.booleans())
+    def rotate(self, kinds: tuple[KeyKind, ...], whole: bool) -> None:  # noqa: FBT001 - drawn
+        """Write by new keys, and perhaps bring what stands there under them: nothing changes."""
+        self.path.unlink(missing_ok=True)
+        write_key_ring(self.path, self.keys)
+        rotation = Rotation(self.connection, self.keys, self.path)
+        rotation.switch(rotation.add(kinds))
+        if whole:
+            for _ in rotation.renewal().run():
+                pass
+            rotation.renew_secrets()
+        self.use(rotation.keys)
 
     # What is bound.
 
@@ -393,6 +461,7 @@ class Machine(RuleBasedStateMachine):
         order=orders,
         stated=st.sampled_from([How.APP, How.APP, None]),
         life=st.sampled_from([10, 30, 3600]),
+        hours=hours,
     )
     def bind(
         self,
@@ -404,6 +473,7 @@ class Machine(RuleBasedStateMachine):
         order: str | None,
         stated: How | None,
         life: int,
+        hours: str | None,
     ) -> None:
         """Bind two, or a group and one, on a number that is given."""
         model = self.model
@@ -436,6 +506,7 @@ class Machine(RuleBasedStateMachine):
                     order_id=order,
                     consent=stated,
                     messages=Messages.BOTH,
+                    hours=hours,
                 ),
                 x=x,
                 y=numbers[1] if kind == "axyb" else None,
@@ -456,6 +527,7 @@ class Machine(RuleBasedStateMachine):
             kind == "team",
             made.expires_at,
             dict.fromkeys((*members, b), model.now),
+            hours=hours,
         )
         model.lives.append(born)
         model.routes.update(dict.fromkeys(born.places(), born))
@@ -503,6 +575,7 @@ class Machine(RuleBasedStateMachine):
             life.b = person
         else:
             life.members[0] = person
+        life.know(leaves)
         life.last = None
         life.since.setdefault(person, model.now)
         model.routes.update(dict.fromkeys(life.places(), life))
@@ -628,7 +701,9 @@ class Machine(RuleBasedStateMachine):
             subject=Subject(subject), tenant=what if subject == "tenant" else tenant, **named
         )
         made = self.store.locks.set(locked, reason, by=BY, starts_at=starts, ends_at=until)
-        self.model.locks[made.id] = LockKept(subject, what, tenant, reason, starts, until)
+        self.model.locks[made.id] = LockKept(
+            subject, what, tenant, reason, self.model.now, starts, until
+        )
 
     def lock_at(self, pick: int) -> tuple[int, LockKept]:
         found = sorted(self.model.locks)
@@ -643,12 +718,7 @@ class Machine(RuleBasedStateMachine):
         if kept.over(self.model.now):
             return
         self.store.locks.lift(lock_id, by=BY)
-        self.lifted(kept)
-
-    def lifted(self, kept: LockKept) -> None:
-        kept.lifted = True
-        if kept.state in OPEN:
-            kept.state = State.LIFTED
+        kept.lift()
 
     @precondition(lambda self: self.model.locks)
     @rule(pick=picks, step=st.sampled_from(["file", "evidence", *AppealStep]))
@@ -687,31 +757,91 @@ class Machine(RuleBasedStateMachine):
 
     # Whose number has another owner, and who agrees.
 
-    @rule(person=people, ago=spans, status=st.sampled_from(["reissued", "reissued", "unknown"]))
+    @rule(person=people, ago=spans, status=statuses)
     def recycle(self, person: PhoneNumber, ago: timedelta, status: str) -> None:
-        """A feed says that a number has a new owner since some time, or that nobody knows."""
+        """A feed says since when a number has a new owner, that it has none, or is unknown."""
         model = self.model
-        until = model.now if status == "unknown" else model.now - ago
+        until = model.now - ago if status == "reissued" else model.now
         line = f"number,status,date\n{person.digits},{status},{until.isoformat()}\n"
         file = io.BytesIO(line.encode())
         self.recycler.run(self.feed, file, name="file", digest=secrets.token_bytes(32))
         sure = status == "reissued"
+        if status == "kept":
+            for life in model.alive():
+                life.know(person)
+            return
         for life in model.alive():
             began = life.since.get(person, model.now)
             if life.team:
                 began = min(began, model.teams[life.tenant].get(person, began))
-            spared = not sure and life.tenant == DEFAULT
-            if person in life.parties and began < until and not spared:
-                life.state = BindingState.PARTY_RECYCLED if sure else BindingState.RECYCLE_UNKNOWN
-                for place in life.places():
-                    # Who has the number now is a stranger there.
-                    if place[1] == person:
-                        model.routes.pop(place)
+            if person in life.parties and began < until:
+                self.doubt(life, person, sure=sure)
         for tenant, team in model.teams.items():
-            if not (not sure and tenant == DEFAULT) and team.get(person, until) < until:
+            goes = sure or model.unknown[tenant] is UnknownNumbers.REFUSE
+            if goes and team.get(person, until) < until:
                 del team[person]
         if sure:
             model.change_owner(person, until)
+
+    def doubt(self, life: Life, person: PhoneNumber, *, sure: bool) -> None:
+        """What becomes of a binding whose party may be another one by now."""
+        policy = self.model.unknown[life.tenant]
+        if not sure and policy is UnknownNumbers.RING:
+            return
+        if not sure and policy is UnknownNumbers.HOLD:
+            life.state = BindingState.HELD
+            life.waits.add(person)
+            return
+        life.state = BindingState.PARTY_RECYCLED if sure else BindingState.RECYCLE_UNKNOWN
+        for place in life.places():
+            # Who has the number now is a stranger there.
+            if place[1] == person:
+                self.model.routes.pop(place)
+
+    @precondition(lambda self: any(self.model.held()))
+    @rule(pick=picks)
+    def release(self, pick: int) -> None:
+        """The operator lets a binding ring again that is held."""
+        found = list(self.model.held())
+        life = found[pick % len(found)]
+        self.recycler.store.release(life.name)
+        life.waits.clear()
+        life.state = BindingState.ACTIVE
+
+    @rule(tenant=tenants, unknown=st.sampled_from(UnknownNumbers))
+    def wait_for(self, tenant: str, unknown: UnknownNumbers) -> None:
+        """Say what becomes of bindings whose party nobody knows."""
+        self.store.inventory.tenants.set_unknown_numbers(tenant, unknown)
+        self.model.unknown[tenant] = unknown
+
+    @rule(tenant=tenants, hours=hours)
+    def open(self, tenant: str, hours: str | None) -> None:
+        """Say in which hours calls and texts go through."""
+        self.store.inventory.tenants.set_hours(tenant, hours)
+        self.model.hours[tenant] = hours
+
+    @rule(
+        who=several,
+        x=places,
+        direction=st.sampled_from(BlockDirection),
+        anybody=st.booleans(),
+        inwards=st.booleans(),
+    )
+    def come_anew(
+        self,
+        who: list[PhoneNumber],
+        x: XNumber,
+        direction: BlockDirection,
+        anybody: bool,  # noqa: FBT001 - drawn
+        inwards: bool,  # noqa: FBT001 - drawn
+    ) -> None:
+        """Somebody was kept from another and locked, and a new owner of the number is bound."""
+        pair = [who[1], who[0], *who[2:]] if inwards else who
+        self.keep_apart(pair, anybody and not inwards, None, direction, None)
+        self.lock("person", who[0], None, LockReason.ARREARS, timedelta(), None)
+        self.wait(1)
+        self.recycle(who[0], timedelta(), "reissued")
+        self.bind(who, "axb", Callback.LAST, x, DEFAULT, None, None, 3600, None)
 
     @rule(tenant=tenants, consent=st.sampled_from(Consent))
     def hold(self, tenant: str, consent: Consent) -> None:
@@ -888,16 +1018,35 @@ class Machine(RuleBasedStateMachine):
             self.stack.close()
 
 
-def test_whatever_happens(shadowed: Connection, keys: KeyRing) -> None:
-    """No call and no text reaches who may not be reached, and nobody is refused without a rule."""
+@pytest.fixture
+def machine(shadowed: Connection, keys: KeyRing, tmp_path: Path) -> type[Machine]:
+    """The machine, on a database of its own."""
 
     class Here(Machine):
         connection = shadowed
+        path = tmp_path / "key"
 
     Here.keys = keys
+    return Here
+
+
+def test_an_old_owner_leaves_nothing_behind(machine: type[Machine]) -> None:
+    """Neither a lock nor an entry of a block list holds for whoever has the number by now."""
+    for inwards in (False, True):
+        found = machine()
+        found.begin()
+        with found.stack:
+            found.come_anew(
+                [A, B, C, D], PLACES[0], BlockDirection.BOTH, anybody=False, inwards=inwards
+            )
+            found.reached()
+
+
+def test_whatever_happens(machine: type[Machine]) -> None:
+    """No call and no text reaches who may not be reached, and nobody is refused without a rule."""
     runs, steps = map(int, os.environ.get("PERSONS_LONG", "50,30").split(","))
     run_state_machine_as_test(
-        Here,
+        machine,
         settings=settings(
             max_examples=runs,
             stateful_step_count=steps,
