@@ -59,6 +59,7 @@ class Kind(StrEnum):
     CONSENT = "consent"
     COMPLAINT = "complaint"
     REAL_NAME = "real_name"
+    PERSON = "person"
     FEED = "feed"
     OLD_NUMBER = "old_number"
     AUDIT = "audit"
@@ -103,6 +104,13 @@ KINDS: Final = {
     Kind.COMPLAINT: KindRule(what="complaints", of=_LOGS, since="its arrival"),
     Kind.REAL_NAME: KindRule(
         what="lines of real names that a later one has replaced", of=_LOGS, since="the later one"
+    ),
+    # Behind the lines: with the last line of a person it goes, too.
+    Kind.PERSON: KindRule(
+        what="numbers of persons of whom nothing is kept",
+        of=_LOGS,
+        since="what was said last",
+        counted="person(s)",
     ),
     Kind.FEED: KindRule(
         what="what runs of feeds have told", of=_LOGS, since="the run", counted="run(s)"

@@ -37,9 +37,12 @@ _DELETES: Final = {
     Kind.CONSENT: "delete_over_consent",
     Kind.COMPLAINT: "delete_over_complaint",
     Kind.REAL_NAME: "delete_over_real_name",
+    Kind.PERSON: "delete_over_person",
     Kind.FEED: "delete_over_feed",
     Kind.OLD_NUMBER: "delete_over_old_number",
 }
+# What stands among them stays, so they are walked along by their ids.
+_WALKED: Final = {Kind.REAL_NAME, Kind.PERSON}
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,7 @@ class Deletion:
         day: date = open_["day"]
         values = {"day": day, "before": end_of(day), "limit": self._batch}
         at = {name: open_[name] for name in ("reached_block", "reached_id")}
-        if kind is Kind.REAL_NAME:
+        if kind in _WALKED:
             row = self._one(_DELETES[kind], **values, reached_id=at["reached_id"])
             walk = at if row["until"] is None else {**at, "reached_id": str(row["until"])}
             return row["ids"], walk, row["until"] is None

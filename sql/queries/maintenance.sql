@@ -308,6 +308,11 @@ WITH gone AS (
 )
 SELECT coalesce(array_agg(g.x_number::text ORDER BY g.x_number), '{}') AS ids FROM gone g;
 
+-- delete_over_person --
+-- Walk on along the register of persons, and delete those of whom nothing is kept. until: where the walk stands; null: at
+-- its end.
+SELECT d.ids, d.until FROM agi_router.delete_persons(coalesce(%(reached_id)s::bigint, 0), %(limit)s::integer) d;
+
 -- delete_over_feed --
 -- Delete what runs of feeds have told that were begun before a time; the runs stay, or their files would be read as new.
 WITH old AS (

@@ -29,7 +29,7 @@ from agi_router.maintenance.classes import KINDS as RULES
 from agi_router.maintenance.classes import Kind, Retention, digest_names
 from agi_router.maintenance.deletion import Deletion
 from agi_router.maintenance.holds import HeldThing, HoldStore
-from agi_router.maintenance.proofs import Kept, kept
+from agi_router.maintenance.proofs import Kept, kept, proofs
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import PhoneNumber
@@ -317,7 +317,7 @@ def test_withdrawn_consents(store: BindingStore) -> None:
     assert delete(store) == {}
     store.connection.execute("UPDATE agi_router.consent SET added_at = added_at - %s", (3 * OLD,))
     assert oldest(store, Kind.CONSENT) is not None
-    assert delete(store) == {Kind.CONSENT: 5}
+    assert delete(store) == {Kind.CONSENT: 5, Kind.PERSON: 1}
     assert oldest(store, Kind.CONSENT) is None
     assert [(line.person, line.act) for line in store.consents.all(limit=9)] == [
         (B, Act.WITHDRAWN),
@@ -379,6 +379,30 @@ def test_old_numbers(store: BindingStore, holds: HoldStore) -> None:
     assert delete(store) == {Kind.OLD_NUMBER: 1}
     holds.release(hold.id, by=TEST, note="closed")
     assert delete(store) == {Kind.OLD_NUMBER: 1}
+
+
+def test_persons(store: BindingStore, holds: HoldStore) -> None:
+    """With the last that is kept of them, by a proof; they may be added again."""
+    connection = store.connection
+    given = Statement(act=Act.GIVEN, how=How.APP)
+    for person in (A, B, C):
+        store.consents.write(person, "default", given, by=TEST)
+    holds.add(HeldThing(person=D), case="P-1", reason="police", by=TEST)
+    for person in (A, B):
+        store.withdraw(person, "default", given, by=TEST)
+    hold = holds.add(HeldThing(person=B), case="P-2", reason="police", by=TEST)
+    connection.execute("UPDATE agi_router.consent SET added_at = added_at - %s", (3 * OLD,))
+    assert delete(store, batch=1) == {Kind.CONSENT: 2, Kind.PERSON: 1}
+    found = proofs(Queries(connection), since=datetime.now(UTC) - HOUR, limit=9)
+    assert [each["deleted"] for each in found if each["kind"] == Kind.PERSON] == [1]
+    assert delete(store) == {}
+    # What a hold has named can be shown for ever; so B stays, whose lines go by now.
+    holds.release(hold.id, by=TEST, note="closed")
+    assert delete(store) == {Kind.CONSENT: 2}
+    store.consents.write(A, "default", given, by=TEST)
+    people = [each.person for each in store.consents.all(limit=9)]
+    assert people == [A, C]
+    assert one(connection, "SELECT count(*) FROM agi_router.person_mark") == 4
 
 
 def test_one_deletes_at_a_time(

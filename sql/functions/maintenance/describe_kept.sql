@@ -52,7 +52,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT n.kind, coalesce(d.oldest, (o.at AT TIME ZONE 'UTC')::date), coalesce(s.rows, 0)
       FROM (VALUES ('binding', 'binding'), ('call', 'call'), ('message', 'message'), ('event', 'event'), ('lock', 'lock'),
                    ('blocklist', 'blocklist'), ('consent', 'consent'), ('complaint', 'complaint'), ('real_name', 'real_name'),
-                   ('feed', 'feed_match'), ('old_number', 'old_number'), ('audit', 'audit')
+                   ('person', 'person_mark'), ('feed', 'feed_match'), ('old_number', 'old_number'), ('audit', 'audit')
            ) n (kind, name)
       LEFT JOIN size s ON s.oid = format('agi_router.%I', n.name)::regclass
       LEFT JOIN days d ON d.oid = format('agi_router.%I', n.name)::regclass
