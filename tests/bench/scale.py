@@ -78,6 +78,11 @@ _FILL = (
            generate_series(2, 3) k
     """,
 )
+_FILLED_TABLES = ("binding", "route")
+# No row that comes is put into the indexes then; they are made anew when all are there.
+_PUT_OFF = (
+    "UPDATE pg_index SET indisready = false, indisvalid = false WHERE indrelid = %s::regclass"
+)
 # Each index in its order, and each table by one of them: reading a table as it lies does not fill
 # the server's memory.
 _READ = (
@@ -229,11 +234,16 @@ def fill(server: Server, dsn: str, bindings: int) -> None:
     with server.admin(database_of(dsn)) as admin:
         # Foreign keys and triggers are for rows that may be wrong.
         admin.execute("SET session_replication_role = replica")
+        admin.execute("SET maintenance_work_mem = '1GB'")
+        for table in _FILLED_TABLES:
+            admin.execute(_PUT_OFF.encode(), (f"agi_router.{table}",))
         for statement in _FILL:
             admin.execute(
                 statement.encode(),
                 {"first": _FIRST, "size": BLOCK_SIZE, "filled": FILLED, "count": bindings},
             )
+        for table in _FILLED_TABLES:
+            admin.execute(f"REINDEX TABLE agi_router.{table}".encode())
         admin.execute("SELECT setval('agi_router.binding_id', %s)", (FILLED + bindings,))
         say("analysing")
         for table in ("binding", "route", "past_route", "block", "call"):
