@@ -17,7 +17,7 @@ from agi_router.cli.stores import find_scope
 from agi_router.db.connection import Queries
 from agi_router.keys.registry import check_keys
 from agi_router.numbers import XNumber
-from agi_router.recordings.store import RecordingStore
+from agi_router.recordings.store import RecordingLedger, RecordingStore
 from agi_router.recordings.vault import Vault
 from agi_router.recordings.views import describe_recording
 from agi_router.records.audit import check_case, check_note
@@ -118,6 +118,32 @@ def listen(call: str, case: str, reason: str) -> None:
     for some in heard:
         sys.stdout.buffer.write(some)
     sys.stdout.buffer.flush()
+
+
+@group.command("delete")
+@click.argument("call")
+@click.option("--case", required=True, type=_CASE, help="The case that it is for.")
+@click.option("--reason", required=True, type=_NOTE, help="Why.")
+@click.option("--early", is_flag=True, help="Though six months are not over: it was ordered.")
+@json_option
+def delete(call: str, case: str, reason: str, *, early: bool, as_json: bool) -> None:
+    r"""
+    Destroy the key of a recording, so that nobody hears it any more; its file goes soon after.
+
+    What is past retention goes by itself: see "retention". What a hold keeps stays.
+
+    \b
+    Example:
+      agi-router recording delete pbx1-1790000000.7 --case P-2026-17 --reason "court order" --early
+    """
+    with open_serving_database(read_settings()) as connection:
+        queries = Queries(connection)
+        store = RecordingStore(queries)
+        with queries.transaction():
+            RecordingLedger(queries).delete(store.find(call), early=early)
+            record_act(queries, f"recording of call {call}", reason=reason, case=case)
+        told = describe_recording(store.find(call))
+    (echo_json if as_json else echo_pairs)(told)
 
 
 @group.command("keep")

@@ -52,6 +52,7 @@ class Kind(StrEnum):
 
     BINDING = "binding"
     CALL = "call"
+    RECORDING = "recording"
     MESSAGE = "message"
     EVENT = "event"
     LOCK = "lock"
@@ -94,6 +95,9 @@ KINDS: Final = {
         what="bindings, their routes and those of parties before", of=_RECORDS, since="its end"
     ),
     Kind.CALL: KindRule(what="calls", of=_RECORDS, since="its day", by_days=True),
+    Kind.RECORDING: KindRule(
+        what="recordings: their keys at once, and their files", of=_RECORDS, since="its day"
+    ),
     Kind.MESSAGE: KindRule(
         what="texts, without what they said", of=_RECORDS, since="its day", by_days=True
     ),

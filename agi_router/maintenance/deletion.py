@@ -30,6 +30,7 @@ _NAMES: Final = 20_000
 _LONG: Final = 240
 _DELETES: Final = {
     Kind.CALL: "delete_over_call",
+    Kind.RECORDING: "delete_over_recording",
     Kind.MESSAGE: "delete_over_message",
     Kind.EVENT: "delete_over_event",
     Kind.LOCK: "delete_over_lock",

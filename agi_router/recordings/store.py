@@ -9,7 +9,7 @@ from typing import Any, Final
 from agi_router.bindings.model import BindingId
 from agi_router.cursors import Cursor
 from agi_router.db.connection import Queries
-from agi_router.errors import RecordingNotFound
+from agi_router.errors import RecordingKept, RecordingNotFound
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.keys.segments import FileCipher
@@ -92,6 +92,26 @@ class RecordingLedger:
             Their ids.
         """
         return [row["call_id"] for row in self._queries.rows("mark_lost_recordings", {})]
+
+    def delete(self, recording: Recording, *, early: bool) -> None:
+        """
+        Destroy the key of a recording; its file goes soon after, by whoever keeps it.
+
+        Args:
+            recording: Which.
+            early: Whether it goes though six months are not over: somebody has ordered it.
+
+        Raises:
+            RecordingNotFound: There is nothing of it.
+            RecordingKept: A hold is on it, or six months are not over.
+        """
+        _check_heard(recording)
+        values = {"call_id": recording.call_id, "early": early}
+        if self._queries.row("delete_recording", values) is None:
+            raise RecordingKept(
+                "it is kept: a hold is on it, or six months are not over; what a court or an"
+                " authority has ordered to be deleted goes with --early, once nothing holds it"
+            )
 
     def erase_gone(self, vault: Vault) -> int:
         """
@@ -212,12 +232,20 @@ class RecordingStore:
             RecordingDamaged: The file is not there, or not as it was sealed.
             SealError: Its key does not open with these.
         """
-        if recording.sealed_key is None or recording.name is None or recording.cipher is None:
-            raise RecordingNotFound(
-                f"there is no sound of this call: its recording is {recording.state}"
-            )
-        key = open_key(keys, recording.name, recording.sealed_key)
-        return vault.read(recording.name, recording.cipher, key)
+        name, cipher, sealed_key = _check_heard(recording)
+        return vault.read(name, cipher, open_key(keys, name, sealed_key))
+
+
+def _check_heard(recording: Recording) -> tuple[str, FileCipher, bytes]:
+    """
+    By what a recording is heard: the name of its file, its cipher, its sealed key.
+
+    Raises:
+        RecordingNotFound: There is nothing of it.
+    """
+    if recording.name is None or recording.cipher is None or recording.sealed_key is None:
+        raise RecordingNotFound(f"there is no sound: the recording is {recording.state}")
+    return recording.name, recording.cipher, recording.sealed_key
 
 
 def _read(row: dict[str, Any]) -> Recording:

@@ -282,6 +282,10 @@ SELECT coalesce(array_agg(g.id::text ORDER BY g.id), '{}') AS ids FROM gone g;
 -- Delete lines of the consent ledger that were withdrawn before a time.
 SELECT agi_router.delete_consents(%(before)s, %(limit)s::integer) AS ids;
 
+-- delete_over_recording --
+-- Delete recordings of calls before a time.
+SELECT agi_router.delete_recordings(%(before)s, %(limit)s::integer) AS ids;
+
 -- delete_over_complaint --
 -- Delete complaints that came in before a time.
 SELECT agi_router.delete_complaints(%(before)s, %(limit)s::integer) AS ids;

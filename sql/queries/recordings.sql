@@ -85,3 +85,20 @@ UPDATE agi_router.recording
   FROM (SELECT agi_router.count_seals(1) OFFSET 0) c
  WHERE name = %(name)s AND sealed_key IS NOT NULL
 RETURNING name;
+
+-- delete_recording --
+-- Destroy the key of a recording, and have its file removed, unless it is held or the law says to keep it still.
+WITH gone AS (
+    UPDATE agi_router.recording r
+       SET state = 'deleted', sealed_key = NULL
+     WHERE r.call_id = %(call_id)s AND r.sealed_key IS NOT NULL
+       AND (%(early)s OR r.day < (now() - interval '184 days')::date)
+       AND NOT EXISTS (SELECT 1
+                         FROM agi_router.list_held() h
+                        WHERE h.block = r.block AND h.binding_id = r.binding_id)
+       AND NOT EXISTS (SELECT 1 FROM agi_router.hold n WHERE n.released_at IS NULL AND n.x_number = r.x_number)
+    RETURNING r.name
+)
+INSERT INTO agi_router.recording_gone (name)
+SELECT g.name FROM gone g
+RETURNING name;

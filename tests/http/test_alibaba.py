@@ -177,9 +177,13 @@ def test_the_older_shapes(client: AlibabaClient) -> None:
     assert told.keys() == {"Code", "Message", "RequestId"}
     for what in (
         {"OperateType": "updateIsRecordingEnabled", "IsRecordingEnabled": "False"},
+        {"OperateType": "updateIsRecordingEnabled", "IsRecordingEnabled": "True"},
         {"OperateType": "updateCallDisplayType", "CallDisplayType": "1"},
     ):
         assert client.code("UpdateSubscription", PhoneNoX=X, **what, **number) == "OK"
+    asked = {"PhoneNoX": X, **number}
+    shown = client.ask("QuerySubscriptionDetail", **asked)["SecretBindDetailDTO"]
+    assert shown["NeedRecord"] is True
     assert client.ask("QuerySecretNoDetail", SecretNo=X, **pool)["SecretNoInfoDTO"] == {
         "SecretStatus": 1
     }
@@ -384,7 +388,8 @@ def test_what_a_bind_is_told(client: AlibabaClient) -> None:
         ({"Expiration": beijing(timedelta(days=91))}, "isv.EXPIRE_DATE_ILLEGAL"),
         ({"CallRestrict": "CONTROL_NOBODY"}, "isv.ILLEGAL_ARGUMENT"),
         ({"CallTimeout": "4"}, "isv.ILLEGAL_ARGUMENT"),
-        ({"NeedRecord": "true"}, "isv.ILLEGAL_ARGUMENT"),
+        ({"NeedRecord": "perhaps"}, "isv.ILLEGAL_ARGUMENT"),
+        ({"NeedRecord": "true"}, "OK"),
         ({"NeedAsr": "True"}, "isv.ILLEGAL_ARGUMENT"),
         ({"NeedAsr": "perhaps"}, "isv.ILLEGAL_ARGUMENT"),
         ({"Audio": '{"ACallX_Apre": "1"}'}, "isv.ILLEGAL_ARGUMENT"),
@@ -456,10 +461,7 @@ def test_what_a_change_is_told(client: AlibabaClient) -> None:
         ({"OperateType": "updateEverything"}, "isv.ILLEGAL_ARGUMENT"),
         ({"OperateType": ""}, "MissingOperateType"),
         ({"OperateType": "updateExpire"}, "MissingExpiration"),
-        (
-            {"OperateType": "updateIsRecordingEnabled", "NeedRecord": "true"},
-            "isv.ILLEGAL_ARGUMENT",
-        ),
+        ({"OperateType": "updateIsRecordingEnabled", "NeedRecord": "x"}, "isv.ILLEGAL_ARGUMENT"),
         ({"OperateType": "updateCallDisplayType", "CallDisplayType": "2"}, "isv.ILLEGAL_ARGUMENT"),
         ({"OperateType": "updateExpire", "SubsId": "0"}, "isv.SUBS_NOT_EXIST"),
         ({"OperateType": "updateExpire", "SubsId": ""}, "MissingSubsId"),

@@ -3295,6 +3295,8 @@ REVOKE ALL ON FUNCTION agi_router.delete_persons(_after bigint, _limit integer) 
 
 REVOKE ALL ON FUNCTION agi_router.delete_real_names(_before timestamp with time zone, _after bigint, _limit integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION agi_router.delete_recordings(_before timestamp with time zone, _limit integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION agi_router.describe_kept() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.detach_day(_kind text, _day date, _rule text) FROM PUBLIC;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -212,3 +213,44 @@ def test_gone_files_are_removed(
     connection.execute(b"INSERT INTO agi_router.recording_gone (name) VALUES (%s)", [NAME])
     assert (ledger.erase_gone(vault), ledger.erase_gone(vault)) == (1, 0)
     assert not [each for each in vault.path.rglob("*") if each.is_file()]
+
+
+def test_deletion(
+    dsn: str,
+    connection: Connection,
+    recordings: RecordingStore,
+    ledger: RecordingLedger,
+    keys: KeyRing,
+    vault: Vault,
+    tmp_path: Path,
+) -> None:
+    """The key goes, by hand or with its day, unless a hold keeps it; the file goes after it."""
+    write_key_ring(tmp_path / "key", keys)
+    env = {"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(tmp_path / "key")}
+    old, young = new_call_id(datetime.now(UTC) - timedelta(days=300)), new_call_id()
+    ledger.keep(sealed(vault, keys, old, "fedcbafedcba"), keys)
+    ledger.keep(sealed(vault, keys, young), keys)
+    hold = ["retention", "hold", "add", "--case", "P-1", "--reason", "police", "--x", str(X)]
+    held = run([*hold, "--json"], env).json
+    words = ["recording", "delete", young, "--case", "P-1", "--reason", "court order"]
+    assert run([*words, "--early"], env).code == 73
+    assert run(["retention", "run", "--json"], env).json["recording"] == 0
+    (row,) = [
+        each
+        for each in run(["retention", "show", "--json"], env).json
+        if each["kind"] == "recording"
+    ]
+    assert row["oldest"] is not None
+    ids = [str(each["id"]) for each in held]
+    run(["retention", "hold", "release", *ids, "--note", "closed", "--json"], env)
+    assert run(words, env).code == 73
+    assert run([*words, "--early", "--json"], env).json["state"] == "deleted"
+    assert run([*words, "--early"], env).code == 66
+    assert run(["retention", "run", "--json"], env).json["recording"] == 1
+    (proof, *_) = run(["retention", "proofs", "--json"], env).json
+    assert (proof["kind"], proof["rows"]) == ("recording", 1)
+    assert [each.call_id for each in recordings.all(limit=9)] == [young]
+    assert ledger.erase_gone(vault) == 2
+    assert not [each for each in vault.path.rglob("*") if each.is_file()]
+    found = connection.execute(b"SELECT sealed_key FROM agi_router.recording").fetchall()
+    assert [each["sealed_key"] for each in found] == [None]

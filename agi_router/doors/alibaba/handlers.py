@@ -34,6 +34,7 @@ from agi_router.bindings.views import describe_binding, reveal_binding
 from agi_router.bindings.words import (
     Direction,
     Mode,
+    Recording,
     Side,
     check_order_id,
     check_pool,
@@ -139,7 +140,7 @@ _STATES: Final[Mapping[NumberState, int]] = {
 
 # What says that somebody wants what is not there: a flag that is true, or an object with something
 # in it.
-_FLAGS: Final = ("NeedRecord", "IsRecordingEnabled", "NeedAsr", "ASRStatus")
+_FLAGS: Final = ("NeedAsr", "ASRStatus")
 _OBJECTS: Final = ("Audio", "DtmfConfig")
 
 
@@ -362,7 +363,7 @@ def query_subscription(desk: Desk, given: Parameters) -> Told:
         "CallRestrict": (_TOLD_OF_GROUPS if group_of(found.mode) else _TOLD).get(found.direction),
         "ExpireDate": _time(found.expires_at),
         "GmtCreate": _time(found.begins_at),
-        "NeedRecord": False,
+        "NeedRecord": found.record is Recording.ON,
     }
     return {"SecretBindDetailDTO": {name: each for name, each in told.items() if each is not None}}
 
@@ -708,6 +709,7 @@ def _wish(
             prompts=values.get("prompts"),
             direction=given.read("CallRestrict", _direction) or Direction.BOTH,
             ring_timeout=_ring_timeout(given),
+            record=Recording.ON if _is_recorded(given) else None,
         ),
     )
 
@@ -769,9 +771,9 @@ def _update_out_id(desk: Desk, given: Parameters, found: Binding) -> None:
     desk.store.change(found.id, out_id=_term(given, "OutId", "out_id"))
 
 
-def _update_recording(_: Desk, given: Parameters, found: Binding) -> None:
-    _check_alive(found)
-    _check_wishes(given)
+def _update_recording(desk: Desk, given: Parameters, found: Binding) -> None:
+    wanted = Recording.ON if _is_recorded(given) else Recording.OFF
+    desk.store.change(found.id, record=wanted)
 
 
 def _update_display(_: Desk, given: Parameters, found: Binding) -> None:
@@ -959,6 +961,15 @@ def _term(given: Parameters, name: str, term: str) -> str | None:
     """
     found: str | None = given.read(name, _KINDS[term].read)
     return found
+
+
+def _is_recorded(given: Parameters) -> bool:
+    """
+    Whether calls are to be recorded, by either of the names that clients have for it.
+    """
+    # Both are read: one that is neither true nor false is refused.
+    said = [given.flag(name) for name in ("NeedRecord", "IsRecordingEnabled")]
+    return True in said
 
 
 def _ring_timeout(given: Parameters) -> timedelta | None:
