@@ -9,6 +9,7 @@ from agi_router.cli.context import open_database, read_settings
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.db.connection import Queries
 from agi_router.db.migrate import check_schema, differences, migrate, status
+from agi_router.db.restore import SKIPPED, skip_ids
 from agi_router.db.rights import Purpose, grant, renew_grants
 
 __all__ = ["group"]
@@ -82,6 +83,33 @@ def grant_(role: str, purpose: str, *, as_json: bool) -> None:
         for each in given:
             echo(f"granted {each}")
         echo(f"{role} has what it needs to {purpose}")
+
+
+@group.command("restored")
+@click.option("--reason", required=True, help="What was lost, and to what moment it was restored.")
+@json_option
+def restored_(reason: str, *, as_json: bool) -> None:
+    r"""
+    Say that the database came back from a backup, before anything serves from it.
+
+    What was written last may be lost. From here on ids of bindings, locks, events and all else go
+    on a million further: none is given again that somebody may have been told in that time. It is
+    for the role that owns the schema. What else is to be done: docs/restore.md.
+
+    \b
+    Example:
+      PGUSER=agi_owner PGDATABASE=agi agi-router db restored --reason "disk lost at 12:01"
+    """
+    with open_database(read_settings()) as connection:
+        check_schema(connection)
+        queries = Queries(connection)
+        with queries.transaction():
+            skipped = skip_ids(connection)
+            record_act(queries, "the database", reason=reason)
+    if as_json:
+        echo_json({"skipped": SKIPPED, "counters": skipped})
+    else:
+        echo(f"{len(skipped)} counters of ids go on {SKIPPED:,} further")
 
 
 @group.command("status")

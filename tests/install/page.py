@@ -5,10 +5,12 @@ The page that people follow, as what can be run: blocks of commands, in order.
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs/install.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "install.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +35,13 @@ def section(title: str) -> list[str]:
     found = [block.commands for block in blocks() if block.section == title]
     assert found, f"the page has no section {title}"
     return found
+
+
+def told(page: str, heading: str) -> list[str]:
+    """Return the blocks of commands under a heading of some page that are set off by spaces."""
+    text = (DOCS / page).read_text("utf-8")
+    found = re.search(rf"(?ms)^#+ {re.escape(heading)}$(.*?)(?=^#|\Z)", text)
+    assert found, f"{page} has no heading {heading}"
+    # Commands may have comments, and no prose of a list stands so far to the right.
+    parts = re.findall(r"(?m)(?:^ {4,}\S.*\n(?:\n(?= {4,}\S))?)+", found[1])
+    return [textwrap.dedent(part) for part in parts]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 from install.conftest import Site, agi_router
 from install.machine import CARRIER, PBX, TRUNK, Machine
-from install.page import section
+from install.page import section, told
 
 from agi_router.leaktest.vectors import VECTORS
 from calls.sound import listening
@@ -417,11 +417,166 @@ def test_the_doctor_names_the_fault(site: Site, name: str) -> None:
     assert found, told
 
 
+def fine(machine: Machine, unit: str) -> bool:
+    """Whether a unit did what it had to, or does it, and has complained of nothing."""
+    shown = (
+        "systemctl show --property=Result --property=ExecMainStatus --property=NRestarts --value"
+    )
+    log = machine.do(f"journalctl --unit {unit} --output cat")
+    assert not [line for line in log.splitlines() if "Traceback" in line or "rror" in line], log
+    return machine.do(f"{shown} {unit}").split() == ["success", "0", "0"]
+
+
+def test_the_audit_is_signed_each_hour(site: Site) -> None:
+    """By its own account, which alone has the key; the page's last command verifies it."""
+    machine = site.machine
+    for commands in told("security.md", "The audit"):
+        machine.do(commands)
+
+    assert fine(machine, "agi-router-audit")
+    # The first of all, and that of this hour.
+    assert len(machine.do("cat /var/lib/agi-router-audit/heads").splitlines()) == 2
+    assert "agi-router-audit.timer" in machine.do("systemctl list-timers --no-legend")
+    assert machine.run("cat /etc/agi-router-audit/key", user="agi-router").returncode != 0
+
+
+def test_a_day_is_exported_each_night(site: Site) -> None:
+    """By its own account; its recipient opens the package by the keys alone."""
+    machine = site.machine
+    for commands in told("export.md", "Sealing") + told("export.md", "Each night"):
+        machine.do(commands)
+
+    assert fine(machine, "agi-router-export")
+    assert "agi-router-export.timer" in machine.do("systemctl list-timers --no-legend")
+    (package,) = machine.do("ls -d /var/lib/agi-router-export/20*-000").split()
+    machine.do(
+        f"agi-router export-day --verify {package} --key recipient.key"
+        " --signer /etc/agi-router-export/key.pub"
+    )
+
+
+def test_the_deliverer_and_the_feeds(site: Site) -> None:
+    """One runs on, the other looks what is due and ends."""
+    machine = site.machine
+    for page, heading in (("events.md", "The deliverer"), ("feeds.md", "By asking an address")):
+        for commands in told(page, heading):
+            machine.do(commands)
+    machine.do("systemctl start agi-router-feeds")
+
+    assert fine(machine, "agi-router-deliver")
+    assert fine(machine, "agi-router-feeds")
+    assert machine.tell("systemctl is-active agi-router-deliver") == "active"
+    assert "agi-router-feeds.timer" in machine.do("systemctl list-timers --no-legend")
+
+
+def test_the_http_door(site: Site) -> None:
+    """It answers, with an account of its own; the last command of the page asks it."""
+    machine = site.machine
+    serving, _ = told("http.md", "Serving it")
+    assert machine.do(serving).endswith("ok\n")
+    assert fine(machine, "agi-router-http")
+
+
+def test_the_doors_for_texts(site: Site) -> None:
+    """By SIP it serves; the link to a centre that is not there is tried again, and no more."""
+    machine = site.machine
+    machine.do(
+        "printf '%s\\n' AGI_ROUTER_SIP_LISTEN=192.0.2.1:5062 AGI_ROUTER_SIP_NEXT=192.0.2.10:5060"
+        " AGI_ROUTER_SIP_PEERS=192.0.2.10 >/etc/agi-router/sip-messages.env\n"
+        "printf '%s\\n' AGI_ROUTER_SMPP_HOST=127.0.0.1 AGI_ROUTER_SMPP_SYSTEM_ID=router"
+        " >/etc/agi-router/smpp-carrier.env\n"
+        "echo secret | install -m 600 /dev/stdin /etc/agi-router/smpp-carrier.password\n"
+        "cp agi_router/service/agi-router-sip-messages.service"
+        " agi_router/service/agi-router-smpp@.service /etc/systemd/system/\n"
+        "systemctl daemon-reload\n"
+        "systemctl start agi-router-sip-messages agi-router-smpp@carrier"
+    )
+    try:
+        for unit in ("agi-router-sip-messages", "agi-router-smpp@carrier"):
+            assert machine.tell(f"systemctl is-active {unit}") == "active"
+            assert restarts(machine, unit) == 0
+        assert fine(machine, "agi-router-sip-messages")
+    finally:
+        machine.do(
+            "systemctl stop agi-router-sip-messages agi-router-smpp@carrier\n"
+            "rm /etc/systemd/system/agi-router-sip-messages.service"
+            " /etc/systemd/system/agi-router-smpp@.service /etc/agi-router/s*.env"
+            " /etc/agi-router/smpp-carrier.password\n"
+            "systemctl daemon-reload"
+        )
+
+
+def test_the_guard_of_sound(site: Site) -> None:
+    """It stands from its unit on, and goes with it; its watch runs beside."""
+    machine = site.machine
+    _, refuse, _, watch = told("media-guard.md", "Set it up")
+    machine.do(refuse)
+    machine.do(watch)
+    table = "nft list table inet agi_router_media"
+    try:
+        machine.do(table)
+        assert fine(machine, "agi-router-media-guard")
+        assert machine.tell("systemctl is-active agi-router-media-watch") == "active"
+        assert fine(machine, "agi-router-media-watch")
+    finally:
+        machine.do(
+            "systemctl disable --now agi-router-media-guard agi-router-media-watch\n"
+            "rm /etc/systemd/system/agi-router-media-*.service /etc/agi-router/media-*\n"
+            "systemctl daemon-reload"
+        )
+    assert machine.run(table).returncode != 0
+
+
+def test_a_lost_machine_comes_back(site: Site) -> None:
+    """Base backup, WAL, key and heads alone: traces and the audit answer as before the loss."""
+    machine = site.machine
+    x = site.bind("13800000181", "13800000182")["x"]
+    for commands in told("restore.md", "Archive what is written") + told(
+        "restore.md", "Each night"
+    ):
+        machine.do(commands)
+    site.wait_for_the_router()
+    # Behind the base backup: this comes from the archive.
+    assert site.call("13800000181", x).status == 200
+    site.records(x, 1)
+    machine.do(
+        "systemctl start agi-router-audit; cp -p /var/lib/agi-router-audit/heads /root/kept"
+    )
+    asked = (
+        f'agi-router trace {x} --json | sed \'/"since"\\|"until"/d\'',
+        "agi-router audit list --json",
+        "agi-router audit verify --heads /root/kept/heads",
+        "agi-router list --json",
+    )
+    before = [machine.do(each) for each in asked]
+    serving = machine.do(f"ls {WANTED} | grep '^agi-router'").split()
+    last = machine.do("runuser -u postgres -- psql -Atc 'SELECT pg_walfile_name(pg_switch_wal())'")
+    archived = f"/var/backups/agi-router/wal/{last.strip()}"
+    assert until(lambda: machine.run(f"ls {archived}").returncode == 0, timeout=60)
+    version = machine.do("ls /etc/postgresql").strip()
+    machine.do(
+        f"systemctl stop 'agi-router*'\nsystemctl stop postgresql\n"
+        f"pg_dropcluster {version} main\nrm -r /etc/agi-router/* /etc/agi-router-audit\n"
+        f"pg_createcluster {version} main\nsystemctl start postgresql"
+    )
+    restore, look, say = told("restore.md", "On an empty machine")
+    machine.do(restore)
+    machine.do(look)
+    machine.do(f"systemctl start {' '.join(serving)}")
+    site.wait_for_the_router()
+
+    assert [machine.do(each) for each in asked] == before
+    assert site.call("13800000182", x).status == 200
+    machine.do(say)
+    made = site.bind("13800000183", "13800000184")["id"]
+    assert int(made.rpartition("-")[2]) > 1_000_000
+
+
 def test_nothing_is_left_but_the_key(site: Site) -> None:
     """Of all that was made; and Asterisk has the configuration of before."""
     machine = site.machine
     key = machine.do("sha256sum /etc/agi-router/key")
-    for commands in section("Uninstall"):
+    for commands in told("install.md", "Uninstall") + section("Uninstall"):
         machine.do(commands)
 
     places = "/etc /usr/local /usr/share/asterisk /var/spool /var/lib/asterisk /opt /run/systemd"

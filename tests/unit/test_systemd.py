@@ -26,9 +26,12 @@ LINK = SERVICE / "agi-router-smpp@.service"
 FEEDS = SERVICE / "agi-router-feeds.service"
 EXPORT = SERVICE / "agi-router-export.service"
 RECORDINGS = SERVICE / "agi-router-recordings.service"
-UNITS = [UNIT, HTTP_UNIT, DELIVER, TEXTS, LINK, AUDIT, FEEDS, EXPORT, RECORDINGS]
+UNITS = sorted(SERVICE.glob("*.service"))
+TIMERS = sorted(SERVICE.glob("*.timer"))
 # Of 10; what is left is the network, and that group members may read what it writes.
 EXPOSURE = 1.5
+# Rights in the network, which its rules need; the first is root.
+EXPOSED = {"agi-router-media-guard.service": 1.8, "agi-router-media-watch.service": 1.8}
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -102,11 +105,24 @@ def test_unit_is_valid(tmp_path: Path, unit: Path) -> None:
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("timer", TIMERS, ids=lambda unit: unit.name)
+def test_timer_is_valid(tmp_path: Path, timer: Path) -> None:
+    """And it starts the service of its name."""
+    unit = tmp_path / timer.with_suffix(".service").name
+    unit.write_text("[Service]\nExecStart=/bin/true\n")
+    copy = tmp_path / timer.name
+    copy.write_text(timer.read_text())
+    assert timer.with_suffix(".service") in UNITS
+    done = analyze("verify", "--man=no", "--recursive-errors=no", str(copy))
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_unit_is_hardened(unit: Path) -> None:
     """Systemd's own judgement of what the service could do if it were taken over."""
+    most = 10 * EXPOSED.get(unit.name, EXPOSURE)
     done = analyze(
-        "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE * 10:.0f}", str(unit)
+        "security", "--offline=true", "--no-pager", f"--threshold={most:.0f}", str(unit)
     )
     assert done.returncode == 0, done.stdout
 

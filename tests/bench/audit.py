@@ -1,0 +1,162 @@
+"""
+The command `tests/bench/run audit`: what a bind notices of the audit, and a look at all of it.
+
+Binds of several processes are counted alone, and beside one that writes rows of the audit and
+signs each, in turn; a bind waits for no chain.
+"""
+
+# ruff: noqa: T201  (a command prints)
+
+import argparse
+import json
+import multiprocessing
+import os
+import shutil
+import sys
+import tempfile
+import time
+from itertools import count
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from agi_router.db.connection import Queries, connect
+from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyRing
+from agi_router.records.audit import Audit, AuditEntry
+from agi_router.records.chain import Algorithm, SigningKey
+from agi_router.records.heads import open_heads, read_heads
+from agi_router.records.signing import AuditChain
+from harness.database import Server, database_of
+
+from .binding import bind_for, say
+from .fresh import fresh_database
+
+ABOUT = """\
+Binds per second beside a writer and signer of the audit ÷ alone, interleaved; and how long
+`audit verify` takes for many rows. See tests/bench/README.md.
+"""
+
+_FIRST = 70012340000
+_CLIENTS = 4
+_ROOM = 100_000
+# Seconds between two heads, which are an hour apart in service.
+_PAUSE = 0.2
+_ENTRY = AuditEntry(act="bench", subject="binding", reason=None)
+_FILL = """
+INSERT INTO agi_router.audit (uid, name, effective_uid, host, act, subject)
+SELECT 0, 'root', 0, 'bench', 'bench', 'row ' || n FROM generate_series(1, %s) n
+"""
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line; exits with 2 if it is none of ours."""
+    parser = argparse.ArgumentParser(prog="tests/bench/run audit", description=ABOUT)
+    parser.add_argument("--rows", type=int, metavar="N", default=1_000_000, help="to verify")
+    parser.add_argument("--rounds", type=int, metavar="N", default=7)
+    parser.add_argument("--seconds", type=int, metavar="S", default=5)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
+    return parser.parse_args()
+
+
+class Signing:
+    """
+    A process that writes rows of the audit and signs each, until it is ended.
+
+    Args:
+        dsn: The database.
+        work: Directory for key and heads.
+    """
+
+    def __init__(self, dsn: str, work: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._over = context.Event()
+        self._process = context.Process(target=write_and_sign, args=(dsn, work, self._over))
+
+    def __enter__(self) -> None:
+        self._process.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._process.join()
+
+
+def write_and_sign(dsn: str, work: Path, over: Any) -> None:
+    """Write a row and sign the audit, again and again; as two connections."""
+    key = SigningKey.parse((work / "signing").read_bytes())
+    with connect(dsn) as writer, connect(dsn) as signer:
+        audit, chain = Audit(Queries(writer)), AuditChain(Queries(signer))
+        while not over.wait(_PAUSE):
+            audit.record(_ENTRY)
+            with open_heads(work / "heads") as heads:
+                chain.sign(heads, key, Algorithm.SHA256)
+
+
+def binds(dsn: str, keys: str, serials: "count[int]", *, seconds: int) -> float:
+    """Binds per second of some processes."""
+    work = [(dsn, keys, next(serials), seconds) for _ in range(_CLIENTS)]
+    with multiprocessing.get_context("spawn").Pool(_CLIENTS) as pool:
+        return sum(pool.starmap(bind_for, work)) / seconds
+
+
+def verify(server: Server, dsn: str, work: Path, rows: int) -> dict[str, Any]:
+    """Seconds to sign many rows at once, and to verify them."""
+    key = SigningKey.parse((work / "signing").read_bytes())
+    with server.admin(database_of(dsn)) as admin:
+        admin.execute(_FILL.encode(), [rows])
+    with connect(dsn) as connection:
+        chain = AuditChain(Queries(connection))
+        began = time.monotonic()
+        with open_heads(work / "heads") as heads:
+            head = chain.sign(heads, key, Algorithm.SHA256)
+        signed = time.monotonic()
+        verdict = chain.verify(read_heads(work / "heads"), [key.partner])
+        verified = time.monotonic()
+    assert not verdict.findings
+    assert head.position >= rows
+    return {
+        "sign_seconds": round(signed - began, 1),
+        "verify_seconds": round(verified - signed, 1),
+    }
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    args = arguments()
+    work = Path(tempfile.mkdtemp(prefix="agi-router-bench-"))
+    (work / "signing").write_text(SigningKey.generate().to_pem())
+    keys, serials = KeyRing.generate(), count(0, _ROOM)
+    rounds = []
+    try:
+        with (
+            Server("18", durable=True) as server,
+            fresh_database(server, keys, first=_FIRST, blocks=20) as dsn,
+        ):
+            with connect(dsn) as connection:
+                check_keys(connection, keys)
+            for number in range(1, args.rounds + 1):
+                alone = binds(dsn, keys.to_text(), serials, seconds=args.seconds)
+                with Signing(dsn, work):
+                    beside = binds(dsn, keys.to_text(), serials, seconds=args.seconds)
+                rounds.append((alone, beside))
+                say(f"round {number}: {alone:.0f} binds/s alone, {beside:.0f} beside")
+            result = verify(server, dsn, work, args.rows)
+    finally:
+        shutil.rmtree(work)
+    result |= {
+        "beside_vs_alone": round(median(beside / alone for alone, beside in rounds), 3),
+        "alone_per_second": round(median(alone for alone, _ in rounds)),
+        "beside_per_second": round(median(beside for _, beside in rounds)),
+        "rows": args.rows,
+        "rounds": args.rounds,
+        "cores": len(os.sched_getaffinity(0)),
+    }
+    for name, value in result.items():
+        print(f"{name:18} {value}")
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
