@@ -116,6 +116,18 @@ def test_calls_that_are_up_are_cut(
             assert (record["cut"], record["clock"]) == (of["reason"], None)
 
 
+def test_it_ends_by_itself(cli: Cli, phones: Phones, a: str, b: str) -> None:
+    """At its end, by the clock of the machine; elsewhere the clock is given."""
+    x = cli.bind(a, b)["x"]
+    made = cli("lock", "set", "--reason", "misuse", "--for", "8s", "--person", "-", typed=(a,))
+    with phones.listen():
+        assert phones.dial(a, x).heard()[0].status == 403
+        assert until(lambda: phones.dial(a, x, hold=0.3).heard()[0].status == 200, timeout=60)
+    found = cli("lock", "show", made["id"])
+    assert found["lifted_by"] is None
+    assert found["state"] == "ended"
+
+
 def test_why_is_heard(
     cli: Cli, phones: Phones, pbx: dict[str, Any], lock: Callable[..., Any], a: str, b: str
 ) -> None:

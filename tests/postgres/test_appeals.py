@@ -568,6 +568,24 @@ def test_a_feed_that_comes_after_a_rebind(store: BindingStore) -> None:
     assert store.find(made.id).state is BindingState.PARTY_RECYCLED
 
 
+def test_a_deadline_by_the_clock_of_the_server(store: BindingStore) -> None:
+    """What is given elsewhere: it lapses in time, and not before."""
+    queries = Queries(store.connection)
+    appeals = appeals_of(store, Spans(evidence=timedelta(seconds=1)))
+    lock = store.locks.set(
+        LockedThing(subject=Subject.PERSON, person=A), LockReason.MISUSE, by=SETTER
+    )
+    made = appeals.file(lock.id, by=TENANT)
+
+    def lapsed() -> bool:
+        queries.row("lapse_appeals", {"limit": 9})
+        return appeals.find(made.id).state is AppealState.LAPSED
+
+    until(lapsed)
+    assert made.deadline_at is not None
+    assert store.now() >= made.deadline_at
+
+
 def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> None:
     """File, back, show, list, withdraw; who has set the lock is no judge of it; all audited."""
     file = tmp_path / "key"
