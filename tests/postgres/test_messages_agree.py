@@ -55,15 +55,32 @@ def asked(
 
 
 @settings(
-    max_examples=100,
+    max_examples=150,
     deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(world=worlds, messages=st.sampled_from([None, None, None, "off"]))
+@given(
+    world=worlds,
+    messages=st.sampled_from([None, None, None, "off"]),
+    # The version of its tenant's rules, and by which one the text was judged.
+    rules=st.sampled_from([(None, None), (1, 1), (None, 1), (1, None), (1, 2)]),
+    judged=st.fixed_dictionaries(
+        {
+            "hold": st.sampled_from([None, timedelta(minutes=1)]),
+            "check_verdict": st.sampled_from([None, "yes", "unavailable"]),
+            "body": st.sampled_from([b"", b"a", bytes(4096)]),
+        }
+    ),
+)
 def test_taken_if_and_only_if_decided(
-    world: dict[str, Any], messages: str | None, shadowed: Connection, keys: KeyRing
+    world: dict[str, Any],
+    messages: str | None,
+    rules: tuple[int | None, int | None],
+    judged: dict[str, Any],
+    shadowed: Connection,
+    keys: KeyRing,
 ) -> None:
     """Both say the same of the facts; a use, a record and what is owed, or none of them."""
     name = name_message(BLOCK, NOW, secrets.randbits(64))
@@ -77,12 +94,13 @@ def test_taken_if_and_only_if_decided(
             " max_calls = NULL, direction = 'both'",
             (messages,),
         )
+        shadowed.execute("UPDATE agi_router.tenant SET message_rules = %s", (rules[0],))
         used = one(shadowed, "SELECT coalesce(sum(messages_used), 0) FROM agi_router.binding")
         strangers: list[int] = []
         while True:
             row = shadowed.execute(
                 query("admit_message"),
-                asked(keys, world["caller"], X, name, strangers),
+                asked(keys, world["caller"], X, name, strangers) | judged | {"rules": rules[1]},
             ).fetchone()
             assert row is not None
             answer = read_admission(row, world["caller"], X, keys, text=True)
@@ -93,8 +111,20 @@ def test_taken_if_and_only_if_decided(
         found = decide_text(
             Text(sender=world["caller"], x_number=X, body="a"), answer.facts, now=answer.now
         )
-        assert answer.admitted is isinstance(found, Taken)
+        assert answer.admitted is (isinstance(found, Taken) and rules[0] == rules[1])
         now_used = one(shadowed, "SELECT coalesce(sum(messages_used), 0) FROM agi_router.binding")
         assert now_used - used == answer.admitted
         for table in ("message", "message_out", "message_seen"):
             assert one(shadowed, f"SELECT count(*) FROM agi_router.{table}") == answer.admitted
+        if answer.admitted:
+            held = judged["hold"] is not None
+            stored = shadowed.execute(
+                b"SELECT m.state, m.tenant_check_verdict, o.held, o.body FROM agi_router.message m"
+                b" JOIN agi_router.message_out o USING (block, id)"
+            ).fetchone()
+            assert stored == {
+                "state": "held" if held else "queued",
+                "tenant_check_verdict": judged["check_verdict"],
+                "held": held,
+                "body": judged["body"],
+            }
