@@ -94,12 +94,16 @@ class Renewal:
     Args:
         queries: Where the rows are kept.
         keys: The current keys, and those that the rows may be of.
+        over: Whether bindings that are over are brought under them, too.
         patience: Seconds for which bindings that somebody holds are tried again, at the end.
     """
 
-    def __init__(self, queries: Queries, keys: KeyRing, *, patience: float = 10.0) -> None:
+    def __init__(
+        self, queries: Queries, keys: KeyRing, *, over: bool = True, patience: float = 10.0
+    ) -> None:
         self._queries = queries
         self._keys = keys
+        self._over = over
         self._patience = patience
         self.left: list[tuple[BindingId, str]] = []
         """Bindings that could not be renewed, each with the reason."""
@@ -440,7 +444,7 @@ class Renewal:
         )
 
     def _header(self) -> dict[str, Any]:
-        return {"header": self._keys.header}
+        return {"header": self._keys.header, "over": self._over}
 
 
 def _of_each_time(mode: Mode, routes: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:

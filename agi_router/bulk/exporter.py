@@ -16,6 +16,7 @@ from agi_router.bindings.terms import TERMS
 from agi_router.bindings.words import BindingState, Callback, Messages, Side
 from agi_router.bulk.columns import DAMAGED, write_cells
 from agi_router.db.connection import Queries
+from agi_router.keys.ring import DESTROYED
 from agi_router.numbers import PhoneNumber
 from agi_router.records.audit import Audit, AuditEntry
 
@@ -111,7 +112,7 @@ def _rest(limit: int | None, used: int) -> int | None:
 
 
 def _state(binding: Binding, left: int | None) -> str:
-    if binding.damage is not None:
+    if binding.damage not in {None, DESTROYED}:
         return DAMAGED
     if left == 0 and binding.state is BindingState.ACTIVE:
         return BindingState.USED_UP

@@ -39,6 +39,7 @@ from agi_router.cli.context import read_settings
 from agi_router.cli.damage import damaged_among, fail_if_damaged
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
+from agi_router.keys.ring import DESTROYED
 from agi_router.numbers import PhoneNumber, XNumber, parse_members
 from agi_router.settings import Settings
 
@@ -505,7 +506,11 @@ def _echo_table(rows: Sequence[dict[str, Any]]) -> None:
                 r["id"],
                 r["mode"],
                 r["x"],
-                "damaged" if r["damage"] else ", ".join(r["g"]) if "g" in r else r["a"],
+                (DESTROYED if r["damage"] == DESTROYED else "damaged")
+                if r["damage"]
+                else ", ".join(r["g"])
+                if "g" in r
+                else r["a"],
                 r["b"],
                 r["state"],
                 f"{r['calls_used']}/{r['max_calls'] or '∞'}",

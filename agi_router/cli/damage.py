@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from agi_router.errors import SealError
+from agi_router.keys.ring import DESTROYED
 
 __all__ = ["damaged_among", "fail_if_damaged", "with_damage"]
 
@@ -16,8 +17,10 @@ _NAMED = 5
 def damaged_among(rows: Iterable[dict[str, Any]], name: str = "id") -> list[str]:
     """
     Those that are damaged among rows as they are shown, by their ids or by another field.
+
+    What cannot be read because its key was destroyed is as it should be.
     """
-    return [str(row[name]) for row in rows if row["damage"] is not None]
+    return [str(row[name]) for row in rows if row["damage"] not in {None, DESTROYED}]
 
 
 def with_damage(

@@ -293,7 +293,9 @@ def _keys(connection: Connection, settings: Settings) -> _Check:
             f"seal key {keys.seal_key_id} has sealed {sealed:,} of the {SEALS_ALLOWED:,} values"
             " that it may: run 'agi-router key rotate --seal'",
         )
-    return _Check("key", "ok", "the one this database was sealed with")
+    gone = f"; destroyed: seal key {', '.join(map(str, sorted(keys.destroyed)))}"
+    told = "the one this database was sealed with"
+    return _Check("key", "ok", told + (gone if keys.destroyed else ""))
 
 
 def _rights(connection: Connection) -> _Check:

@@ -79,6 +79,7 @@ def list_(*, as_json: bool) -> None:
     current  written with
     old      only read with; once no value needs it: "agi-router key retire"
     retired  no longer known to anybody
+    destroyed  no longer known to anybody, and what it has sealed is read by nobody
 
     \b
     Example:
@@ -101,6 +102,11 @@ def list_(*, as_json: bool) -> None:
 @click.option("--tag", is_flag=True, help="Only the key that callers are found by.")
 @click.option("--seal", is_flag=True, help="Only the key that numbers are sealed with.")
 @click.option(
+    "--leave-over",
+    is_flag=True,
+    help="Leave what is over under its key, with --seal: the new key begins a period.",
+)
+@click.option(
     "--wait",
     type=click.FloatRange(min=0),
     default=30,
@@ -109,7 +115,7 @@ def list_(*, as_json: bool) -> None:
     help="How long routers may take to know the new keys.",
 )
 @json_option
-def rotate(*, tag: bool, seal: bool, wait: float, as_json: bool) -> None:
+def rotate(*, tag: bool, seal: bool, leave_over: bool, wait: float, as_json: bool) -> None:
     r"""
     Make new keys, write with them, and renew what was written with the old ones.
 
@@ -117,10 +123,16 @@ def rotate(*, tag: bool, seal: bool, wait: float, as_json: bool) -> None:
     copy the new one there, and run this again if it was not seen in time. Interrupted while rows
     are renewed, "agi-router key renew" goes on. The old keys stay until they are retired.
 
+    With --seal --leave-over only what lives comes under the new key. What is over can be read as
+    long as the key of its period is there: see "agi-router key destroy".
+
     \b
-    Example:
+    Examples:
       agi-router key rotate
+      agi-router key rotate --seal --leave-over
     """
+    if leave_over and (tag or not seal):
+        raise click.UsageError("--leave-over goes with --seal alone")
     asked: dict[KeyKind, bool] = {"tag": tag, "seal": seal}
     kinds = [kind for kind in KINDS if asked[kind]]
     with _open_rotation(act="the key file") as rotation:
@@ -128,7 +140,7 @@ def rotate(*, tag: bool, seal: bool, wait: float, as_json: bool) -> None:
         _await_routers(rotation, wait)
         rotation.switch(chosen)
         _say("written with now: " + ", ".join(f"{k} key {i}" for k, i in chosen.items()))
-        _renew(rotation, as_json=as_json)
+        _renew(rotation, over=not leave_over, as_json=as_json)
 
 
 @group.command("renew")
@@ -145,7 +157,7 @@ def renew(*, as_json: bool) -> None:
     """
     with _open_rotation(act="all rows") as rotation:
         rotation.finish()
-        _renew(rotation, as_json=as_json)
+        _renew(rotation, over=True, as_json=as_json)
 
 
 @group.command("retire")
@@ -168,6 +180,49 @@ def retire(kind: KeyKind, keyid: int, *, as_json: bool) -> None:
         echo_json({"kind": kind, "id": keyid, "state": "retired"})
     else:
         echo(f"{kind} key {keyid} is retired and no longer in the file")
+
+
+@group.command("destroy")
+@click.argument("keyid", metavar="ID", type=click.IntRange(1, 255))
+@click.option("--confirm", metavar="WORD", help="Do it: the word that was told without this.")
+@click.option("--reason", metavar="TEXT", help="Why; for those who ask later.")
+@json_option
+def destroy(keyid: int, confirm: str | None, reason: str | None, *, as_json: bool) -> None:
+    r"""
+    Destroy the seal key of a period: nobody reads the parties of its bindings any more.
+
+    Their rows stay and are counted; where parties would be shown, "destroyed" stands. Said once,
+    it tells what would go, and a word; with that word it is done. It refuses while anything that
+    lives, is held, or ended less than six months ago was sealed with the key. Backups of the key
+    file have it still: delete those, too.
+
+    \b
+    Examples:
+      agi-router key destroy 1
+      agi-router key destroy 1 --confirm 20000-1f3870be --reason "end of retention, 2026"
+    """
+    with _open_rotation() as rotation:
+        states = {row["id"]: row["state"] for row in rotation.listed() if row["kind"] == "seal"}
+        if states.get(keyid) == "destroyed":
+            # A run before this one may have got no further than the database.
+            rotation.forget()
+            raise KeyInUse(f"seal key {keyid} was destroyed before")
+        period = rotation.weigh(keyid)
+        if confirm is not None and confirm != period.word:
+            raise KeyInUse("that is not the word for what would go by now: ask for it again")
+        if confirm is not None:
+            rotation.destroy(
+                period, lambda queries: record_act(queries, str(period), reason=reason)
+            )
+    state = "old" if confirm is None else "destroyed"
+    if as_json:
+        told = {"values": period.values, "bindings": period.bindings, "digest": period.digest}
+        echo_json({"id": keyid, "state": state, **told, "confirm": period.word})
+    elif confirm is None:
+        echo(f"would go with {period}")
+        echo(f"to do it: agi-router key destroy {keyid} --confirm {period.word}")
+    else:
+        echo(f"destroyed {period}")
 
 
 @contextmanager
@@ -205,7 +260,7 @@ def _await_routers(rotation: Rotation, wait: float) -> None:
         time.sleep(_LOOK)
 
 
-def _renew(rotation: Rotation, *, as_json: bool) -> None:
+def _renew(rotation: Rotation, *, over: bool, as_json: bool) -> None:
     """
     Renew all rows, with a bar on stderr.
 
@@ -213,7 +268,7 @@ def _renew(rotation: Rotation, *, as_json: bool) -> None:
         SealError: Some could not be renewed.
     """
     rotation.renew_secrets()
-    renewal = rotation.renewal()
+    renewal = rotation.renewal(over=over)
     done = 0
     with click.progressbar(
         length=renewal.outstanding(), label="renewing", show_pos=True, file=sys.stderr

@@ -4,10 +4,11 @@ Which keys a database was written with, and which of them are current.
 Rules for the editor:
 
 1. The ring holds the keys, the database says what they are for: ``new`` (known, not written with
-   yet), ``current``, ``old`` (only read with) or ``retired`` (no row needs it). So all programs
-   change from one key to the next at one moment, whatever their copy of the ring looks like.
-2. A retired key stays known by its fingerprint: it is never taken for a new one, and its id is
-   never given again.
+   yet), ``current``, ``old`` (only read with), ``retired`` (no row needs it) or ``destroyed`` (by
+   nobody is read what it has sealed). So all programs change from one key to the next at one
+   moment, whatever their copy of the ring looks like.
+2. A retired or destroyed key stays known by its fingerprint: it is never taken for a new one, and
+   its id is never given again.
 3. Ids only rise, and the key file has a floor: a row that makes an older key current is refused.
 """
 
@@ -47,6 +48,7 @@ _LOCK_WAIT: Final = 100
 # Somebody who stands still is ended by the server in between.
 _LOCK_PAUSE: Final = 0.5
 _LOCK_TRIES: Final = 40
+_GONE: Final = frozenset({"retired", "destroyed"})
 
 
 def check_keys(connection: Connection, keys: KeyRing, *, remember: bool = True) -> KeyRing:
@@ -70,6 +72,8 @@ def check_keys(connection: Connection, keys: KeyRing, *, remember: bool = True) 
     for (kind, keyid), row in known.items():
         if row["state"] == "retired":
             ring = ring.without(kind, keyid)
+        elif row["state"] == "destroyed":
+            ring = ring.with_destroyed(keyid)
     return ring
 
 
@@ -142,7 +146,7 @@ def known_keys(queries: Queries, keys: KeyRing) -> dict[tuple[KeyKind, int], dic
     known = {(row["kind"], row["id"]): row for row in queries.rows("list_keys", {})}
     for (kind, keyid), row in known.items():
         if (kind, keyid) not in ours:
-            if row["state"] != "retired":
+            if row["state"] not in _GONE:
                 raise KeyMismatch(
                     f"the key ring lacks {kind} key {keyid}, which this database was written with:"
                     " was it rotated elsewhere? bring the key file up to date"

@@ -60,11 +60,17 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from agi_router.errors import KeyMismatch, KeyRingError, NumberError, SealError
 from agi_router.numbers import PhoneNumber
 
-__all__ = ["Cipher", "KeyKind", "KeyRing", "Purpose", "Row"]
+__all__ = ["DESTROYED", "Cipher", "KeyKind", "KeyRing", "Purpose", "Row"]
 
 KeyKind = Literal["tag", "seal"]
 """
 What a key is for: finding a caller, or sealing a callee.
+"""
+
+
+DESTROYED = "destroyed"
+"""
+Why a number does not open whose seal key was destroyed on purpose.
 """
 
 
@@ -172,6 +178,7 @@ class KeyRing:
         cipher: By what it seals.
         tag_floor: No tag key with a lower id is current; 0 where that was never said.
         seal_floor: The same for seal keys.
+        destroyed: Ids of seal keys that are nowhere any more, by the database.
 
     Raises:
         KeyRingError: A kind has no key, an id is not 1 to 255 or comes twice, a key is not
@@ -183,6 +190,7 @@ class KeyRing:
     cipher: Cipher = Cipher.AES_256_GCM
     tag_floor: int = 0
     seal_floor: int = 0
+    destroyed: frozenset[int] = frozenset()
     # Prepared once: tag and open are on the path of every call. By version and key id.
     _ciphers: dict[tuple[int, int], _Aead] = field(init=False, compare=False)
     # Those of the tag keys, the current one first; copied for each message.
@@ -518,6 +526,8 @@ class KeyRing:
         if len(sealed) <= _HEADER + _NONCE or header[0] not in _KNOWN:
             raise SealError
         cipher = self._ciphers.get((header[0], header[1]))
+        if cipher is None and header[1] in self.destroyed:
+            raise SealError(DESTROYED)
         if cipher is None:
             raise SealError(f"a number is sealed with key {header[1]}, which is not at hand")
         nonce, body = sealed[_HEADER : _HEADER + _NONCE], sealed[_HEADER + _NONCE :]
@@ -592,6 +602,13 @@ class KeyRing:
         if kind == "tag":
             return replace(self, tag_keys=_without(self.tag_keys, keyid))
         return replace(self, seal_keys=_without(self.seal_keys, keyid))
+
+    def with_destroyed(self, keyid: int) -> Self:
+        """
+        The ring without a seal key, of which it is known that it is nowhere any more.
+        """
+        kept = tuple(each for each in self.seal_keys if each[0] != keyid)
+        return replace(self, seal_keys=kept, destroyed=self.destroyed | {keyid})
 
     @property
     def digest(self) -> str:

@@ -7,12 +7,15 @@ Rotation: from one key to the next, while calls go on.
 3. From one moment on all write with the new keys: the database says so.
 4. The rows of before are renewed (:mod:`agi_router.bindings.reseal`).
 5. A key that no row needs is retired, and taken out of the file.
+6. A seal key is a period where what is over was left under it. It may be destroyed: then nobody
+   reads whom these rows name, in backups neither, and they are counted all the same.
 
 Each step may be interrupted, and the next run goes on from there.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +23,55 @@ from agi_router.bindings.group_members import GroupMembers
 from agi_router.bindings.reseal import Renewal
 from agi_router.calls.tenant_checks import TenantCheckStore
 from agi_router.db.connection import Connection, Queries
+from agi_router.durations import parse_duration
 from agi_router.errors import KeyInUse, KeyRingError
 from agi_router.events.store import EventStore
 from agi_router.feeds.pull_store import PullStore
 from agi_router.keys.file import replace_key_ring
 from agi_router.keys.registry import KINDS, check_keys, known_keys, lock_keys, make_current
 from agi_router.keys.ring import KeyKind, KeyRing
+from agi_router.maintenance.classes import FLOORS, WHY, RetentionClass
 from agi_router.persons.blocklist_store import BlocklistStore
 from agi_router.persons.register import PersonRegister
 from agi_router.persons.store import LockStore
 from agi_router.recordings.store import RecordingLedger
 from agi_router.tenants.api_key_store import ApiKeyStore
 
-__all__ = ["Rotation"]
+__all__ = ["Period", "Rotation"]
 
 _LARGEST_ID = 255
 _HEADER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """
+    What goes with a seal key.
+
+    Attributes:
+        key: Its id.
+        values: Sealed values.
+        bindings: Bindings that are over, whose parties nobody will read.
+        digest: SHA-256 of their names, in order.
+    """
+
+    key: int
+    values: int
+    bindings: int
+    digest: str
+
+    @property
+    def word(self) -> str:
+        """
+        By which it is confirmed that this, and nothing else, is meant.
+        """
+        return f"{self.bindings}-{self.digest[:8]}"
+
+    def __str__(self) -> str:
+        return (
+            f"seal key {self.key}: {self.values} value(s) of {self.bindings} binding(s), sha256"
+            f" {self.digest}"
+        )
 
 
 class Rotation:
@@ -138,11 +174,73 @@ class Rotation:
         if several and self.keys != self.keys.with_floor:
             self.raise_floor()
 
-    def renewal(self) -> Renewal:
+    def renewal(self, *, over: bool = True) -> Renewal:
         """
         What brings the rows under the current keys.
+
+        Args:
+            over: Whether those of bindings that are over are brought, too.
         """
-        return Renewal(self._queries, self.keys)
+        return Renewal(self._queries, self.keys, over=over)
+
+    def weigh(self, keyid: int) -> Period:
+        """
+        What would go with a seal key.
+
+        Raises:
+            KeyRingError: There is no such key.
+            KeyInUse: Something needs it that is not over, is held, or is younger than the law
+                lets it be.
+        """
+        state = known_keys(self._queries, self.keys).get(("seal", keyid), {}).get("state")
+        if state is None:
+            raise KeyRingError(f"there is no seal key {keyid}")
+        if state != "old":
+            raise KeyInUse(f"seal key {keyid} is {state}: only one that is old can be destroyed")
+        floor = parse_duration(FLOORS[RetentionClass.RECORDS])
+        row = self._queries.row("weigh_destruction", {"id": keyid, "floor": floor})
+        assert row is not None  # noqa: S101 - it counts
+        elsewhere = self.uses()["seal", keyid] - row["values"]
+        anew = "run 'agi-router key rotate --seal --leave-over'"
+        for count, what in (
+            (elsewhere, f"value(s) that are not of what is over and swept: {anew}, and sweep"),
+            (row["living"], f"binding(s) that live: {anew}"),
+            (row["young"], f"binding(s) that ended less than {WHY[RetentionClass.RECORDS]} ago"),
+            (row["held"], "binding(s) that a hold keeps: see 'agi-router retention hold list'"),
+        ):
+            if count > 0:
+                raise KeyInUse(f"seal key {keyid} has sealed {count} {what}")
+        return Period(keyid, row["values"], row["bindings"], row["digest"])
+
+    def destroy(self, period: Period, note: Callable[[Queries], None]) -> None:
+        """
+        Destroy a seal key: what it has sealed is read by nobody any more.
+
+        Args:
+            period: As it was weighed.
+            note: Puts it on record, in the same transaction.
+
+        Raises:
+            KeyInUse: Something else would go by now, or may not.
+            KeyRingError: The file cannot be replaced: then say it again.
+        """
+        with self._queries.transaction():
+            lock_keys(self._queries)
+            if self.weigh(period.key) != period:
+                raise KeyInUse("something else would be destroyed by now: weigh it again")
+            note(self._queries)
+            self._queries.execute("destroy_key", {"id": period.key})
+        self.forget()
+
+    def forget(self) -> None:
+        """
+        Take keys out of the file that are no more by the database.
+
+        Raises:
+            KeyRingError: The file cannot be replaced.
+        """
+        self.keys = check_keys(self._connection, self.keys)
+        replace_key_ring(self._path, self.keys)
 
     def renew_secrets(self) -> int:
         """

@@ -21,7 +21,7 @@ CREATE TABLE agi_router.key (
     fingerprint   bytea       NOT NULL CONSTRAINT key_fingerprint_check CHECK (length(fingerprint) = 8),
     seen_at       timestamptz NOT NULL DEFAULT now(),
     state         text        NOT NULL DEFAULT 'new'
-                  CONSTRAINT key_state_check CHECK (state IN ('new', 'current', 'old', 'retired')),
+                  CONSTRAINT key_state_check CHECK (state IN ('new', 'current', 'old', 'retired', 'destroyed')),
     current_at    timestamptz,
     sealed_before bigint      NOT NULL DEFAULT 0,
     CONSTRAINT key_pkey PRIMARY KEY (kind, id)
@@ -32,7 +32,7 @@ COMMENT ON COLUMN agi_router.key.kind IS 'tag: hash to look callers up by; seal:
 COMMENT ON COLUMN agi_router.key.id IS 'Key id, as in the key ring and in sealed values';
 COMMENT ON COLUMN agi_router.key.fingerprint IS 'Keyed hash of a constant: tells a wrong key from the right one';
 COMMENT ON COLUMN agi_router.key.seen_at IS 'When the key was first used on this database';
-COMMENT ON COLUMN agi_router.key.state IS 'new: known, not written with yet; current: written with; old: only read with; retired: no row needs it';
+COMMENT ON COLUMN agi_router.key.state IS 'new: known, not written with yet; current: written with; old: only read with; retired: no row needs it; destroyed: it is nowhere any more, and rows that are over cannot be read';
 COMMENT ON COLUMN agi_router.key.current_at IS 'When it became the current one; null: not yet';
 COMMENT ON COLUMN agi_router.key.sealed_before IS 'How many values had been sealed when it became the current one';
 

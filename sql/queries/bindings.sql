@@ -31,7 +31,7 @@ SELECT agi_router.evict_ended_routes(%(block)s, %(x_number)s::bigint[], %(caller
 SELECT b.block, b.id
   FROM agi_router.binding b
  CROSS JOIN LATERAL agi_router.find_unrenewed(b.block, b.id, %(header)s::bytea) u
- WHERE (b.block, b.id) > (%(block)s::bigint, %(id)s::bigint)
+ WHERE (b.block, b.id) > (%(block)s::bigint, %(id)s::bigint) AND (%(over)s OR b.ended_at IS NULL)
  ORDER BY b.block, b.id
  LIMIT %(limit)s;
 

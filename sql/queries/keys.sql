@@ -23,7 +23,7 @@ LOCK TABLE agi_router.key IN EXCLUSIVE MODE;
 
 -- age_keys --
 -- All keys of a kind are only read with; under lock_keys.
-UPDATE agi_router.key SET state = 'old' WHERE kind = %(kind)s AND state <> 'retired';
+UPDATE agi_router.key SET state = 'old' WHERE kind = %(kind)s AND state NOT IN ('retired', 'destroyed');
 
 -- set_current_key --
 -- Write with this key from now on; after age_keys.
@@ -34,6 +34,10 @@ UPDATE agi_router.key
 -- retire_key --
 -- No row needs this key any more; under lock_keys.
 UPDATE agi_router.key SET state = 'retired' WHERE kind = %(kind)s AND id = %(id)s;
+
+-- destroy_key --
+-- What this key has sealed is to be read by nobody any more; under lock_keys.
+UPDATE agi_router.key SET state = 'destroyed' WHERE kind = 'seal' AND id = %(id)s AND state = 'old';
 
 -- assert_current_keys --
 -- Make sure that these are the current keys until the transaction ends.

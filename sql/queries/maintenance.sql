@@ -47,7 +47,32 @@ SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
 -- How many bindings have a row that was sealed or tagged with an older key, or by the other cipher.
 SELECT count(*) AS bindings
   FROM agi_router.binding b
- CROSS JOIN LATERAL agi_router.find_unrenewed(b.block, b.id, %(header)s::bytea) u;
+ CROSS JOIN LATERAL agi_router.find_unrenewed(b.block, b.id, %(header)s::bytea) u
+ WHERE %(over)s OR b.ended_at IS NULL;
+
+-- weigh_destruction --
+-- What would go with a seal key: how many values and bindings, by how many of them it may not, and a digest of their
+-- names. floor: how long what is over is kept by law.
+WITH held AS MATERIALIZED (
+    SELECT h.block, h.binding_id FROM agi_router.list_held() h
+), past AS (
+    SELECT p.block, p.binding_id,
+           count(*) FILTER (WHERE substring(p.callee FROM 2 FOR 1) = s.id)
+           + count(*) FILTER (WHERE substring(p.caller FROM 2 FOR 1) = s.id) AS values
+      FROM agi_router.past_route p
+     CROSS JOIN (SELECT substring(int2send(%(id)s::smallint) FROM 2) AS id) s
+     WHERE substring(p.callee FROM 2 FOR 1) = s.id OR substring(p.caller FROM 2 FOR 1) = s.id
+     GROUP BY 1, 2
+)
+SELECT coalesce(sum(p.values), 0)::bigint AS values, count(*) AS bindings,
+       count(*) FILTER (WHERE b.ended_at IS NULL) AS living,
+       count(*) FILTER (WHERE b.ended_at > now() - %(floor)s::interval) AS young,
+       count(*) FILTER (WHERE h.block IS NOT NULL) AS held,
+       encode(sha256(coalesce(string_agg(p.block || '-' || p.binding_id, ' ' ORDER BY p.block, p.binding_id), '')::bytea),
+              'hex') AS digest
+  FROM past p
+  LEFT JOIN agi_router.binding b ON b.block = p.block AND b.id = p.binding_id
+  LEFT JOIN held h ON h.block = p.block AND h.binding_id = p.binding_id;
 
 -- list_swept_blocks --
 -- The blocks, for the sweep.

@@ -1534,7 +1534,7 @@ CREATE TABLE agi_router.key (
     CONSTRAINT key_fingerprint_check CHECK ((length(fingerprint) = 8)),
     CONSTRAINT key_id_check CHECK (((id >= 1) AND (id <= 255))),
     CONSTRAINT key_kind_check CHECK ((kind = ANY (ARRAY['tag'::text, 'seal'::text]))),
-    CONSTRAINT key_state_check CHECK ((state = ANY (ARRAY['new'::text, 'current'::text, 'old'::text, 'retired'::text])))
+    CONSTRAINT key_state_check CHECK ((state = ANY (ARRAY['new'::text, 'current'::text, 'old'::text, 'retired'::text, 'destroyed'::text])))
 );
 
 COMMENT ON TABLE agi_router.key IS 'Keys that rows here were written with. The keys themselves are kept outside the database.';
@@ -1547,7 +1547,7 @@ COMMENT ON COLUMN agi_router.key.fingerprint IS 'Keyed hash of a constant: tells
 
 COMMENT ON COLUMN agi_router.key.seen_at IS 'When the key was first used on this database';
 
-COMMENT ON COLUMN agi_router.key.state IS 'new: known, not written with yet; current: written with; old: only read with; retired: no row needs it';
+COMMENT ON COLUMN agi_router.key.state IS 'new: known, not written with yet; current: written with; old: only read with; retired: no row needs it; destroyed: it is nowhere any more, and rows that are over cannot be read';
 
 COMMENT ON COLUMN agi_router.key.current_at IS 'When it became the current one; null: not yet';
 

@@ -7,9 +7,15 @@ LANGUAGE sql STABLE AS $$
             UNION ALL
             SELECT p.callee, p.caller, NULL FROM agi_router.past_route p
              WHERE p.block = _block AND p.binding_id = _binding_id) o
-     WHERE agi_router.sealed_otherwise(o.callee, _header)
-        OR agi_router.sealed_otherwise(o.caller, _header)
-        OR agi_router.sealed_otherwise(o.last_callee, _header)
+     WHERE (agi_router.sealed_otherwise(o.callee, _header)
+            OR agi_router.sealed_otherwise(o.caller, _header)
+            OR agi_router.sealed_otherwise(o.last_callee, _header))
+       -- What was sealed with a key that is no more stays so.
+       AND NOT EXISTS (SELECT 1
+                         FROM agi_router.past_route p
+                         JOIN agi_router.key k ON k.kind = 'seal' AND k.state = 'destroyed'
+                        WHERE p.block = _block AND p.binding_id = _binding_id
+                          AND substring(int2send(k.id) FROM 2) IN (substring(p.callee FROM 2 FOR 1), substring(p.caller FROM 2 FOR 1)))
      LIMIT 1
 $$;
 COMMENT ON FUNCTION agi_router.find_unrenewed IS 'One row if a route of a binding, or a past one, is sealed or tagged with other keys than those of this header, or by the other cipher. LIMIT: each binding is looked up by its key, none is scanned for';
