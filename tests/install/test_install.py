@@ -527,6 +527,27 @@ def test_the_guard_of_sound(site: Site) -> None:
     assert machine.run(table).returncode != 0
 
 
+def test_the_keeper_of_recordings(site: Site) -> None:
+    """It has the directory in memory that the page mounts, and watches it."""
+    machine = site.machine
+    memory, sealed, _, serve = told("recordings.md", "Set it up")
+    entry, mount = memory.strip().split("\n\n")
+    machine.do(f"cp /etc/fstab /root/fstab; echo '{entry}' >>/etc/fstab\n{mount}")
+    machine.do(sealed)
+    try:
+        machine.do(serve)
+        assert machine.tell("systemctl is-active agi-router-recordings") == "active"
+        assert fine(machine, "agi-router-recordings")
+    finally:
+        machine.do(
+            "systemctl disable --now agi-router-recordings\n"
+            "rm /etc/systemd/system/agi-router-recordings.service\n"
+            "sed -i '/RECORDINGS/d' /etc/agi-router/env; cp /root/fstab /etc/fstab\n"
+            "umount /run/agi-router-recordings; rmdir /run/agi-router-recordings\n"
+            "systemctl daemon-reload"
+        )
+
+
 def test_a_lost_machine_comes_back(site: Site) -> None:
     """Base backup, WAL, key and heads alone: traces and the audit answer as before the loss."""
     machine = site.machine

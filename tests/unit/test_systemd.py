@@ -23,9 +23,7 @@ DELIVER = SERVICE / "agi-router-deliver.service"
 TEXTS = SERVICE / "agi-router-sip-messages.service"
 AUDIT = SERVICE / "agi-router-audit.service"
 LINK = SERVICE / "agi-router-smpp@.service"
-FEEDS = SERVICE / "agi-router-feeds.service"
 EXPORT = SERVICE / "agi-router-export.service"
-RECORDINGS = SERVICE / "agi-router-recordings.service"
 UNITS = sorted(SERVICE.glob("*.service"))
 TIMERS = sorted(SERVICE.glob("*.timer"))
 # Of 10; what is left is the network, and that group members may read what it writes.
