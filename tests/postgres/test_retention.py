@@ -405,6 +405,16 @@ def test_persons(store: BindingStore, holds: HoldStore) -> None:
     assert one(connection, "SELECT count(*) FROM agi_router.person_mark") == 4
 
 
+def test_all_that_names_a_person(connection: Connection) -> None:
+    """Another table that does is one more that agi_router.is_unmentioned has to look at."""
+    tables = connection.execute(
+        "SELECT DISTINCT table_name AS name FROM information_schema.columns"
+        " WHERE table_schema = 'agi_router' AND column_name = 'person_id'"
+    ).fetchall()
+    beside = {"person_mark", "new_owner"}
+    assert {row["name"] for row in tables} - beside == {"consent", "real_name", "hold"}
+
+
 def test_one_deletes_at_a_time(
     store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path
 ) -> None:
