@@ -105,6 +105,7 @@ def options_of(settings: Settings) -> Options:
         wrong_keys=settings.http_wrong_keys,
         ttl=settings.ttl,
         traces_per_hour=settings.traces_per_hour,
+        recordings_sealed=settings.recordings_sealed,
         fixed_lines=settings.fixed_lines,
         open_modes=settings.open_modes,
         strict=settings.strict,

@@ -119,6 +119,7 @@ class KeyScope(StrEnum):
     REAL_NAMES_WRITE = "real_names:write"
     COMPLAINTS_READ = "complaints:read"
     COMPLAINTS_WRITE = "complaints:write"
+    RECORDINGS_READ = "recordings:read"
     NUMBERS_READ = "numbers:read"
     INVENTORY_READ = "inventory:read"
     INVENTORY_WRITE = "inventory:write"

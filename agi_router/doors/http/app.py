@@ -38,6 +38,7 @@ from agi_router.doors.http import (
     messages,
     pools,
     real_names,
+    recordings,
     retention,
     tenants,
     traces,
@@ -145,7 +146,7 @@ def _routes() -> FastAPI:
     rooms = (
         *(bindings, groups, calls, checks, events, webhooks),
         *(messages, message_rules, message_links),
-        *(locks, appeals, blocklist, consents, real_names, complaints),
+        *(locks, appeals, blocklist, consents, real_names, complaints, recordings),
         *(traces, audit, retention, pools, inventory, tenants, feeds, findings, api_keys),
     )
     for each in rooms:

@@ -4,6 +4,7 @@ What the HTTP door is told by whoever serves it.
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from agi_router.maintenance.classes import Retention
 from agi_router.persons.appeal_states import Spans
@@ -29,6 +30,7 @@ class Options:
         appeal_spans: How long the steps of an appeal may take.
         kept: How long what is over is kept.
         complaint_limits: How many complaints are too many.
+        recordings_sealed: Where sealed recordings lie.
         webhook_hosts: Hosts of webhooks that may have any address, and be reached without TLS.
     """
 
@@ -40,6 +42,7 @@ class Options:
     open_modes: bool = False
     strict: bool = False
     webhook_hosts: frozenset[str] = frozenset()
+    recordings_sealed: Path = Path("/var/lib/agi-router/recordings")
     appeal_spans: Spans = field(default_factory=Spans)
     complaint_limits: ComplaintLimits = field(default_factory=ComplaintLimits)
     kept: Retention = field(default_factory=Retention)

@@ -1,0 +1,86 @@
+"""
+``/v1/recordings``: recordings of calls, and what was said.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response, StreamingResponse
+
+from agi_router.bindings.model import BindingId
+from agi_router.db.connection import Queries
+from agi_router.doors.http.answers import answer, page
+from agi_router.doors.http.auth import Desk, Needs
+from agi_router.numbers import XNumber
+from agi_router.recordings.store import RecordingStore
+from agi_router.recordings.vault import Vault
+from agi_router.recordings.views import describe_recording
+from agi_router.schemas import queries
+from agi_router.schemas.answers import answers
+from agi_router.schemas.fields import read_cursor, read_field, read_time
+from agi_router.schemas.recordings import RecordingOut, RecordingsOut
+from agi_router.tenants.api_keys import KeyScope
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["recordings"])
+
+_Reads = Annotated[Desk, Depends(Needs(KeyScope.RECORDINGS_READ), scope="function")]
+
+_SOUND = {
+    **answers(RecordingOut, 404),
+    200: {
+        "description": "WAV in stereo: the caller on the left, the callee on the right",
+        "content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}},
+    },
+}
+
+
+@router.get("/recordings", responses=answers(RecordingsOut), response_model=None)
+def list_recordings(  # noqa: PLR0917 - filters
+    request: Request,
+    desk: _Reads,
+    since: queries.Since = None,
+    binding: queries.Binding = None,
+    x: queries.Number = None,
+    cursor: queries.Cursor = None,
+    limit: queries.Limit = 100,
+) -> Response:
+    """
+    List recordings, newest first, a page at a time; and calls that have none though they should.
+    """
+    found = _store(desk).all(
+        binding=None
+        if binding is None
+        else read_field("/binding", lambda: BindingId.parse(binding)),
+        x_number=None if x is None else read_field("/x", lambda: XNumber.parse(x)),
+        since=None if since is None else read_time("/since", since),
+        after=read_cursor(cursor),
+        limit=limit,
+    )
+    behind = found[-1].cursor if len(found) == limit else None
+    return page(request, "recordings", list(map(describe_recording, found)), behind)
+
+
+@router.get("/recordings/{call}", responses=answers(RecordingOut, 404), response_model=None)
+def get_recording(call: str, desk: _Reads) -> Response:
+    """
+    Get what is on record of the recording of a call.
+    """
+    return answer(describe_recording(_store(desk).find(call)))
+
+
+@router.get("/recordings/{call}/sound", responses=_SOUND, response_model=None)
+def hear_recording(call: str, desk: _Reads) -> Response:
+    """
+    Hear what was said: a row of the audit comes first, and nothing is written to a disk.
+    """
+    store = _store(desk)
+    found = store.find(call)
+    heard = store.listen(found, Vault(desk.options.recordings_sealed), desk.store.keys)
+    desk.audit("GET /v1/recordings/{call}/sound", f"recording of call {found.call_id}")
+    return StreamingResponse(heard, media_type="audio/wav", headers={"Cache-Control": "no-store"})
+
+
+def _store(desk: Desk) -> RecordingStore:
+    return RecordingStore(Queries(desk.store.connection), desk.store.scope)
