@@ -72,6 +72,11 @@ class Mailbox:
         self._come.put_nowait(message)
         return Status.OK
 
+    async def message(self) -> ShortMessage:
+        """Wait for the next one."""
+        async with asyncio.timeout(PATIENCE):
+            return await self._come.get()
+
     async def texts_and_receipts(
         self, parts: int, receipts: int
     ) -> tuple[list[Part], list[Receipt]]:

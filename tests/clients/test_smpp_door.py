@@ -27,6 +27,7 @@ from clients.test_smpp import (
     running,
     session,
 )
+from postgres.test_smpp_leaks import said, tells
 
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Messages
@@ -46,6 +47,7 @@ from agi_router.smpp import (
     encode,
     join,
     messages_of,
+    write_message,
 )
 from harness.database import bind, dials, one, until_async
 from harness.values import A, B
@@ -269,3 +271,18 @@ async def test_texts_of_aiosmpplib(
             f" WHERE state = 'delivered' AND x_number = {there.x}"
         )
         await until_async(lambda: one(connection, count) == len(texts))
+
+
+async def test_what_kannel_tells() -> None:
+    """Passing the same texts on as it comes, it tells who sent each; the door tells none."""
+    planted = said(A)
+    box, ours = Mailbox(), Mailbox()
+    async with (
+        two_centres() as (near, far),
+        session(near, "router", box),
+        session(far, "phone", ours) as phone,
+    ):
+        await asyncio.gather(*map(phone.submit, planted.values()))
+        came = [await box.message() for _ in planted]
+    told = [name for message in came if (name := tells(write_message(message), A))]
+    assert len(told) >= 60
