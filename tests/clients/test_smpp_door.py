@@ -27,7 +27,8 @@ from clients.test_smpp import (
     running,
     session,
 )
-from postgres.test_smpp_leaks import said, tells
+from postgres.test_message_leaks import tells
+from postgres.test_smpp_leaks import said
 
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Messages
