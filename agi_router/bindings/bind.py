@@ -35,6 +35,7 @@ from agi_router.bindings.sealed_routes import route_columns
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Mode
 from agi_router.db.arrays import array_of_integers
+from agi_router.db.connection import violated
 from agi_router.errors import (
     BindingConflict,
     ExpiryInvalid,
@@ -578,9 +579,9 @@ class BindingMaking(NumberDrawing, GroupSharing):
                 parties.people, numbers, block, lambda: terms.tenant, write
             )
         except psycopg.errors.UniqueViolation as error:
-            if error.diag.constraint_name == "route_alone":
+            if violated(error) == "route_alone":
                 raise self._not_alone(parties.mode, block, rows) from None
-            raise self._conflict(block, rows, error.diag.constraint_name) from None
+            raise self._conflict(block, rows, violated(error)) from None
         if made is None:
             return None
         told = {"id": binding_id, **made, "expires_at": terms.expires_at.astimezone(UTC)}

@@ -449,6 +449,7 @@ _CLOSED = {
     "draining": ("is draining", "block(s) draining"),
     "returned": ("was returned", "block(s) returned"),
     "locked": ("is locked", "block(s) locked"),
+    "away": ("is in a cell that is away", "block(s) in cells that are away"),
     "uncertified": (
         "lies outside the dates of its certificate",
         "block(s) outside the dates of their certificates",

@@ -23,6 +23,7 @@ from agi_router.bindings.routes import RouteRow
 from agi_router.bindings.sealed_routes import check_caller, route_columns, row_of, seal_routes
 from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.db.arrays import array_of_integers
+from agi_router.db.connection import violated
 from agi_router.errors import (
     BindingChanged,
     MemberNotFound,
@@ -140,7 +141,7 @@ class GroupChanging(BindingListing, RouteConflicts):
                     if group.rings_all:
                         self._call_back(name, group, (*group.callees, *members))
         except psycopg.errors.UniqueViolation as error:
-            raise self._conflict(name.block, rows, error.diag.constraint_name) from None
+            raise self._conflict(name.block, rows, violated(error)) from None
 
     def _add_routes(self, values: dict[str, Any]) -> None:
         with self._queries.attempt():

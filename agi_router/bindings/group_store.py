@@ -31,6 +31,7 @@ from agi_router.bindings.sealed_routes import (
 from agi_router.bindings.words import Callback, Mode, Side
 from agi_router.cursors import Cursor
 from agi_router.db.arrays import array_of_bytes, array_of_integers, array_of_texts
+from agi_router.db.connection import violated
 from agi_router.errors import (
     BindingChanged,
     CursorInvalid,
@@ -355,7 +356,7 @@ class PartyGroupKeeping(GroupChanging):
                 self._queries.execute("change_group", values)
         except psycopg.errors.UniqueViolation as error:
             block = joined[0].x_number.block
-            raise self._conflict(block, joined, error.diag.constraint_name) from None
+            raise self._conflict(block, joined, violated(error)) from None
 
     def _change_bindings(
         self, group: dict[str, Any], change: _Change, joined: list[RouteRow]

@@ -20,6 +20,7 @@ from agi_router.bindings.routes import RouteRow
 from agi_router.bindings.rows import order_tags
 from agi_router.bindings.sealed_routes import find_back, route_columns, seal_routes
 from agi_router.bindings.words import Side
+from agi_router.db.connection import violated
 from agi_router.errors import BindingChanged, ModeError
 from agi_router.keys.registry import key_ids
 from agi_router.numbers import PhoneNumber, XNumber
@@ -229,7 +230,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
                         if counted:
                             self.rules.check_made(rules, whole, found.order_id, in_turn=True)
         except psycopg.errors.UniqueViolation as error:
-            constraint = error.diag.constraint_name
+            constraint = violated(error)
             if constraint == "route_alone":
                 raise self._not_alone(found.mode, name.block, joining) from None
             raise self._conflict(name.block, joining, constraint) from None

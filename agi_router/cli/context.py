@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agi_router.db.connection import IDLE, Connection, connect
+from agi_router.db.connection import IDLE, Connection, Queries, connect
 from agi_router.db.migrate import check_schema
 from agi_router.db.rights import check_rights
 from agi_router.errors import SettingsError
@@ -88,6 +88,7 @@ def open_serving_database(
     with open_database(settings, idle=idle) as connection:
         check_schema(connection)
         check_rights(connection)
+        _warn_of_missing(connection)
         if act is None:
             yield connection
             return
@@ -96,3 +97,19 @@ def open_serving_database(
 
         with acting(connection, act):
             yield connection
+
+
+def _warn_of_missing(connection: Connection) -> None:
+    """
+    Say which cells are away: what they have is in no list.
+    """
+    missing = [row["name"] for row in Queries(connection).rows("list_missing", {})]
+    if missing:
+        # A router has no use for it.
+        from agi_router.cli.output import echo  # noqa: PLC0415
+
+        echo(
+            f"warning: the cell(s) {', '.join(missing)} are away: their bindings, calls and texts"
+            " are missing here",
+            err=True,
+        )

@@ -6,6 +6,7 @@ It never goes into a message of ours; only the SQLSTATE and the name of a constr
 :mod:`agi_router.db.diagnosis` makes of them.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -44,6 +45,7 @@ __all__ = [
     "Queries",
     "connect",
     "translated",
+    "violated",
 ]
 
 CONNECT_TIMEOUT = 3
@@ -71,6 +73,15 @@ _OUR_OWN: Final[dict[str | None, type[AgiRouterError]]] = {
 # SQLSTATEs that say that a row is at fault, and not the whole: what is in it, what it breaks, and
 # what a trigger says of it. Not that a page is damaged: an index may be, and so all rows.
 _OF_A_ROW: Final = ("22", "23", "P0")
+
+# A name as servers of any language quote it.
+_QUOTED = re.compile(r"[\"«»„“](\w+)[\"«»“”]")
+
+# What a global database says where one behind it cannot be reached: postgres_fdw, PL/Proxy.
+_SILENT = re.compile(
+    r'could not connect to server "agi_cell_(?P<name>[a-z0-9-]+)"'
+    r"|PL/Proxy function .*(?:\] PQ|query timeout)"
+)
 
 IDLE: Final = 5
 """
@@ -171,7 +182,29 @@ def translated(*, but: type[psycopg.Error] | tuple[()] = ()) -> Iterator[None]:
     except but:
         raise
     except psycopg.Error as error:
-        raise _in_our_words(error) from None
+        raise (_silent_cell(error) or _in_our_words(error)) from None
+
+
+def violated(error: psycopg.errors.UniqueViolation) -> str | None:
+    """
+    The constraint that a row would have broken.
+
+    A server that has asked another one tells in words alone what that has said.
+    """
+    if error.diag.constraint_name is not None:
+        return error.diag.constraint_name
+    found = _QUOTED.search(error.diag.message_primary or "")
+    return None if found is None else found[1]
+
+
+def _silent_cell(error: psycopg.Error) -> StoreUnavailable | None:
+    found = _SILENT.match(error.diag.message_primary or "")
+    if found is None:
+        return None
+    return StoreUnavailable(
+        f"the cell {found['name'] or 'of this block'} does not answer: do it again when it does;"
+        " if it stays so, say that it is away (docs/operate-many.md)"
+    )
 
 
 def _in_our_words(error: psycopg.Error) -> AgiRouterError:

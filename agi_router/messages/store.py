@@ -21,7 +21,7 @@ from agi_router.bindings.words import Side
 from agi_router.calls.check import Checked, Question, TenantService
 from agi_router.calls.ports import Admission
 from agi_router.calls.rows import read_admission, read_service
-from agi_router.db.connection import KEYS_OUTDATED
+from agi_router.db.connection import KEYS_OUTDATED, violated
 from agi_router.db.fast_connection import FastConnection
 from agi_router.db.pool import ConnectionPool, SharedWork
 from agi_router.db.queries import query
@@ -566,7 +566,7 @@ class _Asking:
         try:
             rows = await self._store.write_sealed(connection, "admit_message", self.values)
         except psycopg.errors.UniqueViolation as error:
-            if error.diag.constraint_name != _SEEN:
+            if violated(error) != _SEEN:
                 raise
             return None
         return None if rows[0]["admitted"] is None else rows[0]

@@ -293,20 +293,8 @@ SELECT caller_tag
 SELECT * FROM agi_router.unbind(%(block)s, %(id)s, %(version)s::integer, %(scope)s);
 
 -- end_order --
--- End all bindings of an order that are alive; locked in one order, as by a settlement.
-WITH alive AS (
-    SELECT block, id
-      FROM agi_router.binding
-     WHERE order_id = %(order_id)s AND ended_at IS NULL AND expires_at > statement_timestamp()
-       AND agi_router.in_scope(tenant_id, %(scope)s)
-     ORDER BY block, id
-       FOR NO KEY UPDATE
-)
-UPDATE agi_router.binding b
-   SET state = 'order_ended', ended_at = statement_timestamp(), version = b.version + 1
-  FROM alive a
- WHERE b.block = a.block AND b.id = a.id
-RETURNING b.block, b.id;
+-- End all bindings of an order that are alive.
+SELECT * FROM agi_router.end_order(%(order_id)s, %(scope)s);
 
 -- change --
 -- Change columns of a binding that is alive; one word tells what came of it.

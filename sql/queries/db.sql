@@ -35,6 +35,10 @@ SELECT clock_timestamp(), pg_backend_pid() AS backend,
 -- What nobody reports unasked: the process that serves us, and whether it heeds triggers.
 SELECT pg_backend_pid() AS backend, current_setting('session_replication_role') AS replication_role;
 
+-- list_missing --
+-- The databases behind this one of which nothing is in any list.
+SELECT name FROM agi_router.list_missing() m (name);
+
 -- make_ledger --
 -- The schema, and the tables that keep which migrations and functions were applied.
 CREATE SCHEMA IF NOT EXISTS agi_router;

@@ -52,7 +52,8 @@ BEGIN
                      AND p.ended_at IS NULL AND p.expires_at > clock_timestamp()
                      AND NOT (p.mode = 'axe' AND b.mode = 'axe')) THEN
         RAISE unique_violation USING
-            MESSAGE = 'a number that strangers may call is shared with nobody', CONSTRAINT = 'route_alone';
+            MESSAGE = 'a number that strangers may call is shared with nobody: constraint "route_alone"',
+            CONSTRAINT = 'route_alone';
     END IF;
     RETURN NULL;
 END
