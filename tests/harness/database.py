@@ -150,6 +150,11 @@ class Server:
         """Its log."""
         return self._home / "log"
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and nothing has ended it since."""
+        return self._process is not None
+
     def program(self, name: str) -> Path:
         """One of the programs that belong to it."""
         return self._programs / name

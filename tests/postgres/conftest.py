@@ -10,6 +10,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.keys.ring import KeyRing
+from harness.cells import CELLS, Cells, why_not_here
 from harness.database import NEWEST, NO_REST, SOON, Clock, Proxy, Server, until_async
 from harness.values import BLOCK
 
@@ -28,15 +29,33 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test runs on the newest version; one of SQL itself on the oldest as well."""
     marker = metafunc.definition.get_closest_marker("postgres")
     versions = marker.args if marker is not None else (NEWEST,)
+    if metafunc.config.getoption("--cells"):
+        versions = (CELLS,)
     for name in _OF_A_VERSION:
         if name in metafunc.fixturenames:
             ids = [f"pg{version}" for version in versions]
             metafunc.parametrize(name, versions, ids=ids, indirect=True)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What several databases do not do yet is left out, each with its reason."""
+    if not config.getoption("--cells"):
+        return
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        why = why_not_here(item.path.stem, item.originalname, item.fixturenames)
+        if why is not None:
+            item.add_marker(pytest.mark.skip(why))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """What is generated can be written anew."""
     parser.addoption("--write-schema", action="store_true", help="postgres: write schema.sql anew")
+    parser.addoption(
+        "--cells",
+        action="store_true",
+        help="postgres: on a global database with two cells in place of one database",
+    )
     parser.addoption(
         "--kills", type=int, default=4, help="postgres: how often texts meet a kill -9; default 4"
     )
@@ -49,9 +68,10 @@ def kills(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(scope="session")
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A running PostgreSQL, with a migrated database to clone."""
-    with Server(request.param) as running:
+def server(request: pytest.FixtureRequest) -> Iterator[Server | Cells]:
+    """A running PostgreSQL, with a migrated database to clone; or several that stand for one."""
+    made = Cells() if request.param == CELLS else Server(request.param)
+    with made as running:
         yield running
 
 

@@ -14,7 +14,10 @@ from agi_router.db.migrate import functions
 PACKAGE = Path(agi_router.__file__).parent
 SQL = PACKAGE.parent / "sql"
 ROOMS = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+# What lies over it where one database stands for many (docs/operate-many.md).
+OVERLAY = (SQL / "cells/global.sql").read_text("utf-8")
 FILES = {path.relative_to(SQL).as_posix(): path.read_text("utf-8") for path in SQL.rglob("*.sql")}
+FILES = {name: text for name, text in FILES.items() if not name.startswith("cells/")}
 FUNCTIONS = {name: text for name, text in FILES.items() if name.startswith("functions/")}
 QUERIES = {name: text for name, text in FILES.items() if name.startswith("queries/")}
 HEADER = re.compile(r"^-- (\w+) --$", re.MULTILINE)
@@ -36,6 +39,23 @@ def test_every_function_stands_once() -> None:
         made = re.findall(r"\bCREATE (?:OR REPLACE )?FUNCTION agi_router\.(\w+)", text)
         told = re.findall(r"\bCOMMENT ON FUNCTION agi_router\.(\w+)", text)
         assert made == told == ([Path(name).stem] if name in FUNCTIONS else []), name
+
+
+def test_cells_name_what_there_is() -> None:
+    """Whatever the overlay of cells names exists; and no function of its own lacks words."""
+    lists = {
+        name: re.findall(r"'(\w+)'", body)
+        for name, body in re.findall(
+            r"FUNCTION agi_cells\.(\w+)\(\) RETURNS text\[\].*?ARRAY\[(.*?)\]", OVERLAY, re.DOTALL
+        )
+    }
+    stems = {Path(name).stem for name in FUNCTIONS}
+    tables = set(re.findall(r"TABLE agi_router\.(\w+)", FILES["migrations/0001_baseline.sql"]))
+    assert set(lists) == {"tables", "copied", "here", "everywhere"}
+    assert stems.issuperset(lists["here"] + lists["everywhere"])
+    assert tables.issuperset(lists["tables"] + lists["copied"])
+    made = re.findall(r"CREATE FUNCTION (agi_cells\.\w+)", OVERLAY)
+    assert set(made) == set(re.findall(r"COMMENT ON FUNCTION (agi_cells\.\w+)", OVERLAY))
 
 
 def test_functions_can_be_applied_again() -> None:

@@ -1,0 +1,231 @@
+"""
+Many databases as one: what is where, what is told everywhere, and what a dead cell takes along.
+
+The suites of admission, settling, bindings, modes, locks and texts run on them as well:
+``./tests/run cells``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cells.conftest import BLOCKS
+
+from agi_router.bindings.model import Binding
+from agi_router.bindings.modes import Axb, Axyb
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import BindingState
+from agi_router.calls.decision import Decision, Refusal, Route
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, Queries, connect
+from agi_router.errors import StoreUnavailable
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import Block
+from agi_router.tenants.store import TenantStore
+from harness.cells import NAMES, Cells
+from harness.cli import run
+from harness.database import (
+    HOUR,
+    NO_REST,
+    a_call,
+    admit_as_router,
+    an_end,
+    call_states,
+    database_of,
+    new_call_id,
+    one,
+    until,
+    until_async,
+)
+from harness.values import A, B, C
+
+NORTH, SOUTH = BLOCKS
+HERE = {NORTH: A, SOUTH: C}
+
+
+@pytest.fixture
+def pair(store: BindingStore) -> tuple[Binding, Binding]:
+    """A binding in each cell, of one order."""
+    made = [bound(store, block, order_id="O-1") for block in BLOCKS]
+    return made[0], made[1]
+
+
+def bound(store: BindingStore, block: Block, **terms: Any) -> Binding:
+    """Bind a caller of its own and B on the first number of a block."""
+    agreed = Terms(expires_at=store.now() + HOUR, **terms)
+    return store.bind(Axb(a=HERE[block], b=B), agreed, x=block.number(1))
+
+
+def rows_of(cells: Cells, dsn: str, table: str) -> list[list[int]]:
+    """The blocks of a table's rows, cell by cell."""
+    found = []
+    for cell in cells.dsns(dsn):
+        with cells.connect(cell) as connection:
+            rows = connection.execute(f"SELECT block FROM agi_router.{table} ORDER BY block")
+            found.append([row["block"] for row in rows])
+    return found
+
+
+def newest(store: BindingStore, **asked: Any) -> list[Any]:
+    """The names of what is listed."""
+    wanted = {"everything": False, "order_id": None, "limit": 10, **asked}
+    return [binding.id for binding in store.bindings(**wanted)]
+
+
+async def test_what_is_of_a_block_is_in_its_cell(
+    cells: Cells,
+    dsn: str,
+    connection: Connection,
+    store: BindingStore,
+    keys: KeyRing,
+    pair: tuple[Binding, Binding],
+) -> None:
+    """Bound, called and settled through the global database, which has nothing of it itself."""
+    ids = [new_call_id() for _ in BLOCKS]
+    async with AdmissionStore(dsn, keys, connections=2) as admissions:
+        await until_async(lambda: admissions.pool.connected)
+        for block, call_id in zip(BLOCKS, ids, strict=True):
+            call = a_call(HERE[block], block.number(1))
+            answer, _ = await admit_as_router(admissions, call, call_id)
+            assert answer.admitted
+        # A batch of lines of both cells is split.
+        ends = [an_end(each, x=block.number(1)) for block, each in zip(BLOCKS, ids, strict=True)]
+        assert not (await admissions.settle(ends)).broken
+    assert call_states(connection) == dict.fromkeys(ids, "settled")
+    apart = [[NORTH.value], [SOUTH.value]]
+    for table in ("binding", "call", "block"):
+        assert rows_of(cells, dsn, table) == apart
+    # Lists go through all cells by one cursor.
+    first, second = pair
+    assert newest(store) == [second.id, first.id]
+    assert newest(store, limit=1, after=store.find(second.id).cursor) == [first.id]
+    assert newest(store, party=B) == [second.id, first.id]
+    assert {each.id for each in store.end_order("O-1")} == {first.id, second.id}
+    assert {store.find(each.id).state for each in pair} == {BindingState.ORDER_ENDED}
+
+
+def test_new_numbers_come_from_both(
+    store: BindingStore, connection: Connection, keys: KeyRing
+) -> None:
+    """Where nobody says a number, one is drawn from the blocks of all cells."""
+    assert store
+    drawn = set()
+
+    def has_drawn_both() -> bool:
+        # A store stays in one block for a while.
+        fresh = BindingStore(connection, keys, NO_REST)
+        drawn.add(fresh.bind(Axb(a=A, b=C), Terms(expires_at=fresh.now() + HOUR)).id.block)
+        return drawn == set(BLOCKS)
+
+    until(has_drawn_both)
+
+
+async def test_ids_of_cells_are_no_others(
+    dsn: str, store: BindingStore, keys: KeyRing, connection: Connection
+) -> None:
+    """A number that B is shown is made in the cell, whose ids the global database never gives."""
+    terms = Terms(expires_at=store.now() + HOUR)
+    parent = store.bind(Axyb(a=A, b=B, y_ttl=HOUR), terms, x=NORTH.number(1))
+    async with AdmissionStore(dsn, keys, connections=2) as admissions:
+        await until_async(lambda: admissions.pool.connected)
+        answer, _ = await admit_as_router(admissions, a_call(A, NORTH.number(1)), new_call_id())
+        assert answer.admitted
+    child = one(connection, "SELECT max(id) FROM agi_router.binding")
+    assert child >= 10_000_000_000_000 > parent.id.id
+
+
+async def test_a_tenant_is_switched_off_in_all_cells(
+    cells: Cells, dsn: str, connection: Connection, keys: KeyRing, pair: tuple[Binding, Binding]
+) -> None:
+    """A row of the global database, which reaches each cell by replication and by nothing else."""
+    assert pair
+    cells.hurry()
+    stores = [AdmissionStore(each, keys, connections=1) for each in cells.dsns(dsn)]
+    async with stores[0] as north, stores[1] as south:
+        places = list(zip((north, south), BLOCKS, strict=True))
+        for admissions, block in places:
+            assert isinstance(await called(admissions, block), Route)
+        TenantStore(Queries(connection)).set_active("default", active=False)
+        for admissions, block in places:
+            decision = await called(admissions, block)
+            while not isinstance(decision, Refusal):
+                decision = await called(admissions, block)
+            assert decision.reason == "tenant_suspended"
+
+
+async def called(admissions: AdmissionStore, block: Block) -> Decision:
+    """What becomes of a call to the first number of a block."""
+    await until_async(lambda: admissions.pool.connected)
+    call = a_call(HERE[block], block.number(1))
+    return (await admit_as_router(admissions, call, new_call_id()))[1]
+
+
+@pytest.fixture
+def without_south(cells: Cells, pair: tuple[Binding, Binding]) -> Iterator[Cells]:
+    """The south is dead, as a machine is that has lost its power; commits wait for it no more."""
+    assert pair
+    cells.hurry()
+    south = cells.cells[1]
+    south.kill()
+    yield cells
+    if not south.runs:
+        south.start()
+
+
+async def test_a_dead_cell_takes_nobody_along(
+    dsn: str,
+    connection: Connection,
+    store: BindingStore,
+    keys: KeyRing,
+    tmp_path: Path,
+    pair: tuple[Binding, Binding],
+    without_south: Cells,
+) -> None:
+    """What is done on a block asks its cell alone; what is of all says that one is missing."""
+    first, second = pair
+    call_id = new_call_id()
+    async with AdmissionStore(dsn, keys, connections=2) as admissions:
+        await until_async(lambda: admissions.pool.connected)
+        call = a_call(HERE[NORTH], NORTH.number(1))
+        answer, _ = await admit_as_router(admissions, call, call_id)
+        assert answer.admitted
+        stranger = a_call(A, NORTH.number(2))
+        answer, decision = await admit_as_router(admissions, stranger, new_call_id())
+        assert isinstance(decision, Refusal)
+        assert not (await admissions.settle([an_end(call_id, x=NORTH.number(1))])).broken
+    later = store.bind(Axb(a=A, b=C), Terms(expires_at=store.now() + HOUR), x=NORTH.number(3))
+    store.extend(later.id, store.now() + 2 * HOUR)
+    assert store.unbind(later.id).state is BindingState.UNBOUND
+    # Nobody has said that it is away: nothing is told that is not whole.
+    for ask in (
+        lambda: newest(store),
+        lambda: store.find(second.id),
+        lambda: store.unbind(second.id),
+    ):
+        with pytest.raises(StoreUnavailable, match=r"cell .* does not answer"):
+            ask()
+    assert store.find(first.id).state is BindingState.ACTIVE
+    with without_south.admin(database_of(dsn)) as admin:
+        admin.execute("SELECT agi_cells.set_away(%s, true)", (NAMES[1],))
+    assert newest(store) == [first.id]
+    assert store.bind(Axb(a=A, b=C), Terms(expires_at=store.now() + HOUR)).id.block == NORTH
+    assert [each.id for each in store.end_order("O-1")] == [first.id]
+    env = {"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(tmp_path / "key"), "PATH": "/bin"}
+    told = run(["tenant", "list"], env)
+    assert told.code == 0
+    assert "south" in told.err
+    assert "missing" in told.err
+    # It comes back with all that it had, and what was done meanwhile reaches it.
+    TenantStore(Queries(connection)).set_active("default", active=False)
+    without_south.cells[1].start()
+    with without_south.admin(database_of(dsn)) as admin:
+        admin.execute("SELECT agi_cells.set_away(%s, false)", (NAMES[1],))
+    assert store.find(second.id).state is BindingState.ACTIVE
+    with connect(without_south.dsns(dsn)[1]) as south:
+        until(
+            lambda: not one(south, "SELECT active FROM agi_router.tenant WHERE name = 'default'")
+        )

@@ -1,0 +1,185 @@
+"""Several databases for one: a global one and two cells, as docs/operate-many.md has them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+
+from psycopg.conninfo import conninfo_to_dict
+
+from agi_router.db.connection import Connection
+from harness.database import ROLE, Server, database_of, one, until
+
+OVERLAY = Path(__file__).parent.parent.parent / "sql/cells"
+CELLS = "cells"
+NAMES = ("north", "south")
+_VERSION = "15"
+"""Of Debian 12, which has PL/Proxy for it."""
+
+
+_CLOCK = "a test sets the clock of one database, and a cell has its own"
+_ROWS = "what this test breaks, holds or counts is in the cells"
+_STEPS = "a change of several statements needs the DSN of its cell"
+_DAYS = "days of calls are made and swept in each cell"
+_EVENTS = "events of a cell are told by that cell"
+_DOORS = "texts are taken by doors beside their cell"
+_TAGS = "a lock on a stranger of the same tag keeps from binding"
+
+NOT_HERE = {
+    "test_admit.test_explain_gives_the_same_reasons": _STEPS,
+    "test_admit.test_reservations_are_found_by_their_index": _ROWS,
+    "test_admit_together.test_so_many_at_most": _ROWS,
+    "test_bindings.test_never_half_written": _ROWS,
+    "test_bindings.test_bound_at_the_moment_its_block_is_returned": _ROWS,
+    "test_blocklist.test_entries_end_and_are_swept": _DAYS,
+    "test_locks.test_a_lock_waits_for_the_bind_under_way": _ROWS,
+    "test_locks.test_a_strangers_lock_locks_nobody": _TAGS,
+    "test_locks.test_locks_are_swept": _DAYS,
+    "test_messages.test_a_door_takes_its_own_texts": _DOORS,
+    "test_messages.test_a_text_of_parties_who_were_replaced_is_not_sent": _STEPS,
+    "test_messages.test_a_text_to_a_member_who_has_left_is_not_sent": _STEPS,
+    "test_messages.test_its_tenant_is_told": _EVENTS,
+    "test_settle.test_a_call_that_used_nothing_is_refused_alone": _ROWS,
+    "test_settle.test_a_role_without_rights_loses_no_line": _ROWS,
+    "test_settle.test_batch_of_several_days": _DAYS,
+    "test_settle.test_settling_waits_for_nobody_in_a_circle": _ROWS,
+    "test_settle.test_what_day_a_call_may_have": _DAYS,
+    "test_settle.test_what_the_database_refuses_keeps_nobody_else": _ROWS,
+}
+"""
+Tests of the suites that run on cells too which do not, each with its reason.
+
+docs/operate-many.md says of each what that means for who runs cells.
+"""
+
+
+def why_not_here(file: str, name: str, fixtures: Collection[str]) -> str | None:
+    """Why a test is not run on cells, if it is not."""
+    if "clock" in fixtures:
+        return _CLOCK
+    return NOT_HERE.get(f"{file}.{name}")
+
+
+class Replicating(Server):
+    """A server whose databases can be followed, and follow others, table by table."""
+
+    def _initialise(self) -> None:
+        super()._initialise()
+        self.configure(
+            "wal_level = logical",
+            "max_wal_senders = 40",
+            "max_replication_slots = 40",
+            "max_logical_replication_workers = 40",
+            "max_worker_processes = 60",
+            "wal_retrieve_retry_interval = 100ms",
+        )
+
+
+class Cells:
+    """
+    Three servers that stand for one: each global database has two cells of its own.
+
+    What a test sees at once on one database it is to see here: a commit in the global database
+    waits until both cells have what it wrote.
+    """
+
+    def __init__(self) -> None:
+        self.version = _VERSION
+        self.front = Replicating(_VERSION)
+        self.cells = tuple(Replicating(_VERSION) for _ in NAMES)
+        self._stack = ExitStack()
+        self._made: dict[str, list[str]] = {}
+
+    def __enter__(self) -> Self:
+        for server in (self.front, *self.cells):
+            self._stack.enter_context(server)
+        with self.front.admin("masked") as admin:
+            admin.execute((OVERLAY / "global.sql").read_text("utf-8").encode())
+            for number, name in enumerate(NAMES):
+                self._name_cell(admin, number, name, self.cells[number].dsn("masked"))
+            admin.execute("SELECT agi_cells.compose()")
+        for number, server in enumerate(self.cells):
+            with server.admin("masked") as admin:
+                admin.execute((OVERLAY / "cell.sql").read_text("utf-8").encode())
+                admin.execute("SELECT agi_cells.become(%s)", (number,))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def dsn(self, database: str, *, user: str = ROLE) -> str:
+        return self.front.dsn(database, user=user)
+
+    connect = staticmethod(Server.connect)
+
+    def admin(self, database: str = "postgres") -> Connection:
+        """Connect to a global database as superuser."""
+        return self.front.admin(database)
+
+    def dsns(self, dsn: str) -> list[str]:
+        """The databases of the cells behind a global one."""
+        return self._made[database_of(dsn)]
+
+    def clone(self, *, migrated: bool = True) -> str:
+        """Make a global database and its cells, and return the DSN of the global one."""
+        dsn = self.front.clone(migrated=migrated)
+        if not migrated:
+            return dsn
+        name = database_of(dsn)
+        made = self._made[name] = [server.clone() for server in self.cells]
+        with self.admin(name) as admin:
+            for number, cell in enumerate(made):
+                admin.execute(
+                    "UPDATE agi_cells.cell SET dbname = %s WHERE id = %s",
+                    (database_of(cell), number),
+                )
+            admin.execute("SELECT agi_cells.compose()")
+            for number, cell in enumerate(made):
+                self._subscribe(number, cell, name)
+            admin.execute(f"ALTER DATABASE {name} SET synchronous_commit = remote_apply")
+            self._wait_for(admin, list(map(self._subscription, made)))
+        return dsn
+
+    def hurry(self) -> None:
+        """Have commits in global databases wait for no cell any more, as they are without us."""
+        with self.admin() as admin:
+            self._wait_for(admin, [])
+
+    def drop(self, dsn: str) -> None:
+        self.hurry()
+        for number, cell in enumerate(self._made.pop(database_of(dsn), [])):
+            server = self.cells[number]
+            with server.admin(database_of(cell)) as admin:
+                admin.execute(f"DROP SUBSCRIPTION {self._subscription(cell)}")
+            server.drop(cell)
+        self.front.drop(dsn)
+
+    @staticmethod
+    def _wait_for(admin: Connection, names: list[str]) -> None:
+        who = f"FIRST {len(names)} ({', '.join(names)})" if names else ""
+        admin.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{who}'")
+        admin.execute("SELECT pg_reload_conf()")
+        following = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+        until(lambda: one(admin, following) == len(names))
+
+    def _subscribe(self, number: int, cell: str, name: str) -> None:
+        followed = self.front.dsn(name, user="postgres")
+        with self.cells[number].admin(database_of(cell)) as admin:
+            admin.execute(
+                f"CREATE SUBSCRIPTION {self._subscription(cell)} CONNECTION '{followed}'"
+                f" PUBLICATION agi_cell_{number} WITH (copy_data = false)"
+            )
+
+    def _subscription(self, cell: str) -> str:
+        # A slot is named by it, and slots of one server are of all its databases.
+        return f"cell_{conninfo_to_dict(cell)['port']}_{database_of(cell)}"
+
+    def _name_cell(self, admin: Connection, number: int, name: str, dsn: str) -> None:
+        place = conninfo_to_dict(dsn)
+        admin.execute(
+            "INSERT INTO agi_cells.cell (id, name, host, port, dbname, login)"
+            " VALUES (%(id)s, %(name)s, %(host)s, %(port)s, %(dbname)s, %(user)s)",
+            {**place, "id": number, "name": name},
+        )
