@@ -124,7 +124,12 @@ def test_nothing_leaks(site: Site) -> None:
     addresses = ("--pbx", f"{PBX}:5060", "--near", f"{CARRIER}:5055", "--far", f"{TRUNK}:5090")
     numbers = ("--numbers", "13800001000-13800001047")
     with site.carrier.away():
+        # Nothing passes during the notice: the command asks for it to be off.
+        refused = agi_router(site.machine, "leaktest", *addresses, *numbers, *chosen)
+        assert "tenant notice default off" in refused.stderr
+        agi_router(site.machine, "tenant", "notice", "default", "off")
         done = agi_router(site.machine, "leaktest", *addresses, *numbers, *chosen)
+        agi_router(site.machine, "tenant", "notice", "default", "on")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "matches 0, faults 0" in done.stdout
