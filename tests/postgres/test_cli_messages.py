@@ -144,9 +144,12 @@ def test_rules(cli: Cli, connection: Connection, store: BindingStore, tmp_path: 
     assert cli("messages", "--state", "held", "--json").json[0]["id"] == name
     assert cli("message", "release", name, "--json").json["state"] == "queued"
     assert cli("message", "release", name).code == 73
+    assert cli(*said, "--checked", "--json").json["checked"] is True
+    # It has no verification service.
+    assert send(cli).error.endswith("the text is refused: check_unavailable")
     for wrong in ((), ("--hold", "1w"), ("--words", tmp_path / "missing")):
         assert cli(*said, *wrong).code == 2
-    cli(*said, "--numbers", "pass", "--words", "none", "--hold", "none")
+    cli(*said, "--numbers", "pass", "--words", "none", "--hold", "none", "--unchecked")
     assert one(connection, "SELECT count(*) FROM agi_router.message_rule") == 0
 
 
