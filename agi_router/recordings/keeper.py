@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 # Seconds without a word from Asterisk after which the database is asked whether a call is over.
 _QUIET: Final = 10
-# The same after which a note that cannot be read is given up.
-_UNREAD: Final = 60
+# The same after which a note that cannot be read is given up: it is written in one piece.
+_UNREAD: Final = 5
 # Milliseconds that sound may fall short of the time in which they were joined: the notice.
 _SHORT: Final = 10_000
 # Octets without which a second of a call cannot be written down.

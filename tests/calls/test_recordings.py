@@ -238,6 +238,6 @@ def test_no_room(cli: Cli, clear: Path, sealed: Path, a: str, b: str) -> None:
         (clear / "ballast").write_bytes(bytes(5 << 20))
     with keeping(cli, clear, sealed):
         sound, _, far = talk(a, x)
-        assert until(lambda: [each.name for each in clear.iterdir()] == ["ballast"], timeout=90)
+        assert until(lambda: [each.name for each in clear.iterdir()] == ["ballast"], timeout=30)
     assert strength(b"".join(p for _, p in sound.at(far.port + 2))[8000:], _CALLER) > 0.8
     assert "recordings.no_room" in (STATE / "logs/recordings.log").read_text()
