@@ -52,7 +52,7 @@ SELECT 0, 'root', 0, 'bench', 'bench', 'row ' || n FROM generate_series(1, %s) n
 def arguments() -> argparse.Namespace:
     """Parse the command line; exits with 2 if it is none of ours."""
     parser = argparse.ArgumentParser(prog="tests/bench/run audit", description=ABOUT)
-    parser.add_argument("--rows", type=int, metavar="N", default=1_000_000, help="to verify")
+    parser.add_argument("--rows", type=int, metavar="N", default=100_000, help="to verify")
     parser.add_argument("--rounds", type=int, metavar="N", default=7)
     parser.add_argument("--seconds", type=int, metavar="S", default=5)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
