@@ -81,6 +81,7 @@ What can go wrong, as one tree.
      │   ├─ PartyUnverified   party_unverified      a party is not known by its real name
      │   ├─ ConsentMissing    consent_missing       a party does not agree to be bound
      │   ├─ ConsentNotFound   consent_not_found     the ledger has no line of this id
+     │   ├─ ConsentOutdated   consent_outdated      what was agreed to before counts no longer
      │   ├─ PairTooOften      pair_too_often        the two were bound too often in an hour
      │   ├─ OrderCrowded      order_crowded         too many pairs are bound by its order
      │   ├─ CheckNotFound     check_not_found       the tenant has no check of its own
@@ -142,6 +143,7 @@ __all__ = [
     "ComplaintNotFound",
     "ConsentMissing",
     "ConsentNotFound",
+    "ConsentOutdated",
     "CsvError",
     "CursorInvalid",
     "DayRefused",
@@ -772,6 +774,12 @@ class PartyUnverified(StoreError):
 class ConsentNotFound(StoreError):
     """
     The consent ledger has no line of this id.
+    """
+
+
+class ConsentOutdated(StoreError):
+    """
+    What was agreed to before counts no longer: the person withdrew, or the number has a new owner.
     """
 
 

@@ -15,6 +15,7 @@ from agi_router.bindings.words import check_order_id
 from agi_router.bulk.csv_file import CsvReader, find_columns
 from agi_router.bulk.tally import Tally
 from agi_router.consent.ledger import (
+    NOT_TAKEN,
     Act,
     How,
     Purpose,
@@ -34,10 +35,6 @@ __all__ = ["ConsentImporter"]
 _COLUMNS = ("number", "purpose", "order", "how", "when", "evidence", "version")
 _REQUIRED = ("number", "how", "when")
 _BATCH = 500
-_REFUSED = {
-    Taken.WITHDRAWN_SINCE: "the person has withdrawn since: nothing is brought back",
-    Taken.REISSUED_SINCE: "the number has had a new owner since: ask the new one",
-}
 
 
 class _Row(NamedTuple):
@@ -86,8 +83,8 @@ class ConsentImporter:
             self.tally.added += counts[Taken.ADDED]
             self.tally.known += counts[Taken.KNOWN]
             for row, each in zip(batch, taken, strict=True):
-                if each in _REFUSED:
-                    self.tally.refuse(row.line, _REFUSED[each])
+                if each in NOT_TAKEN:
+                    self.tally.refuse(row.line, NOT_TAKEN[each])
 
     def _read(self, stream: BinaryIO) -> Iterator[_Row]:
         reader = CsvReader(stream)

@@ -87,6 +87,7 @@ EXIT_CODES = {
     "recording_damaged": 70,
     "recording_kept": 73,
     "consent_not_found": 66,
+    "consent_outdated": 73,
     "pair_too_often": 73,
     "order_crowded": 73,
     "blocklist_entry_not_found": 66,

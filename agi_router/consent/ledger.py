@@ -13,16 +13,18 @@ Source:
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from agi_router.cursors import Cursor
 from agi_router.numbers import PhoneNumber
 from agi_router.texts import check_name
 
 __all__ = [
+    "NOT_TAKEN",
     "Act",
     "ConsentLine",
     "How",
@@ -141,6 +143,13 @@ class Taken(StrEnum):
     """It would speak again for somebody who has withdrawn after it."""
     REISSUED_SINCE = "reissued_since"
     """The number has had a new owner since: it would never count."""
+
+
+NOT_TAKEN: Final[Mapping[Taken, str]] = {
+    Taken.WITHDRAWN_SINCE: "the person has withdrawn since: nothing is brought back",
+    Taken.REISSUED_SINCE: "the number has had a new owner since: ask the new one",
+}
+"""Why a line is not written that is brought in."""
 
 
 def find_taken(

@@ -6,9 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["MASKED", "TIME", "Body", "Out", "example"]
+__all__ = ["LARGEST_BATCH", "MASKED", "TIME", "Body", "Out", "example"]
 
 
+LARGEST_BATCH = 200
+"""So many things one request makes; ``agi_router.take_quota`` reckons with it."""
 TIME = "2026-01-31T15:04:05+00:00"
 """The time of examples."""
 MASKED = "138****0001"

@@ -16,7 +16,7 @@ from agi_router.bindings.requests import BindRequest, find_misplaced, make_reque
 from agi_router.bindings.terms import CHANGEABLE, TERMS, Kind, Name, Span, Term, Text, Whole, Words
 from agi_router.bindings.words import BindingState, Callback, Mode, check_order_id
 from agi_router.schemas.answers import ProblemOut
-from agi_router.schemas.base import MASKED, TIME, Body, Out
+from agi_router.schemas.base import LARGEST_BATCH, MASKED, TIME, Body, Out
 from agi_router.schemas.fields import (
     MINUTE,
     SECOND,
@@ -33,7 +33,6 @@ from agi_router.schemas.queries import CURSOR
 from agi_router.tenants.model import check_tenant
 
 __all__ = [
-    "LARGEST_BINDINGS",
     "BatchIn",
     "BatchOut",
     "BindingChange",
@@ -48,9 +47,6 @@ __all__ = [
     "read_choice",
     "read_request",
 ]
-
-LARGEST_BINDINGS = 200
-"""Bindings of one batch; ``agi_router.take_quota`` reckons with it."""
 
 
 def _type_of(kind: Kind) -> Any:
@@ -183,7 +179,7 @@ class BatchIn(Body):
     Bindings to be made, each by itself.
     """
 
-    bindings: list[BindingIn] = Field(min_length=1, max_length=LARGEST_BINDINGS)
+    bindings: list[BindingIn] = Field(min_length=1, max_length=LARGEST_BATCH)
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -14,11 +14,29 @@ from agi_router.persons.complaints import (
 )
 from agi_router.persons.effects import Subject
 from agi_router.records.audit import check_note
-from agi_router.schemas.base import TIME, Body, Out
+from agi_router.schemas.answers import ProblemOut
+from agi_router.schemas.base import LARGEST_BATCH, TIME, Body, Out, example
 from agi_router.schemas.fields import Time, X
 from agi_router.tenants.model import check_tenant
 
-__all__ = ["ComplaintCountOut", "ComplaintIn", "ComplaintOut", "ComplaintsOut"]
+__all__ = [
+    "ComplaintBatchIn",
+    "ComplaintBatchOut",
+    "ComplaintCountOut",
+    "ComplaintIn",
+    "ComplaintOut",
+    "ComplaintResultOut",
+    "ComplaintsOut",
+]
+
+
+_FILED = {
+    "x": "700123456780001",
+    "at": "2026-03-01T10:00:00+08:00",
+    "kind": "harassment",
+    "source": "12321",
+    "reference": "C-77",
+}
 
 
 class ComplaintIn(Body):
@@ -40,19 +58,17 @@ class ComplaintIn(Body):
     )
     note: Annotated[str, AfterValidator(check_note)] | None = None
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "x": "700123456780001",
-                    "at": "2026-03-01T10:00:00+08:00",
-                    "kind": "harassment",
-                    "source": "12321",
-                    "reference": "C-77",
-                }
-            ]
-        }
-    )
+    model_config = example(_FILED)
+
+
+class ComplaintBatchIn(Body):
+    """
+    Complaints about calls, each by itself.
+    """
+
+    complaints: list[ComplaintIn] = Field(min_length=1, max_length=LARGEST_BATCH)
+
+    model_config = example({"complaints": [_FILED]})
 
 
 _COMPLAINT: dict[str, Any] = {
@@ -142,3 +158,23 @@ class ComplaintsOut(Out):
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"complaints": [_COMPLAINT]}]})
+
+
+class ComplaintResultOut(Out):
+    """
+    What became of one of a batch.
+    """
+
+    status: int = Field(description="201: it was written; 200: it was there.")
+    complaint: ComplaintOut | None = None
+    problem: ProblemOut | None = None
+
+
+class ComplaintBatchOut(Out):
+    """
+    What became of each, in the order in which they came.
+    """
+
+    results: list[ComplaintResultOut]
+
+    model_config = example({"results": [{"status": 201, "complaint": _COMPLAINT}]})

@@ -8,22 +8,29 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from agi_router.bindings.words import check_order_id
 from agi_router.consent.ledger import Act, How, Purpose, check_evidence, check_version
-from agi_router.schemas.base import MASKED, TIME, Body, Out
+from agi_router.schemas.answers import ProblemOut
+from agi_router.schemas.base import LARGEST_BATCH, MASKED, TIME, Body, Out, example
 from agi_router.schemas.fields import Number, Time
 from agi_router.tenants.model import check_tenant
 
 __all__ = [
     "CONSENT",
+    "ConsentBatchIn",
+    "ConsentBatchOut",
     "ConsentIn",
     "ConsentOut",
+    "ConsentResultOut",
     "ConsentSearchIn",
     "ConsentsOut",
+    "GivenIn",
     "WithdrawalIn",
     "WithdrawalOut",
 ]
 
 _Order = Annotated[str, Field(max_length=512), AfterValidator(check_order_id)]
 _Digest = Annotated[str, Field(max_length=64), AfterValidator(check_evidence)]
+_Tenant = Annotated[str, Field(max_length=512), AfterValidator(check_tenant)]
+_TENANT = Field(default=None, description="To whom; the operator's keys alone may say so.")
 
 
 class ConsentSearchIn(Body):
@@ -36,9 +43,9 @@ class ConsentSearchIn(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"person": "13800000001"}]})
 
 
-class _ConsentSaid(ConsentSearchIn):
+class _Said(ConsentSearchIn):
     """
-    What is said of consent.
+    What is said of consent, to a tenant that is told otherwise.
     """
 
     purpose: Annotated[Purpose, Field(strict=False)] = Field(
@@ -49,9 +56,14 @@ class _ConsentSaid(ConsentSearchIn):
     evidence: _Digest | None = Field(
         default=None, description="SHA-256 or SM3 of the evidence that you keep, in hexadecimal."
     )
-    tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
-        default=None, description="To whom; the operator's keys alone may say so."
-    )
+
+
+class _ConsentSaid(_Said):
+    """
+    What is said of consent.
+    """
+
+    tenant: _Tenant | None = _TENANT
 
 
 class WithdrawalIn(_ConsentSaid):
@@ -69,9 +81,9 @@ class WithdrawalIn(_ConsentSaid):
     )
 
 
-class ConsentIn(_ConsentSaid):
+class _Given(_Said):
     """
-    That a person agrees.
+    That a person agrees, to a tenant that is told otherwise.
     """
 
     how: Annotated[How, Field(strict=False)] = Field(description="How it was given.")
@@ -79,11 +91,41 @@ class ConsentIn(_ConsentSaid):
         default=None, description="Which text was agreed to."
     )
 
+
+class ConsentIn(_Given, _ConsentSaid):
+    """
+    That a person agrees.
+    """
+
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [{"person": "13800000001", "how": "app", "tenant": "couriers"}]
         }
     )
+
+
+_GIVEN = {"person": "13800000001", "how": "app", "at": TIME, "version": "2026-02"}
+
+
+class GivenIn(_Given):
+    """
+    That a person has agreed before.
+    """
+
+    at: Time = Field(description="When it was said.")
+
+    model_config = example(_GIVEN)
+
+
+class ConsentBatchIn(Body):
+    """
+    What persons have agreed to before, to one tenant.
+    """
+
+    tenant: _Tenant | None = _TENANT
+    consents: list[GivenIn] = Field(min_length=1, max_length=LARGEST_BATCH)
+
+    model_config = example({"tenant": "couriers", "consents": [_GIVEN]})
 
 
 CONSENT: dict[str, Any] = {
@@ -156,3 +198,22 @@ class ConsentsOut(Out):
     )
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"consents": [CONSENT]}]})
+
+
+class ConsentResultOut(Out):
+    """
+    What became of one of a batch.
+    """
+
+    status: int = Field(description="201: it was written; 200: the ledger has it.")
+    problem: ProblemOut | None = None
+
+
+class ConsentBatchOut(Out):
+    """
+    What became of each, in the order in which they came.
+    """
+
+    results: list[ConsentResultOut]
+
+    model_config = example({"results": [{"status": 201}, {"status": 200}]})

@@ -116,6 +116,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "consent_missing": 409,
     "party_unverified": 409,
     "consent_not_found": 404,
+    "consent_outdated": 409,
     "pair_too_often": 429,
     "order_crowded": 409,
     "blocklist_entry_not_found": 404,

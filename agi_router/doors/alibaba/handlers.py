@@ -61,7 +61,7 @@ from agi_router.persons.real_name_store import RealNameStore
 from agi_router.persons.real_names import RealName
 from agi_router.persons.store import LockStore
 from agi_router.records.audit import check_note
-from agi_router.schemas.bindings import LARGEST_BINDINGS
+from agi_router.schemas.base import LARGEST_BATCH
 from agi_router.schemas.problems import Problem
 from agi_router.tenants.api_keys import KeyScope
 
@@ -192,8 +192,8 @@ def bind_batch_axg(desk: Desk, given: Parameters) -> Told:
     """
     key = given.need("PoolKey")
     rows = given.rows("AxgBindList")
-    if len(rows) > LARGEST_BINDINGS:
-        raise ParameterInvalid("AxgBindList", f"1 to {LARGEST_BINDINGS} of them")
+    if len(rows) > LARGEST_BATCH:
+        raise ParameterInvalid("AxgBindList", f"1 to {LARGEST_BATCH} of them")
     queries = desk.queries
     # All or none: else nobody knew what was done where the database goes away meanwhile.
     with queries.transaction():

@@ -26,6 +26,7 @@ from agi_router.doors.http.answers import (
     write,
 )
 from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.batches import Result, refused, result_of
 from agi_router.doors.http.idempotency import KEYED, Made, answer_once, keep_once
 from agi_router.errors import AgiRouterError, BindingChanged, BindingNotFound, ExpiryInvalid
 from agi_router.feeds.store import FeedStore
@@ -396,18 +397,18 @@ def _bind(body: BindingIn, asked: _Asked, desk: Desk) -> Binding:
         raise problem_of(error, pointer=pointer) from None
 
 
-def _results(bodies: Sequence[BindingIn], desk: Desk) -> list[dict[str, Any]]:
+def _results(bodies: Sequence[BindingIn], desk: Desk) -> list[Result]:
     """
     What became of each of a batch: most are made together, and what is left one by one.
     """
     read: dict[int, _Asked] = {}
-    results: dict[int, dict[str, Any]] = {}
+    results: dict[int, Result] = {}
     pools = _Pools(desk)
     for place, body in enumerate(bodies):
         try:
             read[place] = _read(body, desk, pools.find)
         except (Problem, AgiRouterError) as error:
-            results[place] = _refused(error)
+            results[place] = refused(error)
     desk.store.hold_together([request for request, _ in read.values()])
     places = []
     for place, (request, _) in read.items():
@@ -425,32 +426,20 @@ def _results(bodies: Sequence[BindingIn], desk: Desk) -> list[dict[str, Any]]:
     ]
 
 
-def _made(binding: Binding) -> dict[str, Any]:
+def _made(binding: Binding) -> Result:
     return {"status": 201, "binding": describe_binding(binding)}
 
 
-def _result(body: BindingIn, asked: _Asked, desk: Desk) -> dict[str, Any]:
+def _result(body: BindingIn, asked: _Asked, desk: Desk) -> Result:
     """
     What became of one of a batch.
     """
-    try:
+
+    def make() -> Result:
         with desk.queries.attempt():
             return _made(_bind(body, asked, desk))
-    except (Problem, AgiRouterError) as error:
-        return _refused(error)
 
-
-def _refused(error: Problem | AgiRouterError) -> dict[str, Any]:
-    """
-    What is told of one that was not made.
-
-    Raises:
-        AgiRouterError: Nothing more can be done for the others.
-    """
-    told = error if isinstance(error, Problem) else problem_of(error)
-    if told.status >= 500:  # noqa: PLR2004 - as above
-        raise error
-    return {"status": told.status, "problem": told.body(None)}
+    return result_of(make)
 
 
 def _find(name: str, desk: Desk) -> Binding:

@@ -2,6 +2,8 @@
 ``/v1/complaints``: complaints about calls, and how many are too many.
 """
 
+from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -9,17 +11,21 @@ from starlette.responses import Response
 
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.batches import Result, check_past, result_of
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.doors.http.webhooks import tenant_of
 from agi_router.errors import ComplaintNotFound
 from agi_router.numbers import XNumber
 from agi_router.persons.complaint_store import ComplaintStore
 from agi_router.persons.complaint_views import describe_complaint, describe_count
+from agi_router.persons.complaints import Complaint
 from agi_router.persons.effects import Subject
 from agi_router.persons.locks import LockedThing, parse_lock_id
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.complaints import (
+    ComplaintBatchIn,
+    ComplaintBatchOut,
     ComplaintCountOut,
     ComplaintIn,
     ComplaintOut,
@@ -70,18 +76,30 @@ def file_complaint(body: ComplaintIn, request: Request, desk: _Writes) -> Respon
     number = read_field("/x", lambda: XNumber.parse(body.x))
 
     def make() -> tuple[int, Any, dict[str, str]]:
-        made = _store(desk).file(
-            number,
-            body.kind,
-            at=body.at,
-            source=body.source,
-            reference=body.reference,
-            by=f"API key {desk.key.id}",
-            tenant=body.tenant,
-            note=body.note,
-        )
+        made = _file(number, body, desk)
         desk.audit("POST /v1/complaints", f"complaint {made.id}")
         return 201, describe_complaint(made), {"Location": f"/v1/complaints/{made.id}"}
+
+    return answer_once(request, desk, make)
+
+
+@router.post(
+    "/complaints/batch",
+    responses=answers(ComplaintBatchOut, 413, 415, told="What became of each"),
+    openapi_extra=KEYED,
+    response_model=None,
+)
+def file_complaints(body: ComplaintBatchIn, request: Request, desk: _Writes) -> Response:
+    """
+    Write up to 200 complaints down, each by itself: one that cannot be keeps off no other.
+
+    One of the same source and reference is answered, and changes nothing.
+    """
+
+    def make() -> tuple[int, Any, dict[str, str]]:
+        now = desk.store.now()
+        results = [result_of(partial(_result, each, now, desk)) for each in body.complaints]
+        return 200, {"results": results}, {}
 
     return answer_once(request, desk, make)
 
@@ -130,6 +148,33 @@ def dismiss_complaint(complaint_id: str, body: LiftIn, desk: _Writes) -> Respons
         )
         desk.audit("POST /v1/complaints/{complaint_id}/dismiss", f"complaint {found.id}")
     return answer(describe_complaint(found))
+
+
+def _result(body: ComplaintIn, now: datetime, desk: Desk) -> Result:
+    """
+    What became of one of a batch; raises why it was not written.
+    """
+    check_past(body.at, now)
+    number = read_field("/x", lambda: XNumber.parse(body.x))
+    known = _store(desk).knows(body.source, body.reference)
+    with desk.queries.attempt():
+        made = _file(number, body, desk)
+        if not known:
+            desk.audit("POST /v1/complaints/batch", f"complaint {made.id}")
+    return {"status": 200 if known else 201, "complaint": describe_complaint(made)}
+
+
+def _file(number: XNumber, body: ComplaintIn, desk: Desk) -> Complaint:
+    return _store(desk).file(
+        number,
+        body.kind,
+        at=body.at,
+        source=body.source,
+        reference=body.reference,
+        by=f"API key {desk.key.id}",
+        tenant=body.tenant,
+        note=body.note,
+    )
 
 
 def _store(desk: Desk) -> ComplaintStore:

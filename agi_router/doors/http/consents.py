@@ -2,24 +2,30 @@
 ``/v1/consents``: who has agreed to be reached through 700 numbers, and who no longer does.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from agi_router.consent.ledger import Act, Statement
+from agi_router.consent.ledger import NOT_TAKEN, Act, Statement, Taken
 from agi_router.consent.views import describe_consent
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.batches import Result, check_past, refused
 from agi_router.doors.http.idempotency import KEYED, answer_once
-from agi_router.errors import ConsentNotFound
+from agi_router.errors import AgiRouterError, ConsentNotFound, ConsentOutdated
+from agi_router.numbers import PhoneNumber
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.consents import (
+    ConsentBatchIn,
+    ConsentBatchOut,
     ConsentIn,
     ConsentOut,
     ConsentSearchIn,
     ConsentsOut,
+    GivenIn,
     WithdrawalIn,
     WithdrawalOut,
 )
@@ -67,19 +73,31 @@ def give_consent(body: ConsentIn, request: Request, desk: _Writes) -> Response:
     """
     person = read_number("/person", body.person, fixed_lines=desk.options.fixed_lines)
     tenant = _tenant(body.tenant, desk)
-    said = Statement(
-        act=Act.GIVEN,
-        purpose=body.purpose,
-        order=body.order,
-        how=body.how,
-        at=body.at,
-        evidence=body.evidence,
-        version=body.version,
-    )
+    said = _given(body)
 
     def make() -> tuple[int, Any, dict[str, str]]:
         line = desk.store.consents.write(person, tenant, said, by=f"API key {desk.key.id}")
         return 201, describe_consent(line), {"Location": f"/v1/consents/{line.id}"}
+
+    return answer_once(request, desk, make)
+
+
+@router.post(
+    "/consents/batch",
+    responses=answers(ConsentBatchOut, 404, 413, 415, told="What became of each"),
+    openapi_extra=KEYED,
+    response_model=None,
+)
+def give_consents(body: ConsentBatchIn, request: Request, desk: _Writes) -> Response:
+    """
+    Write down what up to 200 persons have agreed to before; nothing is brought back.
+
+    What the ledger has is left out, and what was withdrawn since is refused.
+    """
+    tenant = _tenant(body.tenant, desk)
+
+    def make() -> tuple[int, Any, dict[str, str]]:
+        return 200, {"results": _results(body.consents, tenant, desk)}, {}
 
     return answer_once(request, desk, make)
 
@@ -134,6 +152,47 @@ def get_consent(consent_id: str, desk: _Reads) -> Response:
         # What was asked for could be anything, a number too.
         raise ConsentNotFound
     return answer(describe_consent(desk.store.consents.find(int(consent_id))))
+
+
+def _given(body: ConsentIn | GivenIn) -> Statement:
+    return Statement(
+        act=Act.GIVEN,
+        purpose=body.purpose,
+        order=body.order,
+        how=body.how,
+        at=body.at,
+        evidence=body.evidence,
+        version=body.version,
+    )
+
+
+def _results(bodies: Sequence[GivenIn], tenant: str, desk: Desk) -> list[Result]:
+    """
+    What became of each of a batch.
+
+    Raises:
+        TenantNotFound: There is no such tenant.
+    """
+    now = desk.store.now()
+    results: dict[int, Result] = {}
+    given: dict[int, tuple[PhoneNumber, Statement]] = {}
+    for place, body in enumerate(bodies):
+        try:
+            check_past(body.at, now)
+            person = read_number("/person", body.person, fixed_lines=desk.options.fixed_lines)
+            given[place] = (person, _given(body))
+        except (Problem, AgiRouterError) as error:
+            results[place] = refused(error)
+    by = f"API key {desk.key.id}"
+    taken = desk.store.consents.write_given(tenant, list(given.values()), by=by)
+    results |= {place: _result(each) for place, each in zip(given, taken, strict=True)}
+    return [results[place] for place in range(len(bodies))]
+
+
+def _result(taken: Taken) -> Result:
+    if taken in NOT_TAKEN:
+        return refused(ConsentOutdated(NOT_TAKEN[taken]))
+    return {"status": 201 if taken is Taken.ADDED else 200}
 
 
 def _tenant(said: str | None, desk: Desk) -> str:

@@ -36,7 +36,7 @@ _SOUND = {
 }
 
 
-@router.get("/recordings", responses=answers(RecordingsOut), response_model=None)
+@router.get("/recordings", responses=answers(RecordingsOut, 404), response_model=None)
 def list_recordings(  # noqa: PLR0917 - filters
     request: Request,
     desk: _Reads,
