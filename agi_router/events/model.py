@@ -54,6 +54,9 @@ class EventType(StrEnum):
     MESSAGE_FAILED = "message.failed"
     MESSAGE_DELIVERED = "message.delivered"
     MESSAGE_UNDELIVERED = "message.undelivered"
+    RECORDING_KEPT = "recording.kept"
+    RECORDING_MISSING = "recording.missing"
+    RECORDING_DELETED = "recording.deleted"
     FEED_FINISHED = "feed.finished"
     LOCK_SET = "lock.set"
     LOCK_LIFTED = "lock.lifted"
@@ -111,6 +114,7 @@ ALI_TYPES = frozenset(
         EventType.MESSAGE_HELD,
         EventType.MESSAGE_SENT,
         EventType.MESSAGE_FAILED,
+        EventType.RECORDING_KEPT,
     }
 )
 """What the format ``ali`` has a report for."""

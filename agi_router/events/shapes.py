@@ -4,12 +4,12 @@ What a receiver gets: an event as a CloudEvent, or as the report of an older ser
 Both have the parties as texts, which are masked where the webhook is.
 
 Sources:
-    CloudEvents 1.0.2, JSON format; Alibaba Cloud's ``SecretReport``, ``SecretStartReport`` and
-    ``SecretPickUpReport``; of texts ``call_type`` is 2, 3 or 5.
+    CloudEvents 1.0.2, JSON format; Alibaba Cloud's ``SecretReport``, ``SecretStartReport``,
+    ``SecretPickUpReport`` and ``SecretRecording``; of texts ``call_type`` is 2, 3 or 5.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 from agi_router.bindings.reasons import Reason
@@ -27,6 +27,7 @@ _SOURCE = "/agi-router"
 _TYPE = "agi_router."
 _BEIJING = timezone(timedelta(hours=8))
 _MILLISECOND = timedelta(milliseconds=1)
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 # Which clock has ended a binding.
 _ENDED_BY = {
@@ -119,8 +120,9 @@ def ali_reports(event: Event, parties: Parties) -> list[dict[str, Any]]:
     An event of a call or a text as an older service reports it, in a list of one.
 
     It is a ``SecretReport``; as a call is admitted, a ``SecretStartReport``, as it is answered, a
-    ``SecretPickUpReport``, and of a text that is held a ``SecretSmsIntercept``. A time that did
-    not happen is a copy of the one before, as receivers of that format expect.
+    ``SecretPickUpReport``, of its recording a ``SecretRecording``, and of a text that is held a
+    ``SecretSmsIntercept``. A time that did not happen is a copy of the one before, as receivers of
+    that format expect.
 
     Args:
         event: Of a type that is in :data:`agi_router.events.model.ALI_TYPES`.
@@ -129,6 +131,8 @@ def ali_reports(event: Event, parties: Parties) -> list[dict[str, Any]]:
     data = event.data
     if event.type is EventType.MESSAGE_HELD:
         return [_intercepted(event, parties)]
+    if event.type is EventType.RECORDING_KEPT:
+        return [_recorded(event)]
     start = {
         "id": event.id,
         "partner_key": event.tenant,
@@ -227,6 +231,22 @@ def _intercepted(event: Event, parties: Parties) -> dict[str, Any]:
         "call_id": data["message_id"],
         "code": "",
         "start_time": _local(data["received_at"]),
+    }
+
+
+def _recorded(event: Event) -> dict[str, Any]:
+    """
+    A ``SecretRecording``: what was said is asked for by its ``call_id``; of it, this is all.
+    """
+    data = event.data
+    called = _time(data["received_at"] or data["begun_at"])
+    return {
+        "pool_key": "" if event.binding is None else str(event.binding.block),
+        "sub_id": 0 if event.binding is None else event.binding.id,
+        "call_id": data["call_id"],
+        # The only time of theirs that is a number.
+        "call_time": (called - _EPOCH) // _MILLISECOND,
+        "out_id": data["out_id"] or data["order_id"] or "",
     }
 
 

@@ -14,6 +14,7 @@ from agi_router.messages.model import MessageState
 from agi_router.persons.appeal_states import AppealState
 from agi_router.persons.appeals import NOTICES, REBOUND
 from agi_router.persons.effects import BlockDirection, LockReason, Subject
+from agi_router.recordings.model import Gap, RecordingState
 from agi_router.schemas.base import TIME, Out, example
 
 __all__ = [
@@ -58,6 +59,10 @@ __all__ = [
     "OrderCrowdedEvent",
     "OrderToldOut",
     "RebindToldOut",
+    "RecordingDeletedEvent",
+    "RecordingKeptEvent",
+    "RecordingMissingEvent",
+    "RecordingToldOut",
     "ToldOut",
     "WebhookTestEvent",
     "describe_sent",
@@ -324,6 +329,22 @@ _MESSAGE_FAILED = {
 }
 _MESSAGE_DELIVERED = {**_MESSAGE_SENT, "state": "delivered", "status": 0}
 _MESSAGE_UNDELIVERED = {**_MESSAGE_DELIVERED, "state": "undelivered", "messages_used": 0}
+_RECORDING: dict[str, Any] = {
+    "tenant": "couriers",
+    "binding_id": "70012345678-42",
+    "parties": _PARTIES,
+    "call_id": "pbx1-1769843045.17",
+    "x_number": "700123456780001",
+    "state": "ready",
+    "gap": None,
+    "begun_at": TIME,
+    "length_ms": 61000,
+    "received_at": TIME,
+    "mode": "axb",
+    "order_id": "A-1001",
+    "out_id": None,
+    "user_data": None,
+}
 _FEED: dict[str, Any] = {
     "tenant": "couriers",
     "binding_id": None,
@@ -615,6 +636,60 @@ class MessageUndeliveredEvent(EventBase):
     model_config = _sent("agi_router.message.undelivered", _MESSAGE_UNDELIVERED)
 
 
+class RecordingToldOut(ToldOut):
+    """
+    The recording of a call as it was then, and the binding that the call used; no sound.
+    """
+
+    call_id: str
+    x_number: str = Field(description="What was dialled.")
+    state: RecordingState
+    gap: Gap | None = Field(description="Why something is not there.")
+    begun_at: str = Field(description="When the two were joined.")
+    length_ms: int = Field(description="Milliseconds of sound.")
+    received_at: str | None = Field(description="When the call came.")
+    mode: Mode
+    order_id: str | None
+    out_id: str | None
+    user_data: str | None
+
+
+class RecordingKeptEvent(EventBase):
+    """
+    A recording is sealed and can be heard: all of it, or a part.
+    """
+
+    type: Literal["agi_router.recording.kept"]
+    data: RecordingToldOut
+
+    model_config = _sent("agi_router.recording.kept", _RECORDING)
+
+
+class RecordingMissingEvent(EventBase):
+    """
+    A call was to be recorded, and there is nothing of it.
+    """
+
+    type: Literal["agi_router.recording.missing"]
+    data: RecordingToldOut
+
+    model_config = _sent(
+        "agi_router.recording.missing",
+        {**_RECORDING, "state": "missing", "gap": "no_notice", "length_ms": 0},
+    )
+
+
+class RecordingDeletedEvent(EventBase):
+    """
+    The key of a recording was destroyed by hand: nobody hears it any more.
+    """
+
+    type: Literal["agi_router.recording.deleted"]
+    data: RecordingToldOut
+
+    model_config = _sent("agi_router.recording.deleted", {**_RECORDING, "state": "deleted"})
+
+
 class FeedToldOut(ToldOut):
     """
     What a file of a feed of numbers with new owners meant for the tenant's bindings.
@@ -795,6 +870,9 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.MESSAGE_FAILED: MessageFailedEvent,
     EventType.MESSAGE_DELIVERED: MessageDeliveredEvent,
     EventType.MESSAGE_UNDELIVERED: MessageUndeliveredEvent,
+    EventType.RECORDING_KEPT: RecordingKeptEvent,
+    EventType.RECORDING_MISSING: RecordingMissingEvent,
+    EventType.RECORDING_DELETED: RecordingDeletedEvent,
     EventType.FEED_FINISHED: FeedFinishedEvent,
     EventType.LOCK_SET: LockSetEvent,
     EventType.LOCK_LIFTED: LockLiftedEvent,
@@ -824,6 +902,9 @@ _Any = (
     | MessageFailedEvent
     | MessageDeliveredEvent
     | MessageUndeliveredEvent
+    | RecordingKeptEvent
+    | RecordingMissingEvent
+    | RecordingDeletedEvent
     | FeedFinishedEvent
     | LockSetEvent
     | LockLiftedEvent

@@ -89,7 +89,7 @@ SELECT set_config('check_function_bodies', 'off', true);
 
 -- lock_triggered_tables --
 -- Take what triggers are made on, all at once: calls wait until the transaction ends.
-LOCK TABLE agi_router.binding, agi_router.route IN SHARE ROW EXCLUSIVE MODE;
+LOCK TABLE agi_router.binding, agi_router.recording, agi_router.route IN SHARE ROW EXCLUSIVE MODE;
 
 -- record_function --
 -- Note a function as applied.

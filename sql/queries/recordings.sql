@@ -41,6 +41,8 @@ SELECT c.block, c.id, c.day, c.x_number, c.tenant_id, c.binding_id, 'missing', '
    AND NOT EXISTS (SELECT 1
                      FROM agi_router.recording r
                     WHERE r.block = c.block AND r.call_id = c.id AND r.day = c.day)
+ -- Each is told by its binding's row, and these are held in this order everywhere.
+ ORDER BY c.block, c.binding_id
  LIMIT 500
     ON CONFLICT DO NOTHING
 RETURNING call_id;

@@ -5,19 +5,21 @@ from __future__ import annotations
 import io
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from agi_router.bindings.reasons import Reason
-from agi_router.calls.end import Outcome
+from agi_router.calls.end import Outcome, call_day
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries
 from agi_router.events.model import EventType
 from agi_router.feeds.model import FeedKind, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
 from agi_router.keys.ring import KeyRing
+from agi_router.keys.segments import FileCipher
 from agi_router.messages.link_store import LinkStore
 from agi_router.messages.model import MessageState, Outgoing, Text
 from agi_router.messages.store import JudgedBy, MessageStore
@@ -30,6 +32,9 @@ from agi_router.persons.complaints import ComplaintKind
 from agi_router.persons.effects import LockReason, Subject
 from agi_router.persons.locks import LockedThing
 from agi_router.persons.store import LockStore
+from agi_router.recordings.model import Gap, Kept, Note, RecordingState
+from agi_router.recordings.store import RecordingLedger, RecordingStore
+from agi_router.recordings.vault import new_key
 from agi_router.schemas.events import EVENTS
 from agi_router.tenants.rules import RulesChange
 from agi_router.tenants.store import TenantStore
@@ -37,6 +42,7 @@ from harness.api import Client
 from harness.database import HOUR, SOON, a_call, an_end, new_call_id
 
 A, B = "13800000601", "13800000602"
+AES = FileCipher.AES_256_GCM
 ALL = [each.value for each in EventType if each is not EventType.WEBHOOK_TEST]
 
 
@@ -176,6 +182,25 @@ def carry_over(platform: Client, locks: LockStore, make_key: Callable[..., str])
     platform.post(f"{place}/rebind", {"binding_id": pair["id"]}, status=201)
 
 
+def record(connection: Connection, ring: KeyRing, call_id: str, x: XNumber) -> None:
+    """Have a recording be missing, come all the same, and be deleted."""
+    note = Note(call_id=call_id, day=call_day(call_id), x_number=x, begun_at_ms=0, told=True)
+    ledger, key = RecordingLedger(Queries(connection)), new_key(ring, "abcdefab", AES)[1]
+    lost = Kept(name="fedcbafe", note=note, state=RecordingState.MISSING, gap=Gap.NO_ROOM)
+    kept = replace(
+        lost,
+        name="abcdefab",
+        state=RecordingState.READY,
+        gap=None,
+        cipher=AES,
+        sha256=bytes(32),
+        sealed_key=key,
+    )
+    assert ledger.keep(lost, ring)
+    assert ledger.keep(kept, ring)
+    ledger.delete(RecordingStore(Queries(connection)).find(call_id), early=True)
+
+
 async def test_events_are_as_the_document_says(
     told: Client,
     dsn: str,
@@ -202,6 +227,7 @@ async def test_events_are_as_the_document_says(
         assert (left.held, left.refused, left.broken) == ([], [], [])
         texts = MessageStore(admissions.pool, ring, link="carrier", validity=HOUR)
         await send_texts(texts, LinkStore(admissions.pool, texts), caller, x)
+    record(connection, ring, admitted, x)
     assert told.ask("PATCH", f"/v1/bindings/{made['id']}", {"ttl": 60}, If_Match="*").is_success
     assert told.ask("DELETE", f"/v1/bindings/{made['id']}").is_success
     recycler = Recycler(connection, ring)
@@ -235,4 +261,4 @@ async def test_events_are_as_the_document_says(
     assert {*types(page)} == set(EventType)
     for type_, event in zip(types(page), page["events"], strict=True):
         EVENTS[EventType(type_)].model_validate(event)
-    assert [each["subject"] for each in page["events"]].count(made["id"]) == 15
+    assert [each["subject"] for each in page["events"]].count(made["id"]) == 18

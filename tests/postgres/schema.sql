@@ -3176,6 +3176,10 @@ CREATE TRIGGER tell_binding_change AFTER UPDATE OF version ON agi_router.binding
 
 CREATE TRIGGER tell_binding_end AFTER UPDATE OF ended_at ON agi_router.binding FOR EACH ROW WHEN (((new.ended_at IS NOT NULL) AND (old.ended_at IS NULL) AND (new.parent_id IS NULL))) EXECUTE FUNCTION agi_router.tell_binding_event('binding.ended');
 
+CREATE TRIGGER tell_recording AFTER INSERT ON agi_router.recording FOR EACH ROW WHEN ((new.binding_id IS NOT NULL)) EXECUTE FUNCTION agi_router.tell_recording();
+
+CREATE TRIGGER tell_recording_change AFTER UPDATE OF state ON agi_router.recording FOR EACH ROW WHEN (((new.binding_id IS NOT NULL) AND (new.state <> old.state))) EXECUTE FUNCTION agi_router.tell_recording();
+
 ALTER TABLE ONLY agi_router.api_key
     ADD CONSTRAINT api_key_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 

@@ -14,6 +14,8 @@ from agi_router.calls.end import Outcome, call_day
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import RecordingNotFound
+from agi_router.events.model import EventType
+from agi_router.events.store import EventStore
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
@@ -26,6 +28,7 @@ from harness.cli import run
 from harness.database import a_call, admit_as_router, an_end, bind, new_call_id
 from harness.values import X
 
+_TOLD = (EventType.RECORDING_KEPT, EventType.RECORDING_MISSING, EventType.RECORDING_DELETED)
 NAME = "abcdefabcdefabcdef"
 CIPHER = FileCipher.AES_256_GCM
 
@@ -124,6 +127,7 @@ async def test_what_is_on_record(
     vault: Vault,
 ) -> None:
     """Once, with whose it is; a tenant sees its own; what was given up may still come."""
+    EventStore(Queries(connection), keys).set_types("default", _TOLD)
     bound = bind(store, record=Wanted.ON)
     call_id = new_call_id()
     await admit_as_router(admissions, a_call(), call_id)
@@ -147,6 +151,21 @@ async def test_what_is_on_record(
     assert (found.state, found.gap, found.key_id) == (RecordingState.READY, None, 1)
     assert b"".join(recordings.listen(found, vault, keys)) == call_id.encode()
     assert recordings.all(after=found.cursor, limit=10) == []
+    ledger.delete(found, early=True)
+    told = connection.execute(
+        b"SELECT type, binding_id, sequence, data FROM agi_router.event ORDER BY id"
+    ).fetchall()
+    assert [(each["type"], each["sequence"]) for each in told] == [
+        ("recording.missing", 1),
+        ("recording.kept", 2),
+        ("recording.deleted", 3),
+    ]
+    assert {(each["binding_id"], each["data"]["call_id"]) for each in told} == {
+        (bound.id.id, call_id)
+    }
+    assert [each["data"]["gap"] for each in told] == ["lost", None, None]
+    assert told[1]["data"]["length_ms"] == kept.length_ms
+    assert NAME not in str(told)
     store.inventory.tenants.add("others")
     others = RecordingStore(Queries(connection), store.inventory.tenants.scope("others"))
     assert others.all(limit=10) == []

@@ -243,6 +243,22 @@ def test_a_text_that_is_held(side: str, type_: int, sender: str, receiver: str) 
     assert (nobody["sub_id"], nobody["pool_key"], nobody["send_no"]) == (0, "", "")
 
 
+def test_a_recording_as_the_older_service_reports_it() -> None:
+    """By which it is asked for, with a time that is a number."""
+    kept = an_event(EventType.RECORDING_KEPT, begun_at="2026-01-31T07:03:35+00:00")
+    assert ali_reports(kept, PARTIES) == [
+        {
+            "pool_key": "70012345678",
+            "sub_id": 42,
+            "call_id": "n1-1769843045.17",
+            "call_time": 1_769_843_000_000,
+            "out_id": "A-1001",
+        }
+    ]
+    [nobody] = ali_reports(replace(kept, binding=None), {})
+    assert (nobody["pool_key"], nobody["sub_id"]) == ("", 0)
+
+
 @pytest.mark.parametrize(
     ("reason", "cause"), [("refused", 4), ("discarded", 4), ("expired", 2), ("order_ended", 2)]
 )
