@@ -111,7 +111,11 @@ class ComplaintStore:
     def knows(self, source: str, reference: str) -> bool:
         """
         Whether a complaint was written down that is known by this there.
+
+        Raises:
+            OperatorOnly: A tenant asks.
         """
+        self._scope.check_operator("looks for complaints of others")
         values = {"source": source, "reference": reference}
         return self._queries.row("find_same_complaint", values) is not None
 
@@ -180,8 +184,11 @@ class ComplaintStore:
 
         Raises:
             TenantNotFound: There is no such tenant.
+            BlockNotFound: A tenant asks for a number that is none of its own.
         """
         number = thing.number
+        if number is not None and not self._scope.whole:
+            self._check_own(number)
         tenant_id = None if thing.tenant is None else self._tenants.find_id(thing.tenant)
         asked = {
             **self._key(thing),
@@ -193,7 +200,7 @@ class ComplaintStore:
         found = self._queries.row("count_complaints", asked)
         assert found is not None  # noqa: S101 - since when it is counted is always known
         name = "count_calls_of_tenant" if number is None else "count_calls_of_number"
-        # Calls have no index by the number that was shown: days of them are read.
+        # Of a tenant days of calls are read, and each complaint that is written is judged.
         counts = not brief or self._limits.matter(found["complaints"])
         most = self._limits.enough_calls(found["complaints"]) if counts else 0
         row = self._queries.row(name, {**asked, "since": found["since"], "most": most})
@@ -207,6 +214,14 @@ class ComplaintStore:
             since=found["since"],
             level=self._limits.judge(found["complaints"], calls),
         )
+
+    def _check_own(self, number: XNumber) -> None:
+        """
+        Make sure that a number is one of the tenant's: when it was stopped is told by its count.
+        """
+        asked = {"block": number.block.value, "x_number": number.value}
+        if self._queries.row("find_own_number", asked) is None:
+            raise BlockNotFound(f"{number} is no number of this tenant")
 
     def _judge(self, complaint: Complaint) -> None:
         things = [LockedThing(subject=Subject.NUMBER, number=complaint.x_number)]

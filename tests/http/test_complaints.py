@@ -22,7 +22,12 @@ def test_the_operator_writes_and_a_platform_reads(
     listed = couriers.get(f"/v1/complaints?x={x}")["complaints"]
     assert [each["reference"] for each in listed] == ["C-3", "C-2", "C-1"]
     assert drivers.get("/v1/complaints")["complaints"] == []
-    assert drivers.get(f"/v1/complaints/count?x={x}")["complaints"] == 0
+    refused = drivers.ask("GET", f"/v1/complaints/count?x={x}")
+    assert (refused.status_code, refused.json()["code"]) == (404, "block_not_found")
+    assert couriers.get(f"/v1/complaints/count?x={x}")["complaints"] == 3
+    for client in (couriers, operator):
+        refused = client.ask("GET", f"/v1/complaints/count?x={x}&tenant=couriers")
+        assert (refused.status_code, refused.json()["code"]) == (422, "request_invalid")
     counted = couriers.get("/v1/complaints/count")
     assert (counted["tenant"], counted["complaints"], counted["level"]) == ("couriers", 3, "stop")
     theirs = operator.get("/v1/complaints/count?tenant=couriers")

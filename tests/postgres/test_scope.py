@@ -298,7 +298,7 @@ def world(server: Server) -> Iterator[World]:
             ComplaintKind.OTHER,
             at=store.now(),
             source="a test",
-            reference="C-1",
+            reference="C-18765432",
             by="a test",
             tenant=THEM,
         )
@@ -714,6 +714,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
             tenant=target.tenant,
         )
         .tenant
+    ),
+    (ComplaintStore, "knows"): lambda store, target: _complaints(store).knows(
+        "a test", f"C-{target.complaint}"
     ),
     (ComplaintStore, "find"): lambda store, target: _complaints(store).find(target.complaint),
     (ComplaintStore, "all"): lambda store, target: [

@@ -14,7 +14,7 @@ from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.batches import Result, check_past, result_of
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.doors.http.webhooks import tenant_of
-from agi_router.errors import ComplaintNotFound
+from agi_router.errors import ComplaintNotFound, RequestInvalid
 from agi_router.numbers import XNumber
 from agi_router.persons.complaint_store import ComplaintStore
 from agi_router.persons.complaint_views import describe_complaint, describe_count
@@ -114,7 +114,11 @@ def count_complaints(
 ) -> Response:
     """
     Say how a 700 number or a tenant stands: complaints, calls, and the part of the legal share.
+
+    A tenant asks for its own numbers: those of its blocks, and those that its bindings are on.
     """
+    if x is not None and tenant is not None:
+        raise RequestInvalid("give x or tenant, not both", words=("x", "tenant"))
     thing = (
         LockedThing(subject=Subject.TENANT, tenant=tenant_of(tenant, desk))
         if x is None
