@@ -144,7 +144,7 @@ def doctor(context: click.Context, *, as_json: bool) -> None:
         )
     else:
         for each in checks:
-            echo(f"{each.status:4}  {each.what:9}  {each.text}")
+            echo(f"{each.status:4}  {each.what:10}  {each.text}")
     if not healthy:
         context.exit(1)
 
@@ -232,6 +232,7 @@ def _database(settings: Settings) -> Iterator[_Check]:
             yield from _texts(connection, settings)
             yield from _links(connection, settings)
             yield from _exports(connection)
+            yield from _unrecorded(connection, settings)
         else:
             yield _tried("key", "readable; not compared with the database", settings.load_keys)
 
@@ -430,6 +431,19 @@ def _exports(connection: Connection) -> Iterator[_Check]:
         )
     else:
         yield _Check("exports", "ok", f"days are exported up to {row['last']}")
+
+
+def _unrecorded(connection: Connection, settings: Settings) -> Iterator[_Check]:
+    """
+    Whether somebody wants calls to be recorded where none is.
+    """
+    if settings.recordings is None and Queries(connection).row("is_recording_wanted", {}):
+        yield _Check(
+            "recordings",
+            "warn",
+            "a tenant, or a binding that was called today, is to be recorded, and nothing is:"
+            " AGI_ROUTER_RECORDINGS is not set; see docs/recordings.md",
+        )
 
 
 async def _why_unbound(settings: Settings) -> str | None:

@@ -171,7 +171,7 @@ def unknown(name: str, what: str, *, as_json: bool) -> None:
     Example:
       agi-router tenant unknown couriers refuse
     """
-    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
+    with open_inventory(read_settings(), act=f"tenant {name}: unknown {what}") as inventory:
         row = inventory.tenants.set_unknown_numbers(name, UnknownNumbers(what))
     _echo(row, as_json=as_json)
 
@@ -190,7 +190,7 @@ def notice(name: str, heard: str, *, as_json: bool) -> None:
     Example:
       agi-router tenant notice couriers off
     """
-    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
+    with open_inventory(read_settings(), act=f"tenant {name}: notice {heard}") as inventory:
         row = inventory.tenants.set_notice(name, notice=heard == "on")
     _echo(row, as_json=as_json)
 

@@ -202,8 +202,9 @@ class Rotation:
         assert row is not None  # noqa: S101 - it counts
         elsewhere = self.uses()["seal", keyid] - row["values"]
         anew = "run 'agi-router key rotate --seal --leave-over'"
+        rested = "'agi-router sweep' moves what is over once nobody's quarantine needs it"
         for count, what in (
-            (elsewhere, f"value(s) that are not of what is over and swept: {anew}, and sweep"),
+            (elsewhere, f"value(s) that are not of what is over and swept: {anew}; {rested}"),
             (row["living"], f"binding(s) that live: {anew}"),
             (row["young"], f"binding(s) that ended less than {WHY[RetentionClass.RECORDS]} ago"),
             (row["held"], "binding(s) that a hold keeps: see 'agi-router retention hold list'"),

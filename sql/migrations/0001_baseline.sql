@@ -1071,12 +1071,14 @@ CREATE TABLE agi_router.old_number (
     moved_at   timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX old_number_moved ON agi_router.old_number (moved_at);
+CREATE INDEX old_number_x_number ON agi_router.old_number (x_number);
 COMMENT ON TABLE agi_router.old_number IS 'Middle numbers of before the move to 700: who calls one hears that it has changed';
 COMMENT ON COLUMN agi_router.old_number.number IS 'The number as people dial it within the country, digits alone; it is nobody''s own';
 COMMENT ON COLUMN agi_router.old_number.x_number IS 'The 700 number that has come in its place, under which calls to the old one are on record';
 COMMENT ON COLUMN agi_router.old_number.tenant_id IS 'Whose it was';
 COMMENT ON COLUMN agi_router.old_number.moved_at IS 'When it was moved last';
 COMMENT ON INDEX agi_router.old_number_moved IS 'Old numbers in the order in which retention deletes them';
+COMMENT ON INDEX agi_router.old_number_x_number IS 'Old numbers by what has come in their place, for whose a call to one is';
 
 CREATE TABLE agi_router.complaint (
     id           bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT complaint_pkey PRIMARY KEY,

@@ -47,6 +47,12 @@ SELECT c.block, c.id, c.day, c.x_number, c.tenant_id, c.binding_id, 'missing', '
     ON CONFLICT DO NOTHING
 RETURNING call_id;
 
+-- is_recording_wanted --
+-- A row where a tenant has its calls recorded, or a call of the last day was to be.
+SELECT 1 AS wanted
+ WHERE EXISTS (SELECT FROM agi_router.tenant t WHERE t.record AND t.active)
+    OR EXISTS (SELECT FROM agi_router.call c WHERE c.record AND c.received_at > now() - interval '1 day');
+
 -- list_recordings --
 -- Recordings, the last that began first: all, or those of one call, tenant, binding or number, and of a time.
 SELECT r.block, r.call_id, r.day, r.x_number, t.name AS tenant, r.binding_id, r.name, r.state, r.gap, r.begun_at,

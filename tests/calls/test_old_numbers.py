@@ -52,6 +52,8 @@ def test_a_moved_number(
         assert (call.status, call.invites) == (410, ())
     for record in cli.records(new, 2):
         assert (record["reason"], record["cause"]) == ("number_changed", 22)
+        # Whose it was hears of it, whoever has the block.
+        assert record["tenant"] == "default"
     assert phones.call(a, f"1{old}").status in {404, 484}
     # The new number is one like any other.
     assert phones.call(a, new, talk=0.2).status == 200

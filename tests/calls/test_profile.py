@@ -382,7 +382,7 @@ def test_doctor_names_every_fault(asterisk: Asterisk, pbx: dict[str, Any]) -> No
         ("warn" if name == f"{IN}/send_pai" else "fail", name) for name in expected
     ]
     assert shipped.code == 0
-    assert "ok    profile    " in shipped.out
+    assert "ok    profile     " in shipped.out
 
 
 def test_doctor_says_what_a_trunk_is_trusted_for(asterisk: Asterisk, pbx: dict[str, Any]) -> None:
@@ -395,9 +395,9 @@ def test_doctor_says_what_a_trunk_is_trusted_for(asterisk: Asterisk, pbx: dict[s
     whom = "the caller is whom P-Asserted-Identity names; where it is absent,"
     rest = "Remote-Party-ID and Diversion are not believed"
     from_ = f"who From says (AGI_ROUTER_UNASSERTED=from); {rest}"
-    assert f"ok    callers    on {IN} {whom} {from_}" in shipped
+    assert f"ok    callers     on {IN} {whom} {from_}" in shipped
     assert (
-        f"ok    callers    on {IN} {whom} nobody (AGI_ROUTER_UNASSERTED=refuse); {rest}" in other
+        f"ok    callers     on {IN} {whom} nobody (AGI_ROUTER_UNASSERTED=refuse); {rest}" in other
     )
     assert [line for line in shipped if " media " in line] == []
     cut = (
@@ -405,8 +405,8 @@ def test_doctor_says_what_a_trunk_is_trusted_for(asterisk: Asterisk, pbx: dict[s
     )
     kept = "a call whose sound has stopped stays up for as long as it may last"
     assert [line for line in other if " media " in line] == [
-        f"warn  media      {IN}/rtp_timeout is 20: {cut} no silence (VAD)",
-        f"warn  media      {OUT}/rtp_timeout is 0: {kept}",
+        f"warn  media       {IN}/rtp_timeout is 20: {cut} no silence (VAD)",
+        f"warn  media       {OUT}/rtp_timeout is 0: {kept}",
     ]
 
 

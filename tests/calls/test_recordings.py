@@ -21,6 +21,7 @@ from calls.sound import Sound, listening
 from harness.cli import run
 from harness.ends import SDP, Caller, Side, sides
 from harness.pbx import STATE, Cli, Dialplan
+from testpbx.phones import Phones
 from testpbx.rootfs import router_env
 from testpbx.state import ASTERISK_ACCOUNT, ROUTER_ACCOUNT, share_journal
 from testpbx.waiting import until
@@ -241,3 +242,13 @@ def test_no_room(cli: Cli, clear: Path, sealed: Path, a: str, b: str) -> None:
         assert until(lambda: [each.name for each in clear.iterdir()] == ["ballast"], timeout=30)
     assert strength(b"".join(p for _, p in sound.at(far.port + 2))[8000:], _CALLER) > 0.8
     assert "recordings.no_room" in (STATE / "logs/recordings.log").read_text()
+
+
+def test_no_directory(pbx: dict[str, Any], cli: Cli, phones: Phones, a: str, b: str) -> None:
+    """Where Asterisk is told of none it writes nothing, and the call goes on."""
+    x = cli.bind(a, b, "--record", "on")["x"]
+    log = Path(pbx["logs"]) / "asterisk/messages"
+    before = log.read_text()
+    assert phones.call(a, x).status == 200
+    cli.records(x, 1)
+    assert ".call" not in log.read_text().removeprefix(before)

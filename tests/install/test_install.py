@@ -298,7 +298,7 @@ FAULTS = {
     **{
         f"without {module}": (
             *unloaded(module),
-            f"fail  calls      modules/{module} is not loaded",
+            f"fail  calls       modules/{module} is not loaded",
         )
         for module in (
             *("app_read.so", "app_playback.so", "format_wav.so", "func_timeout.so"),
@@ -311,20 +311,20 @@ FAULTS = {
             "[office]\ninclude => agi-router-in\n",
             "dialplan reload",
         ),
-        "fail  profile    old/allow_transfer is yes, wanted no",
+        "fail  profile     old/allow_transfer is yes, wanted no",
     ),
     "pjsip.conf cannot be read": (
         f"chown root: /etc/asterisk/pjsip.conf; chmod 600 /etc/asterisk/pjsip.conf; {RESTART}",
         f"chown asterisk: /etc/asterisk/pjsip.conf; chmod 640 /etc/asterisk/pjsip.conf; {RESTART}",
-        "fail  profile    pjsip.conf/endpoint is not there",
+        "fail  profile     pjsip.conf/endpoint is not there",
     ),
     "a trunk without a contact": (
         *reloaded("pjsip.conf", "[agi-router-trunk](+)\naors=nobody\n[nobody]\ntype=aor", PJSIP),
-        "fail  calls      agi-router-trunk/state is offline",
+        "fail  calls       agi-router-trunk/state is offline",
     ),
     "a trunk without an aor": (
         *reloaded("pjsip.conf", "[agi-router-trunk](+)\naors=", PJSIP),
-        "fail  calls      agi-router-trunk/aors is",
+        "fail  calls       agi-router-trunk/aors is",
     ),
     "a trunk that is dead and not asked": (
         *reloaded(
@@ -332,7 +332,7 @@ FAULTS = {
             "[agi-router-trunk](+)\naors=quiet\n[quiet]\ntype=aor\ncontact=sip:192.0.2.20:9",
             PJSIP,
         ),
-        "fail  calls      quiet/qualify_frequency is 0",
+        "fail  calls       quiet/qualify_frequency is 0",
     ),
     "a trunk that is dead": (
         *reloaded(
@@ -341,41 +341,41 @@ FAULTS = {
             "qualify_frequency=1\nqualify_timeout=0.5",
             PJSIP,
         ),
-        "fail  calls      agi-router-trunk/state is offline",
+        "fail  calls       agi-router-trunk/state is offline",
     ),
     "both doors down": (
         "systemctl stop agi-router@green agi-router@fastagi",
         "systemctl start agi-router@green agi-router@fastagi",
-        "fail  router     none is connected, and FastAGI does not serve",
+        "fail  router      none is connected, and FastAGI does not serve",
     ),
     "another journal": (
         *changed("AGI_ROUTER_JOURNAL", "/var/spool/asterisk/tmp"),
-        "fail  ends ",
+        "fail  ends        ",
     ),
-    "another patience": (*changed("AGI_ROUTER_PATIENCE", "0.5"), "fail  patience   the dialplan"),
-    "another language": (*changed("AGI_ROUTER_LANGUAGE", "en"), "fail  language   the dialplan"),
+    "another patience": (*changed("AGI_ROUTER_PATIENCE", "0.5"), "fail  patience    the dialplan"),
+    "another language": (*changed("AGI_ROUTER_LANGUAGE", "en"), "fail  language    the dialplan"),
     "another address of FastAGI": (
         *changed("AGI_ROUTER_AGI", "127.0.0.1:4999"),
-        "fail  agi        the dialplan asks FastAGI at 127.0.0.1:4999",
+        "fail  agi         the dialplan asks FastAGI at 127.0.0.1:4999",
     ),
-    "another application": (*changed("AGI_ROUTER_APP", "other"), "fail  app        the dialplan"),
+    "another application": (*changed("AGI_ROUTER_APP", "other"), "fail  app         the dialplan"),
     "another trunk": (
         *changed("AGI_ROUTER_TRUNK", "carrier-out"),
-        "fail  profile    carrier-out/type is not there",
+        "fail  profile     carrier-out/type is not there",
     ),
     "a space in the trunk": (
         *changed("AGI_ROUTER_TRUNK", "agi-router-trunk& more"),
-        "fail  trunk      the dialplan's AGI_ROUTER_TRUNK names ' more'",
+        "fail  trunk       the dialplan's AGI_ROUTER_TRUNK names ' more'",
     ),
     "a prompt that is missing": (
         f"mv {SOUNDS}/zh/agi-router/busy.wav /root",
         f"mv /root/busy.wav {SOUNDS}/zh/agi-router",
-        "fail  prompts    zh lacks busy; Asterisk looks in /usr/share/asterisk/sounds/",
+        "fail  prompts     zh lacks busy; Asterisk looks in /usr/share/asterisk/sounds/",
     ),
     "a language that is missing": (
         f"mv {SOUNDS}/en/agi-router /root/en",
         f"mv /root/en {SOUNDS}/en/agi-router",
-        "fail  prompts    en lacks none of en",
+        "fail  prompts     en lacks none of en",
     ),
     "prompts where Asterisk does not search": (
         (
@@ -383,17 +383,17 @@ FAULTS = {
             f" {ELSEWHERE}/$each; done"
         ),
         f"for each in zh en; do mv {ELSEWHERE}/$each/agi-router {SOUNDS}/$each; done",
-        "fail  prompts    zh lacks",
+        "fail  prompts     zh lacks",
     ),
     "prompts that Asterisk may not read": (
         f"chmod 700 {SOUNDS}/zh/agi-router",
         f"chmod 755 {SOUNDS}/zh/agi-router",
-        "fail  prompts    zh lacks",
+        "fail  prompts     zh lacks",
     ),
     "a set that is nowhere": (
         "agi-router bind axb --a 13800000171 --b 13800000172 --prompts nowhere",
         UNBIND,
-        "fail  prompts    of the set 'nowhere', which bindings name",
+        "fail  prompts     of the set 'nowhere', which bindings name",
     ),
 }
 

@@ -3086,6 +3086,10 @@ CREATE INDEX old_number_moved ON agi_router.old_number USING btree (moved_at);
 
 COMMENT ON INDEX agi_router.old_number_moved IS 'Old numbers in the order in which retention deletes them';
 
+CREATE INDEX old_number_x_number ON agi_router.old_number USING btree (x_number);
+
+COMMENT ON INDEX agi_router.old_number_x_number IS 'Old numbers by what has come in their place, for whose a call to one is';
+
 CREATE INDEX past_route_binding ON agi_router.past_route USING btree (block, binding_id);
 
 CREATE INDEX past_route_callee ON agi_router.past_route USING btree ((callee_tags[1])) WHERE (caller IS NOT NULL);

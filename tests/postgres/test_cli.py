@@ -566,6 +566,7 @@ def test_doctor_writes_nothing(cli: Cli, connection: Connection) -> None:
 def test_doctor(cli: Cli, dsn: str, store: BindingStore, tmp_path: Path) -> None:
     """Each check by name; one that fails ends with 1, and the others are still told."""
     bind(store)
+    store.inventory.tenants.set_record("default", on=True)
     ari = {"AGI_ROUTER_ARI_URL": "http://127.0.0.1:1", "AGI_ROUTER_ARI_PASSWORD": "hunter2"}
     done, down = cli.many(
         [("doctor", "--json"), ("doctor",)],
@@ -590,6 +591,8 @@ def test_doctor(cli: Cli, dsn: str, store: BindingStore, tmp_path: Path) -> None
         "rights": "warn",
         "key": "ok",
         "journal": "ok",
+        # They are to be recorded, and no directory is set.
+        "recordings": "warn",
         "ranges": "ok",
         "ari": "fail",
         "fastagi": "ok",

@@ -75,7 +75,9 @@ def test_a_period(cli: Cli, store: BindingStore, key_file: Path, tmp_path: Path)
     assert "is current" in refused(cli)
     # It is not out of the way yet, so the routes are where calls look.
     assert cli("key", "rotate", "--seal", "--leave-over", "--json").code == 0
-    assert "not of what is over and swept" in refused(cli)
+    told = refused(cli)
+    assert "not of what is over and swept" in told
+    assert "quarantine" in told
     set_end(store, over, OLD)
     sweep(store)
     set_end(store, over, timedelta(days=100))
@@ -86,14 +88,14 @@ def test_a_period(cli: Cli, store: BindingStore, key_file: Path, tmp_path: Path)
     assert "a hold keeps" in refused(cli)
     assert cli(*hold, "release", set_hold.json[0]["id"], "--note", "closed").code == 0
 
-    told = cli("key", "destroy", "1", "--json").json
-    assert (told["state"], told["bindings"]) == ("old", 1)
+    would = cli("key", "destroy", "1", "--json").json
+    assert (would["state"], would["bindings"]) == ("old", 1)
     assert "not the word" in refused(cli, "--confirm", "2-00000000")
-    done = cli("key", "destroy", "1", "--confirm", told["confirm"], "--reason", "end", "--json")
+    done = cli("key", "destroy", "1", "--confirm", would["confirm"], "--reason", "end", "--json")
     assert (done.code, done.json["state"]) == (0, "destroyed")
     assert [key for key, _ in load_key_ring(key_file).seal_keys] == [2]
     subject, reason = one_row(store)
-    assert told["digest"] in subject
+    assert would["digest"] in subject
     assert reason == "end"
 
     # It is shown, listed, traced and exported, and ends with 0.

@@ -124,6 +124,7 @@ async def test_a_route_has_the_notice_of_its_tenant(
         if shown is not None:
             cli = Cli({"AGI_ROUTER_DSN": dsn})
             assert cli("tenant", "notice", "default", shown)["notice"] is notice
+            assert cli("audit", "list")[0]["subject"] == f"tenant default: notice {shown}"
         call_id = new_call_id()
         for _ in range(2):
             _, decision = await admit_as_router(admissions, a_call(A), call_id)

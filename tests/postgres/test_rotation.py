@@ -499,10 +499,10 @@ def test_a_key_that_has_sealed_enough(
     made = bind(store)
     connection.execute("SELECT setval('agi_router.seals', %s)", (SEALS_WARNED,))
     doctor = command("doctor").stdout
-    assert "warn  key        seal key 1 has sealed 2,147,483,648 of the 4,294,967,296" in doctor
+    assert "warn  key         seal key 1 has sealed 2,147,483,648 of the 4,294,967,296" in doctor
     bind(store, C, D)
     connection.execute("SELECT setval('agi_router.seals', %s)", (SEALS_ALLOWED,))
-    assert "fail  key        seal key 1 has sealed" in command("doctor").stdout
+    assert "fail  key         seal key 1 has sealed" in command("doctor").stdout
     with pytest.raises(KeyUsedUp, match="key rotate --seal"):
         bind(store, E, F)
     with pytest.raises(KeyUsedUp):

@@ -623,6 +623,9 @@ def test_the_end_line_is_the_one_that_is_read() -> None:
 def test_a_recording_is_noted_as_it_is_read() -> None:
     """Before anything is recorded; where nothing can be noted, nothing is."""
     steps = [step for step in STEPS if step.context == "agi-router-recorded"]
+    # Nothing is written below / where no directory is set.
+    assert steps[0].data == '$["${AGI_ROUTER_RECORDINGS}" = ""]?joined,1'
+    steps = steps[1:]
     assert [step.application for step in steps[:4]] == ["Set", "GotoIf", "Set", "MixMonitor"]
     place, _, line = steps[0].data.partition("=")
     file = "${AGI_ROUTER_RECORDINGS}/${ARG6}"
