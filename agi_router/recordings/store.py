@@ -184,10 +184,22 @@ class RecordingStore:
             return found
         raise RecordingNotFound("there is no recording of such a call")
 
+    def find_named(self, name: str) -> Recording:
+        """
+        The recording that has a file of this name.
+
+        Raises:
+            RecordingNotFound: There is none.
+        """
+        for found in self.all(name=name, limit=1):
+            return found
+        raise RecordingNotFound("there is no such recording")
+
     def all(
         self,
         *,
         call_id: str | None = None,
+        name: str | None = None,
         tenant: str | None = None,
         binding: BindingId | None = None,
         x_number: XNumber | None = None,
@@ -200,6 +212,7 @@ class RecordingStore:
 
         Args:
             call_id: Of this call alone.
+            name: That has a file of this name.
             tenant: Of this tenant alone.
             binding: Of this binding alone.
             x_number: Of calls to this number alone.
@@ -212,6 +225,7 @@ class RecordingStore:
         """
         values = {
             "call_id": call_id,
+            "name": name,
             "tenant_id": None if tenant is None else self._tenants.find_id(tenant),
             "block": None if binding is None else binding.block.value,
             "binding_id": None if binding is None else binding.id,
@@ -222,6 +236,16 @@ class RecordingStore:
             "limit": limit,
         }
         return [_read(row) for row in self._queries.rows("list_recordings", values)]
+
+    @staticmethod
+    def check_heard(recording: Recording) -> str:
+        """
+        The name of the file by which a recording is heard.
+
+        Raises:
+            RecordingNotFound: There is nothing of it.
+        """
+        return _check_heard(recording)[0]
 
     def listen(self, recording: Recording, vault: Vault, keys: KeyRing) -> Iterator[bytes]:
         """

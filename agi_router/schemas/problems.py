@@ -149,6 +149,7 @@ DOOR: Final[Mapping[str, tuple[int, str]]] = {
     "scope_missing": (403, "The API key lacks the scope that this needs"),
     "tenant_suspended": (403, "The tenant of the API key is suspended"),
     "address_refused": (403, "The API key may not be used from this address"),
+    "link_invalid": (403, "The address is none of ours, or its time is over: ask for another"),
     "not_found": (404, "There is nothing of this path"),
     "method_not_allowed": (405, "The path does not take this method"),
     "body_late": (408, "The body did not come in time: send it again"),

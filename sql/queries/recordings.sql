@@ -54,13 +54,14 @@ SELECT 1 AS wanted
     OR EXISTS (SELECT FROM agi_router.call c WHERE c.record AND c.received_at > now() - interval '1 day');
 
 -- list_recordings --
--- Recordings, the last that began first: all, or those of one call, tenant, binding or number, and of a time.
+-- Recordings, the last that began first: all, or those of one call, file, tenant, binding or number, and of a time.
 SELECT r.block, r.call_id, r.day, r.x_number, t.name AS tenant, r.binding_id, r.name, r.state, r.gap, r.begun_at,
        r.length_ms, r.octets, r.sha256, r.cipher, r.sealed_key
   FROM agi_router.recording r
   LEFT JOIN agi_router.tenant t ON t.id = r.tenant_id
  WHERE agi_router.in_scope(r.tenant_id, %(scope)s)
    AND (%(call_id)s::text IS NULL OR r.call_id = %(call_id)s)
+   AND (%(name)s::text IS NULL OR r.name = %(name)s)
    AND (%(tenant_id)s::integer IS NULL OR r.tenant_id = %(tenant_id)s)
    AND (%(block)s::bigint IS NULL OR r.block = %(block)s AND r.binding_id = %(binding_id)s)
    AND (%(x_number)s::bigint IS NULL OR r.x_number = %(x_number)s)

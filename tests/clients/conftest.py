@@ -69,9 +69,21 @@ def store(connection: Connection) -> BindingStore:
 
 
 @pytest.fixture(scope="session")
-def endpoint(dsn: str, store: BindingStore) -> Iterator[str]:
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where sealed recordings lie."""
+    return tmp_path_factory.mktemp("sealed")
+
+
+@pytest.fixture(scope="session")
+def endpoint(dsn: str, store: BindingStore, sealed: Path) -> Iterator[str]:
     """Host and port of a door that is in service."""
-    options = Options(rate=OFF, wrong_keys=OFF, ttl=timedelta(hours=24), open_modes=True)
+    options = Options(
+        rate=OFF,
+        wrong_keys=OFF,
+        ttl=timedelta(hours=24),
+        open_modes=True,
+        recordings_sealed=sealed,
+    )
     pool = StorePool(lambda: BindingStore(connect(dsn), store.keys, NO_REST, open_modes=True), 2)
     server = uvicorn.Server(
         uvicorn.Config(

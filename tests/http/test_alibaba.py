@@ -40,10 +40,12 @@ from agi_router.numbers import Block, PhoneNumber
 from agi_router.persons.effects import LockReason, Subject
 from agi_router.persons.locks import LockedThing
 from agi_router.rates import Rate
+from agi_router.recordings.links import RecordingLink
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope
 from harness.alibaba import AlibabaClient, beijing
-from harness.database import NO_REST, one
+from harness.database import NO_REST, new_call_id, one
+from harness.recordings import SOUND, keep_recording
 from harness.values import BLOCK
 
 A, B, C, D, E, F = (f"1380000040{serial}" for serial in range(6))
@@ -941,3 +943,49 @@ def test_a_batch_in_which_the_database_goes_away(
     assert told == "ServiceUnavailable"
     assert made
     assert one(connection, "SELECT count(*) FROM agi_router.binding") == 0
+
+
+def test_what_was_said(
+    sign: Opener, connection: Connection, ring: KeyRing, tmp_path: Path
+) -> None:
+    """At an address for two hours: of the pool's own calls, by a key that may hear, on record."""
+    client = sign(recordings_sealed=tmp_path)
+    made = bind_700(client)
+    number, call_id = named(made), new_call_id()
+    binding = f"{number['TelX'][:11]}-{number['SubsId']}"
+    place = {"binding": binding, "x": number["TelX"], "call_id": call_id, "name": "abcdefabcdef"}
+    pool = {"PoolKey": "couriers"}
+
+    def asked(client: AlibabaClient, **own: str) -> str:
+        return client.code("QueryRecordFileDownloadUrl", **{"CallId": call_id, **pool, **own})
+
+    assert asked(client) == "isv.FORBIDDEN_ACTION"
+    keep_recording(connection, ring, tmp_path, **place)
+    assert asked(sign("drivers"), PoolKey="drivers") == "isv.FORBIDDEN_ACTION"
+    assert asked(sign("drivers")) == "isv.POOLKEY_NOT_EXISTS"
+    deaf = frozenset({KeyScope.BINDINGS_WRITE, KeyScope.BINDINGS_READ})
+    assert asked(sign(scopes=deaf)) == "Forbidden.RAM"
+    told = client.ask("GetTotalPublicUrl", CallId=call_id, PartnerKey="couriers")["Data"]
+    assert told["RingPublicUrl"] == ""
+    url = client.ask("QueryRecordFileDownloadUrl", CallId=call_id, **pool)["DownloadUrl"]
+    assert url.partition("?")[0] == told["PhonePublicUrl"].partition("?")[0]
+    assert not re.search(r"1[3-9][0-9]{9}|700[0-9]{12}", url)
+    heard = client.http.get(url)
+    assert (heard.status_code, heard.content) == (200, SOUND)
+    assert one(connection, "SELECT count(*) FROM agi_router.audit") == 1
+    (row,) = connection.execute("SELECT act, api_key, subject FROM agi_router.audit").fetchall()
+    assert row["api_key"] == client.key_id
+    assert row["subject"] == f"recording of call {call_id}"
+
+    # What was changed in it, or is over, opens nothing; nor does it after the key.
+    over = RecordingLink(name="abcdefabcdef", key=client.key_id, until=1_790_000_000)
+    for other in (
+        url[:-1] + ("a" if url[-1] != "a" else "b"),
+        url.replace(client.key_id, "q" * len(client.key_id)),
+        url.replace("abcdefabcdef", "abcdefabcdee"),
+        over.target(client.secret.encode()),
+    ):
+        assert client.http.get(other).json()["code"] == "link_invalid"
+    assert client.http.get(url.partition("&tag")[0]).status_code == 422
+    ApiKeyStore(Queries(connection)).revoke(client.key_id)
+    assert client.http.get(url).json()["code"] == "credentials_invalid"

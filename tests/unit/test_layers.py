@@ -57,6 +57,7 @@ CRYPTO = {
     "feeds.model": {"urllib"},
     "exports.manifest": {"base64", "hashlib", "json"},
     "keys.segments": {"cryptography"},
+    "recordings.links": {"hashlib", "hmac", "urllib"},
     "recordings.wav": {"struct"},
     "exports.sealing": {"base64", "cryptography", "hashlib", "json", "secrets"},
     "events.signature": {"hmac", "secrets"},

@@ -57,6 +57,10 @@ def _naming(
     return name, Action(name=name, kind=kind, scope=scope, handle=handle)
 
 
+def _hearing(name: str, handle: Callable[[Desk, Parameters], Told]) -> tuple[str, Action]:
+    return name, Action(name=name, kind=Kind.LOOK, scope=KeyScope.RECORDINGS_READ, handle=handle)
+
+
 ACTIONS: Final[Mapping[str, Action]] = dict(
     (
         _served("BindAxb700", Kind.BIND, handlers.bind_axb_700),
@@ -81,6 +85,8 @@ ACTIONS: Final[Mapping[str, Action]] = dict(
         _blocking("AddSecretBlacklist", handlers.add_to_blacklist),
         _blocking("DeleteSecretBlacklist", handlers.delete_from_blacklist),
         _blocking("OperateBlackNo", handlers.operate_black_number),
+        _hearing("QueryRecordFileDownloadUrl", handlers.query_recording),
+        _hearing("GetTotalPublicUrl", handlers.get_recordings),
         _naming("QuerySecretAPhoneNoToCust", Kind.LOOK, handlers.query_real_name),
         _naming("DeleteSecretAPhoneNoToCust", Kind.CHANGE, handlers.delete_real_name),
     )
@@ -88,8 +94,6 @@ ACTIONS: Final[Mapping[str, Action]] = dict(
 """Those that are served, by name."""
 
 LATER: Final[Mapping[str, str]] = {
-    "QueryRecordFileDownloadUrl": "录音 (recordings)",
-    "GetTotalPublicUrl": "录音 (recordings)",
     "QuerySecretNoRemain": "请用 agi-router pool (use agi-router pool)",
 }
 """Those that may be served when what they need is there, and what that is."""

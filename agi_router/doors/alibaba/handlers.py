@@ -50,7 +50,13 @@ from agi_router.doors.alibaba.parameters import (
 from agi_router.doors.http.auth import Desk
 from agi_router.doors.http.idempotency import do_once, only_name
 from agi_router.doors.http.webhooks import tenant_of
-from agi_router.errors import AgiRouterError, ExpiryInvalid, GroupNotFound, PoolNotFound
+from agi_router.errors import (
+    AgiRouterError,
+    ExpiryInvalid,
+    GroupNotFound,
+    PoolNotFound,
+    RecordingNotFound,
+)
 from agi_router.inventory.model import NumberState
 from agi_router.numbers import PhoneNumber, XNumber, is_extension
 from agi_router.persons.blocklist import BlocklistEntry, Pairing
@@ -60,6 +66,8 @@ from agi_router.persons.locks import Lock, LockedThing
 from agi_router.persons.real_name_store import RealNameStore
 from agi_router.persons.real_names import RealName
 from agi_router.persons.store import LockStore
+from agi_router.recordings.links import RecordingLink
+from agi_router.recordings.store import RecordingStore
 from agi_router.records.audit import check_note
 from agi_router.schemas.base import LARGEST_BATCH
 from agi_router.schemas.problems import Problem
@@ -81,11 +89,13 @@ __all__ = [
     "delete_group",
     "delete_real_name",
     "fault_of_any",
+    "get_recordings",
     "lock_number",
     "operate_black_number",
     "operate_group",
     "query_number",
     "query_real_name",
+    "query_recording",
     "query_subs_id",
     "query_subscription",
     "unbind",
@@ -98,6 +108,7 @@ __all__ = [
 Told = dict[str, Any]
 """What an answer has beside the three fields of all."""
 
+_NOT_HEARD: Final = "没有该通话的录音 (there is no recording of it, or not yet, or no more)"
 _LOCKED: Final = "LockSecretNo"
 # Status and result of a report.
 _REPORTED: Final[Mapping[RealName, tuple[str, str]]] = {
@@ -432,6 +443,43 @@ def _locks(desk: Desk, given: Parameters) -> tuple[LockStore, XNumber]:
 def _own_locks(locks: LockStore, x_number: XNumber) -> list[Lock]:
     found = locks.all(subject=Subject.NUMBER, things=[x_number], limit=_SEVERAL)
     return [each for each in found if each.rule == _LOCKED and each.liftable]
+
+
+def query_recording(desk: Desk, given: Parameters) -> Told:
+    """
+    ``QueryRecordFileDownloadUrl``: where a recording is heard for two hours.
+    """
+    return {"DownloadUrl": _recording_url(desk, given)}
+
+
+def get_recordings(desk: Desk, given: Parameters) -> Told:
+    """
+    ``GetTotalPublicUrl``: the same. How it rings is not recorded.
+    """
+    # Their pages call it the key of the pool.
+    pool = given.beside("PoolKey", given.need("PartnerKey"))
+    return {"Data": {"PhonePublicUrl": _recording_url(desk, pool), "RingPublicUrl": ""}}
+
+
+def _recording_url(desk: Desk, given: Parameters) -> str:
+    """
+    The address of a recording.
+
+    Raises:
+        Fault: There is none in this pool, or not yet, or no more.
+    """
+    asked = _pool(desk, given)
+    recordings = RecordingStore(desk.queries, desk.store.scope)
+    try:
+        found = recordings.find(given.need("CallId"))
+        name = recordings.check_heard(found)
+    except RecordingNotFound:
+        raise Fault("isv.FORBIDDEN_ACTION", _NOT_HEARD) from None
+    if found.binding is None or not asked.has(desk.store.find(BindingId.parse(found.binding))):
+        raise Fault("isv.FORBIDDEN_ACTION", _NOT_HEARD)
+    secret = desk.secret
+    assert secret is not None  # noqa: S101 - it has signed
+    return desk.origin + RecordingLink.new(name, desk.key.id, desk.now).target(secret)
 
 
 def query_real_name(desk: Desk, given: Parameters) -> Told:

@@ -117,6 +117,7 @@ class AlibabaDoor:
                 request_id=request.state.id,
                 options=door.options,
                 claim=claim,
+                origin=f"{request.url.scheme}://{request.headers.get('host', '')}",
             )
             try:
                 action = find_action(call.action, call.version)

@@ -71,6 +71,7 @@ __all__ = [
     "address_of",
     "admit",
     "admit_key",
+    "admit_link",
     "claim_of",
     "digest_nonce",
     "find_key",
@@ -179,6 +180,7 @@ class Desk:
         request_id: Of the request.
         options: As the operator has set them.
         claim: What is to be looked at yet, before anything else is.
+        origin: Scheme and host that were asked.
     """
 
     def __init__(
@@ -189,7 +191,11 @@ class Desk:
         request_id: str,
         options: Options,
         claim: Claim | None = None,
+        origin: str = "",
     ) -> None:
+        self._found = found
+        self.origin = origin
+        """Scheme and host that were asked, for addresses that are told."""
         self._store = store
         self._claim = claim
         self._refused: Problem | None = None
@@ -298,6 +304,16 @@ class Desk:
         if done is not None:
             self._claim = None
         return done
+
+    @property
+    def secret(self) -> bytes | None:
+        """
+        The secret of a key that signs.
+
+        Raises:
+            Problem: See :meth:`prove`.
+        """
+        return open_secret(self.store, self._found)
 
     @property
     def tenant(self) -> str | None:
@@ -470,6 +486,53 @@ def admit(
         raise Problem.of_door("media_type_unsupported")
     if request.scope["query_string"]:
         _check_query(request, known)
+    return desk
+
+
+def admit_link(
+    request: HttpRequest,
+    door: Door,
+    borrowed: ExitStack,
+    scope: KeyScope,
+    *,
+    key_id: str,
+    is_tag: Callable[[bytes], bool],
+) -> Desk:
+    """
+    Let somebody in who shows no key, but an address that was made with one that signs.
+
+    Args:
+        request: Ditto.
+        door: Ditto.
+        borrowed: Ditto.
+        scope: Ditto.
+        key_id: The key that the address names.
+        is_tag: Whether its tag was made with this secret.
+
+    Raises:
+        Problem: It is no such address, or the key may not do this, or no more.
+    """
+    request.state.action = request.scope["endpoint"].__name__
+    address = address_of(request)
+    door.check_address(address)
+    store = borrowed.enter_context(door.stores.lend())
+    keys = ApiKeyStore(Queries(store.connection))
+    found = find_key(keys, key_id)
+    secret = open_secret(store, found)
+    # Looked at in any case: it takes as long.
+    if not is_tag(secret or NOBODY) or found is None or secret is None:
+        door.note_wrong(address)
+        raise Problem.of_door("link_invalid")
+    admit_key(found, keys, address)
+    request.state.key = found.key.id
+    request.state.headers = door.count(found, None)
+    desk = Desk(
+        store=store.within(found.scope),
+        found=found,
+        request_id=request.state.id,
+        options=door.options,
+    )
+    desk.require(scope)
     return desk
 
 

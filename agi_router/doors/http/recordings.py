@@ -4,20 +4,23 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from agi_router.bindings.model import BindingId
 from agi_router.db.connection import Queries
 from agi_router.doors.http.answers import answer, page
-from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.auth import Desk, Needs, admit_link, take_turn
 from agi_router.numbers import XNumber
+from agi_router.recordings.links import RecordingLink
+from agi_router.recordings.model import Recording
 from agi_router.recordings.store import RecordingStore
 from agi_router.recordings.vault import Vault
 from agi_router.recordings.views import describe_recording
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.fields import read_cursor, read_field, read_time
+from agi_router.schemas.problems import Problem
 from agi_router.schemas.recordings import RecordingOut, RecordingsOut
 from agi_router.tenants.api_keys import KeyScope
 
@@ -75,10 +78,43 @@ def hear_recording(call: str, desk: _Reads) -> Response:
     """
     Hear what was said: a row of the audit comes first, and nothing is written to a disk.
     """
-    store = _store(desk)
-    found = store.find(call)
-    heard = store.listen(found, Vault(desk.options.recordings_sealed), desk.store.keys)
-    desk.audit("GET /v1/recordings/{call}/sound", f"recording of call {found.call_id}")
+    return _sound(desk, "GET /v1/recordings/{call}/sound", _store(desk).find(call))
+
+
+@router.get("/recordings/links/{name}", include_in_schema=False)
+def hear_by_link(
+    request: Request,
+    _: Annotated[None, Depends(take_turn, scope="function")],
+    name: str,
+    key: Annotated[str, Query(max_length=64)],
+    until: Annotated[int, Query(ge=0, le=2**40)],
+    tag: Annotated[str, Query(max_length=64)],
+) -> Response:
+    """
+    Hear a recording by an address that was made for it, which is the key's listening.
+    """
+    link = RecordingLink(name=name, key=key, until=until)
+    desk = admit_link(
+        request,
+        request.app.state.door,
+        request.state.borrowed,
+        KeyScope.RECORDINGS_READ,
+        key_id=key,
+        is_tag=lambda secret: link.is_tag(tag, secret),
+    )
+    if link.is_over(desk.now):
+        raise Problem.of_door("link_invalid")
+    found = _store(desk).find_named(name)
+    return _sound(desk, "GET /v1/recordings/links/{name}", found)
+
+
+def _sound(desk: Desk, act: str, found: Recording) -> Response:
+    """
+    What was said, once it is on record that somebody hears it.
+    """
+    vault = Vault(desk.options.recordings_sealed)
+    heard = _store(desk).listen(found, vault, desk.store.keys)
+    desk.audit(act, f"recording of call {found.call_id}")
     return StreamingResponse(heard, media_type="audio/wav", headers={"Cache-Control": "no-store"})
 
 

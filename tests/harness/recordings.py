@@ -1,0 +1,62 @@
+"""A recording on record, with a sealed file that says something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agi_router.bindings.model import BindingId
+from agi_router.calls.end import call_day
+from agi_router.db.connection import Connection, Queries
+from agi_router.keys.ring import KeyRing
+from agi_router.keys.segments import FileCipher
+from agi_router.numbers import XNumber
+from agi_router.recordings.model import Kept, Note, RecordingState
+from agi_router.recordings.store import RecordingLedger
+from agi_router.recordings.vault import Vault, new_key
+
+__all__ = ["SOUND", "keep_recording"]
+
+SOUND = b"sound"
+"""What is heard of it."""
+
+_CIPHER = FileCipher.AES_256_GCM
+
+
+def keep_recording(
+    connection: Connection,
+    ring: KeyRing,
+    directory: Path,
+    *,
+    binding: str,
+    x: str,
+    call_id: str,
+    name: str,
+) -> None:
+    """Put a call on record that used a binding, and its recording."""
+    number, bound, day = XNumber.parse(x), BindingId.parse(binding), call_day(call_id)
+    connection.execute(
+        b"INSERT INTO agi_router.call (block, id, day, x_number, binding_id, tenant_id, state)"
+        b" SELECT b.block, %s, %s, %s, b.id, b.tenant_id, 'settled' FROM agi_router.binding b"
+        b" WHERE b.block = %s AND b.id = %s",
+        [call_id, day, number.value, bound.block.value, bound.id],
+    )
+    vault = Vault(directory)
+    vault.prepare()
+    key, sealed_key = new_key(ring, name, _CIPHER)
+    octets, digest = vault.seal(name, [SOUND], _CIPHER, key)
+    vault.put_away(name)
+    note = Note(
+        call_id=call_id, day=day, x_number=number, begun_at_ms=1_790_000_000_000, told=True
+    )
+    kept = Kept(
+        name=name,
+        note=note,
+        state=RecordingState.READY,
+        gap=None,
+        length_ms=10,
+        octets=octets,
+        sha256=digest,
+        cipher=_CIPHER,
+        sealed_key=sealed_key,
+    )
+    assert RecordingLedger(Queries(connection)).keep(kept, ring)
