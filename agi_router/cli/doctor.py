@@ -51,7 +51,7 @@ from agi_router.messages.views import describe_link
 from agi_router.numbering import load_ranges, today
 from agi_router.pbx.agreement import GLOBALS, NEXT, Known, find_differences
 from agi_router.pbx.audit import read_profile
-from agi_router.pbx.prompts import APP, LONGEST_NOTICE, PromptFile, find_sizes
+from agi_router.pbx.prompts import APP, LONGEST_NOTICE, SHORTEST_NOTICE, PromptFile, find_sizes
 from agi_router.pbx.rules import Profile, find_faults, find_gaps, ways_in
 from agi_router.recordings.clear import judge_directory
 from agi_router.service.account import Account
@@ -76,8 +76,8 @@ _PACKED_WITHIN = timedelta(hours=6)
 _EXPORTS_LOOKED_AT = timedelta(days=6)
 _OFF = "off"
 _LANGUAGES = tuple(each.value for each in Language)
-# The prompts that the dialplan plays only where they are short.
-_NOTICES = frozenset({"antifraud"})
+# The prompts that the dialplan plays only where they are short, and how short they may be.
+_NOTICES = {"antifraud": 45, "recording": SHORTEST_NOTICE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -672,13 +672,21 @@ async def _prompts(ari: AriClient, sets: Sequence[str]) -> list[_Check]:
         _Check(
             "prompts",
             "fail",
-            f"{file.extension.replace('*', ' ').strip()} takes more than six"
-            " seconds: the notice is not heard until the file is shorter",
+            f"{file.extension.replace('*', ' ').strip()} {fault}",
         )
         for file, size in sizes.items()
-        if file.name in _NOTICES and (size or 0) > LONGEST_NOTICE
+        if size is not None and (fault := _judge_notice(file.name, size))
     ]
     return checks or [_Check("prompts", "ok", f"{len(names)} in {' and '.join(_LANGUAGES)}")]
+
+
+def _judge_notice(name: str, size: int) -> str | None:
+    """What keeps a notice of so many bytes from being heard; nothing of another prompt."""
+    if name in _NOTICES and size > LONGEST_NOTICE:
+        return "takes more than six seconds: the notice is not heard until the file is shorter"
+    if size < _NOTICES.get(name, 0):
+        return "says nothing: the notice is not heard until the file is longer"
+    return None
 
 
 def _files_of(prompts: str, names: Sequence[str]) -> list[PromptFile]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from agi_router.ari import AriClient, AriRefused, AriTimeout, StasisStart
 
-__all__ = ["APP", "LONGEST_NOTICE", "PromptFile", "find_sizes"]
+__all__ = ["APP", "LONGEST_NOTICE", "SHORTEST_NOTICE", "PromptFile", "find_sizes"]
 
 APP = "agi_router_doctor"
 """
@@ -24,6 +24,13 @@ LONGEST_NOTICE = 98_000
 Bytes of a notice: six seconds of 8 kHz and 16 bit, and what stands before them.
 
 The dialplan plays none that has more.
+"""
+
+SHORTEST_NOTICE = 8_044
+"""
+Bytes of the notice of a recording at least: half a second, and what stands before it.
+
+Less tells nobody anything: where it has less, nothing is recorded.
 """
 
 _CONTEXT = "agi-router-check"

@@ -30,6 +30,8 @@ _INSIDE = "/run/agi-router-recordings"
 _FRAME = 160
 # Hz; neither is a harmonic of the other, nor does speech keep to them.
 _CALLER, _CALLEE = 700, 1100
+# What the callee says while the notice is played.
+_MEANWHILE = 1700
 _TALK = 1.5
 _HEADER = 58
 
@@ -147,12 +149,14 @@ def talk(number: str, x: str) -> tuple[Sound, Side, Side]:
         def both_talk() -> None:
             answer = next(m for m in near.came if m.status == 200)
             ports = [re.findall(r"m=audio (\d+)", m.body)[0] for m in (answer, ringing)]
+            # The notice of 0.6 s, and a moment behind it.
+            with talking(far, int(ports[1]), tone(_MEANWHILE)):
+                time.sleep(0.9)
             with (
                 talking(near, int(ports[0]), tone(_CALLER)),
                 talking(far, int(ports[1]), tone(_CALLEE)),
             ):
-                # The notice, and what is to be on the recording.
-                time.sleep(0.9 + _TALK)
+                time.sleep(_TALK)
 
         assert call.final(both_talk) == 200
         far.wait(lambda m: m.start_line.startswith("BYE "))
@@ -197,6 +201,8 @@ def test_a_recorded_call(
         subprocess.run(["agi-router", *words], env=env, stdout=out, check=True)
     tracks = file.read_bytes()[_HEADER:]
     left, right = tracks[0::2], tracks[1::2]
+    # Nobody is recorded who has not been told yet.
+    assert strength(right[:2400], _MEANWHILE) < 0.3
     assert strength(left[-4000:], _CALLER) > 0.8 > strength(left[-4000:], _CALLEE)
     assert strength(right[-4000:], _CALLEE) > 0.8 > strength(right[-4000:], _CALLER)
     (line, *_) = cli("audit", "list", "--limit", "1")
@@ -215,11 +221,14 @@ def test_a_recorded_call(
 def test_no_notice_no_recording(
     pbx: dict[str, Any], cli: Cli, clear: Path, sealed: Path, a: str, b: str
 ) -> None:
-    """Where there is no file to play, the call goes on unrecorded, and that is on record."""
+    """Where the file says nothing, the call goes on unrecorded, and that is on record."""
     notice = Path(pbx["rootfs"]) / "usr/share/asterisk/sounds/zh/agi-router/recording.wav"
     away = notice.with_suffix(".away")
     notice.rename(away)
     try:
+        # As a WAV begins, with no sound behind it.
+        notice.write_bytes(away.read_bytes()[:44])
+        assert "recording says nothing" in cli.doctor().out
         x = cli.bind(a, b, "--record", "on")["x"]
         with keeping(cli, clear, sealed):
             sound, _, far = talk(a, x)

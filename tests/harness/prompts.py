@@ -14,14 +14,17 @@ from pathlib import Path
 __all__ = ["restore", "restored", "shorten"]
 
 _SECONDS = 0.4
+# Less of it would be no notice, and nothing would be recorded.
+_LONGER = {"recording.wav": 0.6}
 _FOLDERS = ("zh/agi-router", "en/agi-router")
 
 
 def shorten(root: Path) -> None:
     """Leave of each prompt of the PBX below *root* its first moment."""
     for file in _prompts(root):
+        seconds = _LONGER.get(file.name, _SECONDS)
         with wave.open(str(file), "rb") as spoken:
-            frames = spoken.readframes(round(_SECONDS * spoken.getframerate()))
+            frames = spoken.readframes(round(seconds * spoken.getframerate()))
             shape = spoken.getparams()
         short = file.with_suffix(".short")
         with wave.open(str(short), "wb") as kept:
