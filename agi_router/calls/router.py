@@ -7,7 +7,7 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Self, TypeGuard
@@ -78,6 +78,8 @@ class Arrival:
     """How often it may be asked for once more; :obj:`None` if it was not yet."""
     channel: str = ""
     """The channel's name; empty if it is not known."""
+    old: bool = False
+    """Whether it came in where calls to middle numbers of before do: nobody is rung for it."""
     request: str = field(default="", repr=False)
     """What copies of its INVITE have in common, its Call-ID; empty if that is not known."""
 
@@ -99,16 +101,20 @@ class Arrival:
             call_id: Asterisk's unique id of the call's channel.
             channel: The channel's name: "PJSIP/carrier-in-0000002a", the trunk and a number.
             args: The number dialled and what the INVITE says of the caller; then, if an extension
-                was asked for, what was typed and how often it may be asked for once more.
+                was asked for, what was typed and how often it may be asked for once more; "old"
+                stands there of a call that came in where those to middle numbers of before do.
                 Anything else has not come through our dialplan, and is a call to no number.
             request: What copies of its INVITE have in common.
         """
         dialled = caller = ""
         typed: str | None = None
         attempts_left: int | None = None
+        old = False
         match args:
             case (dialled, caller) | (dialled, caller, "", ""):
                 pass
+            case (dialled, caller, "", "old"):
+                old = True
             case (dialled, caller, typed, tries) if tries.isascii() and tries.isdigit():
                 attempts_left = int(tries[:3])
             case _:
@@ -121,6 +127,7 @@ class Arrival:
             typed=typed,
             attempts_left=attempts_left,
             channel=channel,
+            old=old,
             request=request,
         )
 
@@ -313,28 +320,38 @@ class Router:
             if arrival.attempts_left is None
             else min(arrival.attempts_left, self._extension_tries)
         )
+        caller = read_caller(arrival.caller, believe_from=self._believe_from)
         screened = screen(
-            caller=read_caller(arrival.caller, believe_from=self._believe_from),
+            caller=caller,
             dialled=arrival.dialled,
             fixed_lines=self._fixed_lines,
             attempts_left=attempts_left,
             # Where nobody is asked, nothing was typed.
             typed=arrival.typed if self._extension_tries else None,
         )
+        if arrival.old and isinstance(screened, Call):
+            # No end would be told of it, so no use either.
+            screened = Refusal(reason=Reason.X_MALFORMED)
         sources = self._sources(trunk, screened)
         if not isinstance(screened, Call):
-            decision: Decision = await self._find_changed(arrival.dialled, screened)
-        elif any(self._limits[of].reached(key, now=self._clock()) for of, key in sources.items()):
+            return await self._refuse(arrival, caller, screened, sources)
+        if self._is_limited(sources):
             # Not noted, or redialling would never be of use again.
             return Refusal(reason=Reason.RATE_CALLER)
-        elif await self._is_copy(arrival, screened, lives):
+        if await self._is_copy(arrival, screened, lives):
             return Refusal(reason=Reason.MERGED)
-        else:
-            decision = await self._admit(screened, arrival.call_id)
-            if isinstance(decision, Route):
-                decision = await self._let_through(screened, arrival.call_id, decision, deadline)
-            if isinstance(decision, Route):
-                return decision
+        decision = await self._admit(screened, arrival.call_id)
+        if isinstance(decision, Route):
+            decision = await self._let_through(screened, arrival.call_id, decision, deadline)
+        self._note(arrival, decision, sources)
+        return decision
+
+    def _note(
+        self, arrival: Arrival, decision: Decision, sources: Mapping[str, bytes | str]
+    ) -> None:
+        """
+        Count a refusal for whoever is held to a limit for it.
+        """
         refused = isinstance(decision, Refusal) and not (
             decision.reason.is_platform_fault or decision.reason in _RATES
         )
@@ -344,20 +361,47 @@ class Router:
             if counts and self._limits[of].note(key, now=self._clock()):
                 log.warning(
                     "refusals.limited",
-                    extra={"call": arrival.call_id, "of": of, "trunk": trunk},
+                    extra={"call": arrival.call_id, "of": of, "trunk": arrival.trunk},
                 )
-        return decision
 
-    async def _find_changed(self, dialled: str, screened: Refusal) -> Refusal:
+    async def _refuse(
+        self,
+        arrival: Arrival,
+        caller: str | Reason,
+        screened: Refusal,
+        sources: Mapping[str, bytes | str],
+    ) -> Refusal:
+        """
+        Refuse a call to no 700 number, or of nobody; one to a middle number of before as such.
+        """
+        old = self._read_old(arrival.dialled, screened)
+        if old is None:
+            self._note(arrival, screened, sources)
+            return screened
+        callers = self._caller_of_old(caller)
+        if self._is_limited(callers):
+            return Refusal(reason=Reason.RATE_CALLER)
+        refusal = await self._find_changed(old, screened)
+        # People dial numbers of before for years: that is no fault of the trunk.
+        self._note(arrival, refusal, sources if refusal.moved_to is None else callers)
+        return refusal
+
+    def _read_old(self, dialled: str, screened: Refusal) -> str | None:
+        """
+        What was dialled, if it may be a middle number of before.
+        """
+        if self._old_numbers is None or screened.reason is not Reason.X_MALFORMED:
+            return None
+        try:
+            return parse_old_number(dialled)
+        except NumberError:
+            return None
+
+    async def _find_changed(self, old: str, screened: Refusal) -> Refusal:
         """
         The refusal of a call to a middle number of before; of any other, what it was.
         """
-        if self._old_numbers is None or screened.reason is not Reason.X_MALFORMED:
-            return screened
-        try:
-            old = parse_old_number(dialled)
-        except NumberError:
-            return screened
+        assert self._old_numbers is not None  # noqa: S101 - else none was read
         new = await self._old_numbers.find_new_number(old, timeout=self._timeout)
         if new is None:
             return screened
@@ -397,6 +441,24 @@ class Router:
         if trunk:
             sources["trunk"] = trunk
         return sources
+
+    def _caller_of_old(self, caller: str | Reason) -> dict[str, bytes | str]:
+        """
+        Who is held to a limit for a call to a middle number of before: its caller, of any kind.
+        """
+        if isinstance(caller, Reason):
+            return {}
+        try:
+            return {"caller": self._hide(PhoneNumber.parse(caller, fixed_lines=True))}
+        except NumberError:
+            return {}
+
+    def _is_limited(self, sources: Mapping[str, bytes | str]) -> bool:
+        """
+        Whether one of them was refused too often of late.
+        """
+        now = self._clock()
+        return any(self._limits[of].reached(key, now=now) for of, key in sources.items())
 
     def _hide(self, person: PhoneNumber) -> bytes:
         """

@@ -201,6 +201,47 @@ async def test_a_number_that_was_never_moved(dialled: str) -> None:
     assert await router(Store(ADMITTED), old_numbers=failing).answer(moved) == FAULT
 
 
+def test_where_a_call_came_in() -> None:
+    """The dialplan says so in the place of how often it may be asked."""
+    for more, told in (((), (X.digits, False)), (("", "old"), (X.digits, True))):
+        arrival = Arrival.from_dialplan("pbx1-1.1", "", (X.digits, "", *more), request="")
+        assert (arrival.dialled, arrival.old) == told
+    # Who was asked has not come in there.
+    assert Arrival.from_dialplan("pbx1-1.1", "", (X.digits, "", "1", "old"), request="") == (
+        Arrival.from_dialplan("pbx1-1.1", "", (), request="")
+    )
+
+
+async def test_nobody_rings_where_old_numbers_come_in() -> None:
+    """A 700 number, however it is written there, is a call to no number."""
+    store = Store(ADMITTED)
+    asked = router(store, old_numbers=OldNumbers())
+    for dialled in (X.digits, f"+86{X.digits}", f"{X.digits}()"):
+        destination = await asked.answer(replace(ARRIVAL, dialled=dialled, old=True))
+        assert destination.extension.startswith("x_malformed*number_bad*1*")
+    assert store.asked == []
+
+
+async def test_calls_to_numbers_of_before_are_held_to_the_limit_of_their_caller() -> None:
+    """They are no fault of the trunk, by which others call."""
+    once = Rate(1, timedelta(minutes=1))
+    asked = router(
+        Store(ADMITTED),
+        old_numbers=OldNumbers(),
+        caller_limit=once,
+        trunk_limit=once,
+        clock=lambda: 0,
+    )
+    moved = replace(ARRIVAL, dialled="95013000001", channel="PJSIP/carrier-in-00000001", old=True)
+    told = [(await asked.answer(moved)).extension.split("*")[:2] for _ in range(3)]
+    assert told == [[str(X), "number_changed"], *[["rate_caller", "too_often"]] * 2]
+    hidden = replace(moved, caller=from_header("anonymous"))
+    told = [(await asked.answer(hidden)).extension.split("*")[:2] for _ in range(2)]
+    assert told == [[str(X), "number_changed"]] * 2
+    other = replace(ARRIVAL, channel=moved.channel, caller=from_header("13800000777"))
+    assert await asked.answer(other) == ROUTED
+
+
 async def test_a_binding_may_have_limits_and_a_language_of_its_own() -> None:
     """What the binding says wins over the settings."""
     leg = replace(
