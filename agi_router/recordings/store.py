@@ -19,7 +19,7 @@ from agi_router.recordings.vault import Vault, open_key, renewed_key
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 
-__all__ = ["RecordingLedger", "RecordingStore"]
+__all__ = ["RecordingLedger", "RecordingStore", "check_heard"]
 
 _FILES: Final = 500
 _SEAL_KEY_AT: Final = 1
@@ -105,7 +105,7 @@ class RecordingLedger:
             RecordingNotFound: There is nothing of it.
             RecordingKept: A hold is on it, or six months are not over.
         """
-        _check_heard(recording)
+        check_heard(recording)
         values = {"call_id": recording.call_id, "early": early}
         if self._queries.row("delete_recording", values) is None:
             raise RecordingKept(
@@ -237,16 +237,6 @@ class RecordingStore:
         }
         return [_read(row) for row in self._queries.rows("list_recordings", values)]
 
-    @staticmethod
-    def check_heard(recording: Recording) -> str:
-        """
-        The name of the file by which a recording is heard.
-
-        Raises:
-            RecordingNotFound: There is nothing of it.
-        """
-        return _check_heard(recording)[0]
-
     def listen(self, recording: Recording, vault: Vault, keys: KeyRing) -> Iterator[bytes]:
         """
         What was said, as a WAV file in stereo, some at a time, each bit checked.
@@ -256,11 +246,11 @@ class RecordingStore:
             RecordingDamaged: The file is not there, or not as it was sealed.
             SealError: Its key does not open with these.
         """
-        name, cipher, sealed_key = _check_heard(recording)
+        name, cipher, sealed_key = check_heard(recording)
         return vault.read(name, cipher, open_key(keys, name, sealed_key))
 
 
-def _check_heard(recording: Recording) -> tuple[str, FileCipher, bytes]:
+def check_heard(recording: Recording) -> tuple[str, FileCipher, bytes]:
     """
     By what a recording is heard: the name of its file, its cipher, its sealed key.
 

@@ -84,6 +84,7 @@ from harness.values import BLOCK, A, B, C, D, E, F, X
 
 SHARED, OWN, OTHERS = (Block.parse(f"7001234567{digit}") for digit in "567")
 NOBODYS = Block.parse("70099999999")
+_FILE = "abcdefabcdef"
 US, THEM = "ours", "theirs"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -306,10 +307,10 @@ def world(server: Server) -> Iterator[World]:
         recording = "pbx1-1790000000.76543"
         connection.execute(
             b"INSERT INTO agi_router.recording (block, call_id, day, x_number, tenant_id,"
-            b" binding_id, state, gap, begun_at, length_ms, octets)"
-            b" SELECT %s, %s, current_date, %s, t.id, %s, 'missing', 'lost', now(), 0, 0"
+            b" binding_id, name, state, gap, begun_at, length_ms, octets)"
+            b" SELECT %s, %s, current_date, %s, t.id, %s, %s, 'missing', 'lost', now(), 0, 0"
             b" FROM agi_router.tenant t WHERE t.name = 'theirs'",
-            [x.block.value, recording, x.value, pair.id.id],
+            [x.block.value, recording, x.value, pair.id.id, _FILE],
         )
         message = _text(connection, keys, A, x)
         _call(connection, keys, A, own.parties[0].dials or x)
@@ -733,6 +734,7 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
         )
     ],
     (RecordingStore, "find"): lambda store, target: _recordings(store).find(target.recording),
+    (RecordingStore, "find_named"): lambda store, _: _recordings(store).find_named(_FILE),
     (RecordingStore, "all"): lambda store, target: [
         _recordings(store).all(limit=100),
         _recordings(store).all(binding=target.pair, limit=100),

@@ -67,7 +67,7 @@ from agi_router.persons.real_name_store import RealNameStore
 from agi_router.persons.real_names import RealName
 from agi_router.persons.store import LockStore
 from agi_router.recordings.links import RecordingLink
-from agi_router.recordings.store import RecordingStore
+from agi_router.recordings.store import RecordingStore, check_heard
 from agi_router.records.audit import check_note
 from agi_router.schemas.base import LARGEST_BATCH
 from agi_router.schemas.problems import Problem
@@ -469,10 +469,9 @@ def _recording_url(desk: Desk, given: Parameters) -> str:
         Fault: There is none in this pool, or not yet, or no more.
     """
     asked = _pool(desk, given)
-    recordings = RecordingStore(desk.queries, desk.store.scope)
     try:
-        found = recordings.find(given.need("CallId"))
-        name = recordings.check_heard(found)
+        found = RecordingStore(desk.queries, desk.store.scope).find(given.need("CallId"))
+        name, _, _ = check_heard(found)
     except RecordingNotFound:
         raise Fault("isv.FORBIDDEN_ACTION", _NOT_HEARD) from None
     if found.binding is None or not asked.has(desk.store.find(BindingId.parse(found.binding))):
