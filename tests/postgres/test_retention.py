@@ -13,6 +13,7 @@ from functools import partial
 from math import inf
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -403,6 +404,30 @@ def test_persons(store: BindingStore, holds: HoldStore) -> None:
     people = [each.person for each in store.consents.all(limit=9)]
     assert people == [A, C]
     assert one(connection, "SELECT count(*) FROM agi_router.person_mark") == 4
+
+
+def test_persons_go_a_few_at_a_time(store: BindingStore, dsn: str) -> None:
+    """No more in a step than were asked for; and a walk that would hold others up ends."""
+    connection = store.connection
+    given = Statement(act=Act.GIVEN, how=How.APP)
+    for person in (A, B, C):
+        store.consents.write(person, "default", given, by=TEST)
+    connection.execute("DELETE FROM agi_router.consent")
+    marks = "SELECT person_id FROM agi_router.person_mark ORDER BY person_id"
+    ids = [row["person_id"] for row in connection.execute(marks)]
+    walk = "SELECT d.ids, d.until FROM agi_router.delete_persons(%s, 2) d"
+
+    def step(after: int) -> dict[str, Any]:
+        row = connection.execute(walk, [after]).fetchone()
+        assert row is not None
+        return row
+
+    with connect(dsn, idle=0) as other, other.transaction():
+        other.execute("LOCK TABLE agi_router.key IN ROW SHARE MODE")
+        assert step(0) == {"ids": [], "until": None}
+    assert step(0) == {"ids": [str(each) for each in ids[:2]], "until": ids[1]}
+    assert step(ids[1]) == {"ids": [str(ids[2])], "until": ids[2]}
+    assert step(ids[2]) == {"ids": [], "until": None}
 
 
 def test_all_that_names_a_person(connection: Connection) -> None:
