@@ -162,6 +162,9 @@ class Deletion:
                 self._queries.execute("begin_deletion", {**values, "rule": rule})
                 open_ = self._find(kind)
                 assert open_ is not None  # noqa: S101 - it was just begun, and nobody ends it
+            # Out of the way of later steps, and of whoever looks for what is left.
+            with self._queries.transaction(seconds=_LONG):
+                self._one("move_held", kind=kind, day=open_["day"])
             yield from self._run_through(kind, open_)
             if open_["day"] >= last:
                 return

@@ -118,10 +118,13 @@ class DayDigests:
         self, row: dict[str, Any], day: date, part: re.Match[str]
     ) -> Iterator[Difference]:
         kind, count = part[1], int(part[2])
-        now, digest = self._digest(kind, day)
-        if (now, digest) == (count, part[3]) or (
-            now < count and self._deleted(kind, day, row["at"], left=now)
-        ):
+        now, digest, there = self._digest(kind, day)
+        if (now, digest) == (count, part[3]):
+            return
+        # Whatever a proof says: of a day of calls, texts or events retention leaves nothing but
+        # what is held, and bindings of a day end on many days.
+        whole = there == 0 or kind == "binds"
+        if now < count and whole and self._deleted(kind, day, row["at"]):
             return
         yield Difference(
             f"of the {kind} of {day} there were {count}, and {now} are there that are not those",
@@ -132,31 +135,31 @@ class DayDigests:
         values = {"first": first, "last": last, "act": ACT}
         return [row["day"] for row in self._queries.rows("list_undigested", values)]
 
-    def _deleted(self, kind: str, day: date, since: datetime, *, left: int) -> bool:
+    def _deleted(self, kind: str, day: date, since: datetime) -> bool:
         """
         Whether retention may have taken what is missing.
-
-        It ends with a day of calls, texts or events when nothing of it is left, whatever a proof
-        says; bindings of a day end on many days.
         """
         values = {"kind": _KINDS[kind][1], "day": day, "since": since}
         row = self._queries.row("find_deletion_since", values)
         assert row is not None  # noqa: S101 - an aggregate has a row
-        return row["open"] or (row["ended"] and (left == 0 or kind == "binds"))
+        return bool(row["found"])
 
     def _write(self, day: date) -> None:
         parts = []
         for kind in _KINDS:
-            count, digest = self._digest(kind, day)
+            count, digest, _ = self._digest(kind, day)
             parts.append(f"{kind} {count} {digest}")
         Audit(self._queries).record(
             AuditEntry(act=ACT, subject=f"{day} {', '.join(parts)}", reason=None)
         )
 
-    def _digest(self, kind: str, day: date) -> tuple[int, str]:
+    def _digest(self, kind: str, day: date) -> tuple[int, str, int]:
+        """
+        How many there are, a digest of them, and how many without those that are held apart.
+        """
         row = self._queries.row(_KINDS[kind][0], {"day": day})
         assert row is not None  # noqa: S101 - an aggregate has a row
-        return row["count"], bytes(row["digest"]).hex().translate(_LETTERS)
+        return row["count"], bytes(row["digest"]).hex().translate(_LETTERS), row["there"]
 
 
 def _read(row: dict[str, Any]) -> tuple[date, list[re.Match[str]]] | None:

@@ -204,6 +204,10 @@ SELECT o.day
 -- Copy what is held of a day to where it stays.
 SELECT agi_router.keep_held(%(kind)s, %(day)s) AS rows;
 
+-- move_held --
+-- Move what is held of days, up to one, and lies in no table of its day to where it stays.
+SELECT agi_router.move_held(%(kind)s, %(day)s) AS rows;
+
 -- detach_day --
 -- Take a day out of its table and begin its deletion; false where it cannot be had at once.
 SELECT agi_router.detach_day(%(kind)s, %(day)s, %(rule)s) AS done;

@@ -93,7 +93,7 @@ SELECT a.id, a.at, a.subject FROM agi_router.audit a WHERE a.act = %(act)s ORDER
 
 -- digest_binds --
 -- How many bindings were made on a day, and a digest of their names.
-SELECT coalesce(sum(g.n), 0)::bigint AS count,
+SELECT coalesce(sum(g.n), 0)::bigint AS count, coalesce(sum(g.n), 0)::bigint AS there,
        sha256(coalesce(string_agg(g.digest, ''::bytea ORDER BY g.block), ''::bytea)) AS digest
   FROM (SELECT b.block, count(*) AS n,
                sha256(convert_to(string_agg(b.id::text, ',' ORDER BY b.id), 'UTF8')) AS digest
@@ -106,28 +106,40 @@ SELECT coalesce(sum(g.n), 0)::bigint AS count,
          GROUP BY b.block) g;
 
 -- digest_calls --
--- How many calls there were on a day, and a digest of their ids.
-SELECT coalesce(sum(g.n), 0)::bigint AS count,
+-- How many calls there were on a day, and a digest of their ids; there: without those that are kept as they are held.
+SELECT coalesce(sum(g.n), 0)::bigint AS count, coalesce(sum(g.n - g.kept), 0)::bigint AS there,
        sha256(coalesce(string_agg(g.digest, ''::bytea ORDER BY g.block), ''::bytea)) AS digest
-  FROM (SELECT c.block, count(*) AS n,
+  FROM (SELECT c.block, count(*) AS n, count(*) FILTER (WHERE c.kept) AS kept,
                sha256(convert_to(string_agg(c.id, ',' ORDER BY c.id COLLATE "C"), 'UTF8')) AS digest
-          FROM agi_router.call c
-         WHERE c.day = %(day)s
+          FROM (SELECT o.block, o.id, false AS kept FROM agi_router.call o WHERE o.day = %(day)s
+                UNION ALL
+                SELECT k.block, k.id, true
+                  FROM agi_router.kept_call k
+                 WHERE k.day = %(day)s
+                   AND NOT EXISTS (SELECT 1
+                                     FROM agi_router.call o
+                                    WHERE o.day = %(day)s AND o.block = k.block AND o.id = k.id)) c
          GROUP BY c.block) g;
 
 -- digest_texts --
--- How many texts were accepted on a day, and a digest of their ids.
-SELECT coalesce(sum(g.n), 0)::bigint AS count,
+-- How many texts were accepted on a day, and a digest of their ids; there: without those that are kept as they are held.
+SELECT coalesce(sum(g.n), 0)::bigint AS count, coalesce(sum(g.n - g.kept), 0)::bigint AS there,
        sha256(coalesce(string_agg(g.digest, ''::bytea ORDER BY g.block), ''::bytea)) AS digest
-  FROM (SELECT m.block, count(*) AS n,
+  FROM (SELECT m.block, count(*) AS n, count(*) FILTER (WHERE m.kept) AS kept,
                sha256(convert_to(string_agg(m.id, ',' ORDER BY m.id COLLATE "C"), 'UTF8')) AS digest
-          FROM agi_router.message m
-         WHERE m.day = %(day)s
+          FROM (SELECT o.block, o.id, false AS kept FROM agi_router.message o WHERE o.day = %(day)s
+                UNION ALL
+                SELECT k.block, k.id, true
+                  FROM agi_router.kept_message k
+                 WHERE k.day = %(day)s
+                   AND NOT EXISTS (SELECT 1
+                                     FROM agi_router.message o
+                                    WHERE o.day = %(day)s AND o.block = k.block AND o.id = k.id)) m
          GROUP BY m.block) g;
 
 -- digest_events --
 -- How many events were written on a day, and a digest of their ids.
-SELECT coalesce(sum(g.n), 0)::bigint AS count,
+SELECT coalesce(sum(g.n), 0)::bigint AS count, coalesce(sum(g.n), 0)::bigint AS there,
        sha256(coalesce(string_agg(g.digest, ''::bytea ORDER BY g.part), ''::bytea)) AS digest
   FROM (SELECT e.id / 100000 AS part, count(*) AS n,
                sha256(convert_to(string_agg(e.id::text, ',' ORDER BY e.id), 'UTF8')) AS digest
@@ -139,12 +151,12 @@ SELECT coalesce(sum(g.n), 0)::bigint AS count,
 -- Whether retention is deleting of a kind and day, or has deleted, since. It does not before six months have passed, and
 -- the audit has a row of each deletion that has ended: whoever writes another row here excuses nothing. One that was
 -- broken off is gone on with by the next sweep: what has not ended for a day excuses nothing either.
-SELECT coalesce(bool_or(d.ended_at IS NULL AND d.begun_at > clock_timestamp() - interval '1 day'), false) AS open,
-       coalesce(bool_or(EXISTS (SELECT 1
-                                  FROM agi_router.audit a
-                                 WHERE a.at >= d.begun_at AND a.act = 'retention'
-                                   AND starts_with(a.subject, d.kind || ' ')
-                                   AND a.subject LIKE '%% sha256 ' || encode(d.digest, 'hex'))), false) AS ended
+SELECT coalesce(bool_or(d.ended_at IS NULL AND d.begun_at > clock_timestamp() - interval '1 day'
+                        OR EXISTS (SELECT 1
+                                     FROM agi_router.audit a
+                                    WHERE a.at >= d.begun_at AND a.act = 'retention'
+                                      AND starts_with(a.subject, d.kind || ' ')
+                                      AND a.subject LIKE '%% sha256 ' || encode(d.digest, 'hex'))), false) AS found
   FROM agi_router.deletion d
  WHERE d.kind = %(kind)s AND d.deleted > 0
    AND CASE WHEN d.whole THEN d.day = %(day)s ELSE d.day >= %(day)s END

@@ -3320,3 +3320,5 @@ REVOKE ALL ON FUNCTION agi_router.grant_right(_role name, _kind text, _name text
 REVOKE ALL ON FUNCTION agi_router.keep_held(_kind text, _day date) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.list_day(_kind text, _day date, _after_block bigint, _after_id text, _limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.move_held(_kind text, _day date) FROM PUBLIC;

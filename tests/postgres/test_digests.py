@@ -12,14 +12,17 @@ from agi_router.db.connection import Connection, Queries, connect, translated
 from agi_router.errors import StoreError
 from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.deletion import Deletion
+from agi_router.maintenance.holds import HeldThing, HoldStore
 from agi_router.maintenance.retention import Sweep
 from agi_router.records.audit import Audit, AuditEntry
 from agi_router.records.digests import ACT, DayDigests
 from harness.database import NO_REST, bind, new_party, one
+from harness.values import BLOCK
 
 TODAY = datetime.now(UTC).date()
 DAY = timedelta(days=1)
 OLD = TODAY - 300 * DAY
+X0 = BLOCK.number(0).value
 CALL = """
 INSERT INTO agi_router.call (block, id, day, x_number, state)
 VALUES (70012345678, %s, %s, 700123456780001, 'settled')
@@ -108,10 +111,49 @@ def test_what_a_forged_proof_excuses(connection: Connection) -> None:
         )
     )
     assert len(differences(connection)) == len(gap) + 1
-    connection.execute(
-        b"UPDATE agi_router.deletion SET ended_at = NULL, begun_at = now() - interval '25 hours'"
+    # Nor does one that has not ended: all of it if it was begun within a day, else nothing.
+    begun = (
+        b"UPDATE agi_router.deletion SET ended_at = NULL, begun_at = now() - %s,"
+        b" digest = sha256('another')"
     )
+    connection.execute(begun, [timedelta(0)])
     assert len(differences(connection)) == len(gap) + 1
+    connection.execute(b"DELETE FROM agi_router.call")
+    assert differences(connection) == gap
+    connection.execute(begun, [timedelta(hours=25)])
+    assert len(differences(connection)) == len(gap) + 1
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["strays", "in a table of their day"])
+@pytest.mark.parametrize("held", [(1,), (1, 2)], ids=["some", "all"])
+def test_what_is_held(
+    connection: Connection, store: BindingStore, held: tuple[int, ...], *, own: bool
+) -> None:
+    """It counts wherever it stands; once nothing holds it, what deletes it excuses it."""
+    connection.execute(b"UPDATE agi_router.tenant SET created_at = %s", [OLD])
+    if own:
+        connection.execute(b"SELECT agi_router.ensure_days('call', %s, %s)", [OLD, OLD])
+    for number in (1, 2):
+        connection.execute(CALL.encode(), [f"pbx1-1790000000.{number}", OLD])
+    connection.execute(b"UPDATE agi_router.call SET x_number = %s + right(id, 1)::integer", [X0])
+    assert DayDigests(Queries(connection)).make(OLD)
+    gap = differences(connection)
+    holds = HoldStore(Queries(connection), store.keys)
+    made = [
+        holds.add(HeldThing(number=BLOCK.number(number)), case="P", reason="r", by="a test")
+        for number in held
+    ]
+
+    def delete() -> int:
+        return sum(step.rows for step in Deletion(connection, Retention()).steps(again=True))
+
+    assert delete() == 2 - len(made)
+    assert one(connection, "SELECT count(*) FROM agi_router.call") == 0
+    assert differences(connection) == gap
+    for each in made:
+        holds.release(each.id, by="a test", note="closed")
+    assert delete() == len(made)
+    assert differences(connection) == gap
 
 
 def test_one_that_fails(connection: Connection, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
