@@ -402,7 +402,7 @@ class Settings:
         http_rate: How many requests of one API key are answered in this time, by each process.
         http_wrong_keys: How many wrong API keys of one address are looked at in this time.
         traces_per_hour: How many traces may show real numbers in an hour to one user, and by one
-            API key.
+            API key; and how many recordings one key of the operator's hears.
         sip_listen: Address and port at which texts are taken by SIP MESSAGE, over UDP and TCP;
             ``off`` takes none.
         sip_next: Address and port that texts are sent to.

@@ -155,7 +155,7 @@ class Audit:
         # Counted once it is written: of two at once, each sees the other.
         if row is None or row["times"] > most:
             raise RevealLimit(
-                f"numbers were shown {most} times within the last hour, and may not be more often"
+                f"this was shown {most} times within the last hour, and may not be more often"
                 " (AGI_ROUTER_TRACES_PER_HOUR)"
             )
 

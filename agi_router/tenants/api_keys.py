@@ -120,6 +120,7 @@ class KeyScope(StrEnum):
     COMPLAINTS_READ = "complaints:read"
     COMPLAINTS_WRITE = "complaints:write"
     RECORDINGS_READ = "recordings:read"
+    RECORDINGS_HEAR = "recordings:hear"
     NUMBERS_READ = "numbers:read"
     INVENTORY_READ = "inventory:read"
     INVENTORY_WRITE = "inventory:write"
@@ -157,8 +158,8 @@ class KeyRole(StrEnum):
     """
     Who a key of the operator's is for.
 
-    An auditor reads, and changes nothing; numbers stay masked. Who operates does the daily work.
-    Who administers also says who may: tenants, API keys, blocks.
+    An auditor reads, and changes nothing; numbers stay masked, and no recording is heard. Who
+    operates does the daily work. Who administers also says who may: tenants, API keys, blocks.
     """
 
     AUDITOR = "auditor"

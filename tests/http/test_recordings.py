@@ -10,6 +10,7 @@ import pytest
 from agi_router.db.connection import Connection
 from agi_router.doors.http.options import Options
 from agi_router.keys.ring import KeyRing
+from agi_router.recordings.vault import Vault
 from harness.api import Client
 from harness.recordings import SOUND, keep_recording
 
@@ -39,11 +40,22 @@ def test_a_recording(
     (told,) = couriers.get(f"/v1/recordings?binding={bound['id']}")["recordings"]
     assert told == couriers.get(f"/v1/recordings/{CALL}")
     assert (told["call"], told["tenant"], told["state"]) == (CALL, "couriers", "ready")
-    for client in (couriers, operator):
-        heard = client.ask("GET", f"/v1/recordings/{CALL}/sound")
+    sound = f"/v1/recordings/{CALL}/sound"
+    for query in ("", "?case=P-1", "?reason=court+order"):
+        assert operator.ask("GET", sound + query).status_code == 422
+    for client, query in ((couriers, ""), (operator, "?case=P-1&reason=court+order")):
+        heard = client.ask("GET", sound + query)
         assert (heard.content, heard.headers["content-type"]) == (SOUND, "audio/wav")
-    acts = [row["act"] for row in operator.get("/v1/audit")["audit"]]
-    assert acts.count("GET /v1/recordings/{call}/sound") == 2
     assert drivers.get("/v1/recordings")["recordings"] == []
     for path in (f"/v1/recordings/{CALL}", f"/v1/recordings/{CALL}/sound"):
         assert drivers.ask("GET", path).json()["code"] == "recording_not_found"
+    # A file that is not there is told as such, and it is on record that it was asked for.
+    Vault(options.recordings_sealed).erase(NAME)
+    lost = couriers.ask("GET", sound)
+    assert (lost.status_code, lost.json()["code"]) == (500, "recording_damaged")
+    rows = operator.get("/v1/audit?act=GET+/v1/recordings")["audit"]
+    assert [(row["case_id"], row["reason"]) for row in rows] == [
+        (None, None),
+        ("P-1", "court order"),
+        (None, None),
+    ]

@@ -58,7 +58,7 @@ def _naming(
 
 
 def _hearing(name: str, handle: Callable[[Desk, Parameters], Told]) -> tuple[str, Action]:
-    return name, Action(name=name, kind=Kind.LOOK, scope=KeyScope.RECORDINGS_READ, handle=handle)
+    return name, Action(name=name, kind=Kind.LOOK, scope=KeyScope.RECORDINGS_HEAR, handle=handle)
 
 
 ACTIONS: Final[Mapping[str, Action]] = dict(

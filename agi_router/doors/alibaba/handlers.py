@@ -109,6 +109,7 @@ Told = dict[str, Any]
 """What an answer has beside the three fields of all."""
 
 _NOT_HEARD: Final = "没有该通话的录音 (there is no recording of it, or not yet, or no more)"
+_NAMES_A_CASE: Final = "平台的密钥须说明案件 (the operator's keys name a case, by /v1)"
 _LOCKED: Final = "LockSecretNo"
 # Status and result of a report.
 _REPORTED: Final[Mapping[RealName, tuple[str, str]]] = {
@@ -476,6 +477,8 @@ def _recording_url(desk: Desk, given: Parameters) -> str:
         raise Fault("isv.FORBIDDEN_ACTION", _NOT_HEARD) from None
     if found.binding is None or not asked.has(desk.store.find(BindingId.parse(found.binding))):
         raise Fault("isv.FORBIDDEN_ACTION", _NOT_HEARD)
+    if desk.key.tenant is None:
+        raise Fault("isv.FORBIDDEN_ACTION", _NAMES_A_CASE)
     secret = desk.secret
     assert secret is not None  # noqa: S101 - it has signed
     return desk.origin + RecordingLink.new(name, desk.key.id, desk.now).target(secret)

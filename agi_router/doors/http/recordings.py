@@ -2,9 +2,11 @@
 ``/v1/recordings``: recordings of calls, and what was said.
 """
 
+from itertools import chain
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import AfterValidator
 from starlette.responses import Response, StreamingResponse
 
 from agi_router.bindings.model import BindingId
@@ -17,10 +19,11 @@ from agi_router.recordings.model import Recording
 from agi_router.recordings.store import RecordingStore
 from agi_router.recordings.vault import Vault
 from agi_router.recordings.views import describe_recording
+from agi_router.records.audit import check_case, check_note
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.fields import read_cursor, read_field, read_time
-from agi_router.schemas.problems import Problem
+from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.schemas.recordings import RecordingOut, RecordingsOut
 from agi_router.tenants.api_keys import KeyScope
 
@@ -29,9 +32,20 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1", tags=["recordings"])
 
 _Reads = Annotated[Desk, Depends(Needs(KeyScope.RECORDINGS_READ), scope="function")]
+_Hears = Annotated[Desk, Depends(Needs(KeyScope.RECORDINGS_HEAR), scope="function")]
+_Case = Annotated[
+    str | None,
+    AfterValidator(lambda text: None if text is None else check_case(text)),
+    Query(max_length=512, description="The case; the operator's keys have to name one."),
+]
+_Reason = Annotated[
+    str | None,
+    AfterValidator(lambda text: None if text is None else check_note(text)),
+    Query(max_length=4096, description="Why; goes with the case."),
+]
 
 _SOUND = {
-    **answers(RecordingOut, 404),
+    **answers(RecordingOut, 404, 429),
     200: {
         "description": "WAV in stereo: the caller on the left, the callee on the right",
         "content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}},
@@ -74,11 +88,22 @@ def get_recording(call: str, desk: _Reads) -> Response:
 
 
 @router.get("/recordings/{call}/sound", responses=_SOUND, response_model=None)
-def hear_recording(call: str, desk: _Reads) -> Response:
+def hear_recording(
+    call: str, desk: _Hears, case: _Case = None, reason: _Reason = None
+) -> Response:
     """
     Hear what was said: a row of the audit comes first, and nothing is written to a disk.
+
+    The operator's keys name a case and a reason, and hear so many in an hour.
     """
-    return _sound(desk, "GET /v1/recordings/{call}/sound", _store(desk).find(call))
+    found = _store(desk).find(call)
+    act = "GET /v1/recordings/{call}/sound"
+    if desk.key.tenant is not None and case is None and reason is None:
+        return _sound(desk, act, found)
+    for name, said in (("case", case), ("reason", reason)):
+        if said is None:
+            raise Problem.of_fields([FieldFault(f"/{name}", "missing", f"say the {name}")])
+    return _sound(desk, act, found, case=case, reason=reason)
 
 
 @router.get("/recordings/links/{name}", include_in_schema=False)
@@ -98,24 +123,38 @@ def hear_by_link(
         request,
         request.app.state.door,
         request.state.borrowed,
-        KeyScope.RECORDINGS_READ,
+        KeyScope.RECORDINGS_HEAR,
         key_id=key,
         is_tag=lambda secret: link.is_tag(tag, secret),
     )
-    if link.is_over(desk.now):
+    # The operator's keys have to name a case, which an address has not.
+    if link.is_over(desk.now) or desk.key.tenant is None:
         raise Problem.of_door("link_invalid")
     found = _store(desk).find_named(name)
     return _sound(desk, "GET /v1/recordings/links/{name}", found)
 
 
-def _sound(desk: Desk, act: str, found: Recording) -> Response:
+def _sound(
+    desk: Desk,
+    act: str,
+    found: Recording,
+    *,
+    case: str | None = None,
+    reason: str | None = None,
+) -> Response:
     """
     What was said, once it is on record that somebody hears it.
     """
     vault = Vault(desk.options.recordings_sealed)
     heard = _store(desk).listen(found, vault, desk.store.keys)
-    desk.audit(act, f"recording of call {found.call_id}")
-    return StreamingResponse(heard, media_type="audio/wav", headers={"Cache-Control": "no-store"})
+    subject = f"recording of call {found.call_id}"
+    if case is None or reason is None:
+        desk.audit(act, subject)
+    else:
+        desk.audit_reveal(act, subject, case=case, reason=reason, acts=[act])
+    # A file that is not there is no answer of 200.
+    sound = chain([next(heard, b"")], heard)
+    return StreamingResponse(sound, media_type="audio/wav", headers={"Cache-Control": "no-store"})
 
 
 def _store(desk: Desk) -> RecordingStore:
