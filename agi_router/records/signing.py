@@ -90,7 +90,9 @@ class AuditChain:
                 # Else there would be places and no head, where the rest of this fails.
                 heads.append(key.sign(0, BEGIN, end["now"]))
             since = last.signed_at - _LATE if last and last.position else "-infinity"
-            while rows := self._unchained(since, "infinity"):
+            # In one pass: looked for a page at a time, all before it would be read again.
+            new = {"since": since, "until": "infinity", "limit": None}
+            for rows in self._queries.stream("list_unchained", new, size=_PAGE):
                 links = []
                 for row in rows:
                     position += 1

@@ -278,6 +278,24 @@ def test_nobody_waits_for_the_chain(audited: Audited, dsn: str) -> None:
     assert audited.verify() == Verdict(rows=11, signed=11, unsigned=0, findings=[])
 
 
+def test_many_rows_are_read_once(connection: Connection) -> None:
+    """However many are signed at once: each is read to be signed, and once by its place."""
+    many = Audited(connection)
+    many.do(
+        "INSERT INTO agi_router.audit (uid, name, effective_uid, host, act, subject)"
+        " SELECT 0, 'root', 0, 'pbx', 'lock set', 'lock ' || n FROM generate_series(1, 10000) n"
+    )
+    with connection.transaction():
+        assert many.sign().position == 10_000
+        read = one(
+            connection,
+            "SELECT pg_stat_get_xact_tuples_returned(c) + pg_stat_get_xact_tuples_fetched(c)"
+            "  FROM CAST('agi_router.audit'::regclass AS oid) c",
+        )
+    assert read <= 30_000
+    assert many.verify() == Verdict(rows=10_000, signed=10_000, unsigned=0, findings=[])
+
+
 @pytest.fixture
 def cli(dsn: str, tmp_path: Path) -> Cli:
     """The command line on this test's database."""
