@@ -82,16 +82,8 @@ class CallLookup:
             after: Only those behind the last one of another page, see :func:`cursor_of`.
             limit: At most so many.
         """
-        blocks = None
-        if bindings is not None:
-            blocks = sorted({name.block.value for name in bindings})
-        elif x_number is not None:
-            blocks = [x_number.block.value]
-        values = {
+        values: dict[str, Any] = {
             "since": since,
-            "blocks": blocks,
-            "bindings": None if bindings is None else [name.id for name in bindings],
-            "x_number": None if x_number is None else x_number.value,
             "reason": reason,
             "outcome": outcome,
             "until": until,
@@ -99,7 +91,15 @@ class CallLookup:
             "after_id": None if after is None else after.name,
             "limit": limit,
         }
-        return self._queries.rows("list_calls", values)
+        values["x_number"] = None if x_number is None else x_number.value
+        if bindings is not None:
+            values["blocks"] = [name.block.value for name in bindings]
+            values["bindings"] = [name.id for name in bindings]
+        elif x_number is not None:
+            values |= {"blocks": [x_number.block.value], "bindings": None}
+        else:
+            return self._queries.rows("list_calls", values)
+        return self._queries.rows("list_calls_of", values)
 
 
 def cursor_of(row: dict[str, Any]) -> Cursor:

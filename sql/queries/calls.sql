@@ -150,8 +150,7 @@ SELECT * FROM agi_router.list_reserved(%(node)s, %(after)s, %(before)s, %(limit)
 SELECT count(*) AS open_calls FROM agi_router.call WHERE state = 'reserved';
 
 -- list_calls --
--- Calls since a time, newest first; of all, or of some bindings, one number, one reason or outcome; until a time, or
--- behind a call. Blocks are given with the first two: they lead the key.
+-- Calls since a time, newest first; of all, or of one reason or outcome; until a time, or behind a call.
 SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.side, c.received_at, c.answered_at,
        c.ended_at, c.ring_ms, c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause,
        c.sip_status, c.clock, c.cut, c.check_id, c.check_verdict, c.check_ms, c.tenant_check_id,
@@ -160,9 +159,46 @@ SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.sid
   LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
  WHERE c.day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date - 1
    AND c.received_at >= %(since)s AND agi_router.in_scope(c.tenant_id, %(scope)s)
-   AND (%(blocks)s::bigint[] IS NULL OR c.block = ANY (%(blocks)s))
-   AND (%(bindings)s::bigint[] IS NULL OR c.binding_id = ANY (%(bindings)s))
-   AND (%(x_number)s::bigint IS NULL OR c.x_number = %(x_number)s)
+   AND (%(reason)s::text IS NULL OR c.reason = %(reason)s)
+   AND (%(outcome)s::text IS NULL OR c.outcome = %(outcome)s)
+   AND (%(until)s::timestamptz IS NULL
+        OR c.day <= (%(until)s AT TIME ZONE 'UTC')::date + 1 AND c.received_at < %(until)s)
+   AND (%(after_at)s::timestamptz IS NULL
+        OR c.day <= (%(after_at)s AT TIME ZONE 'UTC')::date + 1
+           AND (c.received_at, c.id) < (%(after_at)s, %(after_id)s::text))
+ ORDER BY c.received_at DESC, c.id DESC
+ LIMIT %(limit)s;
+
+-- list_calls_of --
+-- The same of some bindings, or to one number, or both. All are found by the numbers that were dialled: call_number
+-- has those that have ended, call_reserved the few others. There is no other state: it is said for these indexes.
+-- Blocks are given: that of each binding, or that of the number alone.
+WITH number AS MATERIALIZED (
+    SELECT %(x_number)s::bigint AS x_number
+     UNION
+    SELECT r.x_number
+      FROM unnest(%(blocks)s::bigint[], %(bindings)s::bigint[]) n (block, id)
+      JOIN agi_router.route r ON r.block = n.block AND r.binding_id = n.id
+     WHERE %(x_number)s IS NULL
+     UNION
+    SELECT p.x_number
+      FROM unnest(%(blocks)s::bigint[], %(bindings)s::bigint[]) n (block, id)
+      JOIN agi_router.past_route p ON p.block = n.block AND p.binding_id = n.id
+     WHERE %(x_number)s IS NULL
+)
+SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.side, c.received_at, c.answered_at,
+       c.ended_at, c.ring_ms, c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause,
+       c.sip_status, c.clock, c.cut, c.check_id, c.check_verdict, c.check_ms, c.tenant_check_id,
+       c.tenant_check_verdict, c.tenant_check_ms
+  FROM agi_router.call c
+  LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
+ WHERE (c.state = 'settled' OR c.state = 'reserved') AND c.x_number = ANY (ARRAY(SELECT x_number FROM number))
+   AND c.day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date - 1
+   AND c.received_at >= %(since)s AND agi_router.in_scope(c.tenant_id, %(scope)s)
+   AND c.block = ANY (%(blocks)s::bigint[])
+   AND (%(bindings)s::bigint[] IS NULL
+        OR (c.block, c.binding_id) IN (
+           SELECT n.block, n.id FROM unnest(%(blocks)s::bigint[], %(bindings)s::bigint[]) n (block, id)))
    AND (%(reason)s::text IS NULL OR c.reason = %(reason)s)
    AND (%(outcome)s::text IS NULL OR c.outcome = %(outcome)s)
    AND (%(until)s::timestamptz IS NULL

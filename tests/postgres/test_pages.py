@@ -145,7 +145,7 @@ def test_calls(store: BindingStore, connection: Connection) -> None:
         at = now - timedelta(hours=serial // 3 * 11)
         connection.execute(
             "INSERT INTO agi_router.call (block, id, day, x_number, received_at, binding_id,"
-            " state, tenant_id, outcome) VALUES (%s, %s, %s, %s, %s, %s, 'settled', 1, %s)",
+            " tenant_id, outcome, state) VALUES (%s, %s, %s, %s, %s, %s, 1, %s, %s)",
             (
                 BLOCK.value,
                 f"pbx1-{int(at.timestamp())}.{serial}",
@@ -154,6 +154,7 @@ def test_calls(store: BindingStore, connection: Connection) -> None:
                 at,
                 made.id.id if serial % 2 else None,
                 "answered" if serial % 4 == 1 else "busy",
+                "reserved" if serial % 5 == 1 else "settled",
             ),
         )
     lookup = CallLookup(connection)
@@ -166,6 +167,7 @@ def test_calls(store: BindingStore, connection: Connection) -> None:
         ({"bindings": [made.id]}, lambda row: row["binding_id"] is not None),
         ({"outcome": Outcome.ANSWERED}, lambda row: row["outcome"] == "answered"),
         ({"x_number": X}, lambda _: True),
+        ({"bindings": [made.id], "x_number": X}, lambda row: row["binding_id"] is not None),
         ({"until": middle}, lambda row: row["received_at"] < middle),
     ):
         expected = [row["id"] for row in every if passes(row)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -264,12 +265,13 @@ def test_many_bindings_are_not_read_for_one(connection: Connection) -> None:
     filled = filled.removeprefix("agi_router.")
     since = {"since": datetime.now(UTC) - timedelta(days=1), "reason": None, "limit": 100}
     number = {"block": 70000000007, "x_number": 700000000070007}
-    calls = {**since, "blocks": [70000000007], "bindings": None, "x_number": None}
+    dialled = {**since, **number, "blocks": [70000000007], "bindings": None}
+    bound = {**since, "x_number": None, "blocks": [70000000007] * 2, "bindings": [7, 107]}
     for name, values in (
         ("list_on_number", {**number, "all": True, "order_id": None, "limit": 100}),
         ("list_order", {"all": True, "order_id": "O-7", "limit": None}),
-        ("list_calls", {**calls, "x_number": number["x_number"]}),
-        ("list_calls", {**calls, "bindings": [7, 107]}),
+        ("list_calls_of", dialled),
+        ("list_calls_of", bound),
     ):
         asked = {**filter_values(), "outcome": None, "until": None, "scope": None, **values}
         assert connection.execute(query(name), asked).fetchall()
@@ -277,6 +279,13 @@ def test_many_bindings_are_not_read_for_one(connection: Connection) -> None:
         assert plan is not None
         read = scans(plan["QUERY PLAN"][0]["Plan"])
         assert not read & {"route", "past_route", "binding", filled}, name
+        if name == "list_calls_of":
+            assert {f"{filled}_x_number_idx", f"{filled}_id_idx"} <= indexes(plan), name
+
+
+def indexes(plan: object) -> set[str]:
+    """Return the indexes that a plan uses."""
+    return set(re.findall(r"'Index Name': '(\w+)'", repr(plan)))
 
 
 def scans(plan: dict[str, Any]) -> set[str]:
