@@ -130,7 +130,8 @@ class Tracer:
             begin, _ = around(min(each.since for each in bound), _MARGIN)
             _, end = around(max(each.until for each in bound), _MARGIN)
             values |= {"since": max(window.since, begin), "until": min(window.until, end)}
-        calls = self._queries.rows("list_traced_calls", values)
+        by = "list_calls_of_traced" if x_number is None else "list_traced_calls"
+        calls = self._queries.rows(by, values)
         texts = self._queries.rows("list_traced_messages", values)
         more = max(len(calls), len(texts)) >= window.limit
         return _newest(calls), _newest(texts), more

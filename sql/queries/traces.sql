@@ -44,10 +44,10 @@ SELECT b.block, b.id, b.mode, b.state, b.begins_at, b.expires_at, b.ended_at, b.
  LIMIT %(limit)s;
 
 -- list_traced_calls --
--- Calls of a time, newest first: by some bindings, or to a number; where a number is given, of the bindings' those
--- alone that showed it. Calls of days that are deleted, too, as far as they are held; one of a day that is just being
--- deleted may stand there twice. All are found by the numbers that were dialled: call_number has those that have
--- ended, call_reserved the few others.
+-- Calls of a time, newest first: to a number, or by some bindings that showed it. Calls of days that are deleted, too,
+-- as far as they are held; one of a day that is just being deleted may stand there twice. All are found by the numbers
+-- that were dialled: call_number has those that have ended, call_reserved the few others. There is no other state: it
+-- is said for these indexes.
 WITH number AS MATERIALIZED (
     SELECT r.x_number
       FROM unnest(%(blocks)s::bigint[], %(bindings)s::bigint[]) n (block, id)
@@ -61,13 +61,7 @@ WITH number AS MATERIALIZED (
 ), found AS (
     SELECT c.*
       FROM agi_router.call c
-     WHERE c.state = 'settled' AND c.x_number = ANY (ARRAY(SELECT x_number FROM number))
-       AND c.received_at >= %(since)s::timestamptz AND c.received_at < %(until)s::timestamptz
-       AND c.day BETWEEN (%(since)s AT TIME ZONE 'UTC')::date - 1 AND (%(until)s AT TIME ZONE 'UTC')::date + 1
-     UNION ALL
-    SELECT c.*
-      FROM agi_router.call c
-     WHERE c.state = 'reserved' AND c.x_number = ANY (ARRAY(SELECT x_number FROM number))
+     WHERE (c.state = 'settled' OR c.state = 'reserved') AND c.x_number = ANY (ARRAY(SELECT x_number FROM number))
        AND c.received_at >= %(since)s::timestamptz AND c.received_at < %(until)s::timestamptz
        AND c.day BETWEEN (%(since)s AT TIME ZONE 'UTC')::date - 1 AND (%(until)s AT TIME ZONE 'UTC')::date + 1
      UNION ALL
@@ -83,9 +77,53 @@ SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.sid
   FROM found c
   LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
  WHERE c.x_number = %(x_number)s
-    OR (%(x_number)s::bigint IS NULL OR c.shown = %(x_number)s)
+    OR c.shown = %(x_number)s
        AND (c.block, c.binding_id) IN (
            SELECT n.block, n.id FROM unnest(%(blocks)s::bigint[], %(bindings)s::bigint[]) n (block, id))
+ ORDER BY c.received_at DESC, c.id DESC
+ LIMIT %(limit)s;
+
+-- list_calls_of_traced --
+-- The same of calls by some bindings, whatever they showed. Of each binding those days alone are looked at in which
+-- it lived, and one before and behind, for clocks.
+WITH lived AS MATERIALIZED (
+    SELECT b.block, b.id, (b.begins_at AT TIME ZONE 'UTC')::date - 1 AS first,
+           (least(b.expires_at, b.ended_at) AT TIME ZONE 'UTC')::date + 1 AS last
+      FROM unnest(%(blocks)s::bigint[], %(bindings)s::bigint[]) n (block, id)
+      JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
+), number AS MATERIALIZED (
+    SELECT l.*, r.x_number
+      FROM lived l
+      JOIN agi_router.route r ON r.block = l.block AND r.binding_id = l.id
+     UNION
+    SELECT l.*, p.x_number
+      FROM lived l
+      JOIN agi_router.past_route p ON p.block = l.block AND p.binding_id = l.id
+), found AS (
+    SELECT c.*
+      FROM number n
+     -- One after the other: so days in which it did not live are left out.
+     CROSS JOIN LATERAL (
+           SELECT c.*
+             FROM agi_router.call c
+            WHERE (c.state = 'settled' OR c.state = 'reserved') AND c.x_number = n.x_number
+              AND c.day BETWEEN n.first AND n.last
+              AND c.received_at >= %(since)s::timestamptz AND c.received_at < %(until)s::timestamptz
+              AND c.day BETWEEN (%(since)s AT TIME ZONE 'UTC')::date - 1 AND (%(until)s AT TIME ZONE 'UTC')::date + 1
+           OFFSET 0) c
+     WHERE c.block = n.block AND c.binding_id = n.id
+     UNION ALL
+    SELECT c.*
+      FROM agi_router.kept_call c
+      JOIN number n ON n.x_number = c.x_number AND n.block = c.block AND n.id = c.binding_id
+     WHERE c.received_at >= %(since)s::timestamptz AND c.received_at < %(until)s::timestamptz
+)
+SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.side, c.received_at, c.answered_at,
+       c.ended_at, c.ring_ms, c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause,
+       c.sip_status, c.clock, c.cut, c.check_id, c.check_verdict, c.check_ms, c.tenant_check_id,
+       c.tenant_check_verdict, c.tenant_check_ms
+  FROM found c
+  LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
  ORDER BY c.received_at DESC, c.id DESC
  LIMIT %(limit)s;
 

@@ -272,6 +272,8 @@ def test_many_bindings_are_not_read_for_one(connection: Connection) -> None:
         ("list_order", {"all": True, "order_id": "O-7", "limit": None}),
         ("list_calls_of", dialled),
         ("list_calls_of", bound),
+        ("list_traced_calls", {**bound, **number, "until": datetime.now(UTC)}),
+        ("list_calls_of_traced", {**bound, "until": datetime.now(UTC)}),
     ):
         asked = {**filter_values(), "outcome": None, "until": None, "scope": None, **values}
         assert connection.execute(query(name), asked).fetchall()
@@ -279,7 +281,7 @@ def test_many_bindings_are_not_read_for_one(connection: Connection) -> None:
         assert plan is not None
         read = scans(plan["QUERY PLAN"][0]["Plan"])
         assert not read & {"route", "past_route", "binding", filled}, name
-        if name == "list_calls_of":
+        if "calls" in name:
             assert {f"{filled}_x_number_idx", f"{filled}_id_idx"} <= indexes(plan), name
 
 
