@@ -144,8 +144,12 @@ def create(  # noqa: PLR0917 - options, not arguments
 @click.option("--tenant", type=TENANT, metavar="NAME", help="Only those of this tenant.")
 @json_option
 def list_(tenant: str | None, *, as_json: bool) -> None:
-    """
+    r"""
     List the keys, without their secrets.
+
+    \b
+    Example:
+      agi-router api-key list
     """
     with open_serving_database(read_settings()) as connection:
         rows = [

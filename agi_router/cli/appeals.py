@@ -215,7 +215,9 @@ def rebind(
     "--state", type=click.Choice([each.value for each in AppealState]), help="In this state."
 )
 @click.option("--lock", "lock_id", type=_LOCK, metavar="ID", help="Against this lock.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many."
+)
 @scope_option
 @json_option
 def list_(

@@ -61,7 +61,7 @@ def group() -> None:
 @click.option("--user", help="By this user of a host.")
 @click.option("--api-key", help="With this API key.")
 @click.option("--case", help="For this case.")
-@click.option("--limit", type=COUNT, default=100, show_default=True)
+@click.option("--limit", type=COUNT, default=100, show_default=True, help="At most so many.")
 @json_option
 def list_(  # noqa: PLR0917 - filters
     since: datetime,

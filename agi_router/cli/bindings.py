@@ -449,7 +449,7 @@ def show(name: str, tenant: str | None, *, as_json: bool) -> None:
     help="Only those in this state; those that are over need no --all.",
 )
 @click.option("--mode", type=click.Choice([each.value for each in Mode]), help="Only of one mode.")
-@click.option("--limit", type=COUNT, default=100, show_default=True)
+@click.option("--limit", type=COUNT, default=100, show_default=True, help="At most so many.")
 @scope_option
 @json_option
 def list_(  # noqa: PLR0917 - options, not arguments

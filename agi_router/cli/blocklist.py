@@ -99,7 +99,9 @@ def add(  # noqa: PLR0917 - options
 
 @group.command("list")
 @click.option("--all", "everything", is_flag=True, help="Those that are over, too.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many."
+)
 @scope_option
 @json_option
 def list_(limit: int, tenant: str | None, *, everything: bool, as_json: bool) -> None:
@@ -119,7 +121,9 @@ def list_(limit: int, tenant: str | None, *, everything: bool, as_json: bool) ->
 @click.argument("entry_id", type=_ENTRY, metavar="[ID]", required=False)
 @click.option("--person", type=NUMBER, metavar="NUM", help="All that this number is on instead.")
 @click.option("--all", "everything", is_flag=True, help="Of a person, those that are over, too.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many."
+)
 @scope_option
 @json_option
 def show(

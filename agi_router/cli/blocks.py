@@ -79,8 +79,12 @@ def add(  # noqa: PLR0917 - options, not arguments
 @scope_option
 @json_option
 def show(prefix: str, tenant: str | None, *, as_json: bool) -> None:
-    """
+    r"""
     Show one block.
+
+    \b
+    Example:
+      agi-router block show 70012345678
     """
     with open_inventory(read_settings(), tenant=tenant) as inventory:
         row = inventory.block(Block.parse(prefix))
@@ -133,8 +137,12 @@ def activate(prefix: str, *, as_json: bool) -> None:
 @scope_option
 @json_option
 def list_(tenant: str | None, *, as_json: bool) -> None:
-    """
+    r"""
     List the blocks, with how many bindings live in each.
+
+    \b
+    Example:
+      agi-router block list
     """
     with open_inventory(read_settings(), tenant=tenant) as inventory:
         rows = list(map(describe_block, inventory.blocks()))

@@ -116,7 +116,7 @@ def explain(
     help="Only those whose callee did this, like answered or busy.",
 )
 @click.option("--until", type=SINCE, help="Only those before a time, or so long ago.")
-@click.option("--limit", type=COUNT, default=100, show_default=True)
+@click.option("--limit", type=COUNT, default=100, show_default=True, help="At most so many.")
 @scope_option
 @json_option
 def calls(  # noqa: PLR0917 - options, not arguments

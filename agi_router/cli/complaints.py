@@ -166,7 +166,9 @@ def dismiss(complaint_id: int, note: str | None, *, as_json: bool) -> None:
 
 @group.command("list")
 @click.option("--x", metavar="700…", help="About this number.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many."
+)
 @scope_option
 @json_option
 def list_(x: str | None, limit: int, tenant: str | None, *, as_json: bool) -> None:

@@ -198,7 +198,9 @@ def import_(context: click.Context, file: BinaryIO, tenant: str, *, as_json: boo
 @group.command("list")
 @click.option("--order", type=ORDER_ID, help="About this order.")
 @click.option("--act", type=click.Choice([each.value for each in Act]), help="That say so.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many."
+)
 @scope_option
 @json_option
 def list_(

@@ -115,8 +115,12 @@ def restored_(reason: str, *, as_json: bool) -> None:
 @group.command("status")
 @json_option
 def status_(*, as_json: bool) -> None:
-    """
+    r"""
     Show which migrations were applied, and whether the functions are those of this program.
+
+    \b
+    Example:
+      agi-router db status
     """
     with open_database(read_settings()) as connection:
         known = status(connection)

@@ -36,11 +36,15 @@ _TIMEOUT = 30
 
 @click.command()
 def deliver() -> None:
-    """
+    r"""
     Send events to webhooks until SIGTERM; several may do so at once.
 
     It also marks bindings that the clock has ended, so that their end is told within seconds. Of
     the database it needs what "db grant --for deliver" gives.
+
+    \b
+    Example:
+      agi-router deliver
     """
     # Whoever has not installed it has all other commands, and their help.
     with with_extra():

@@ -37,7 +37,9 @@ class _Cursor(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
-_TENANT = click.option("--tenant", type=TENANT, default="default", show_default=True)
+_TENANT = click.option(
+    "--tenant", type=TENANT, default="default", show_default=True, help="Whose."
+)
 
 
 @click.group("events")
@@ -81,7 +83,13 @@ def write(tenant: str, types: tuple[EventType, ...] | None, *, none: bool, as_js
 @click.option("--since", type=SINCE, help="Only those since a time, or how long ago.")
 @click.option("--until", type=TIME, help="Only those before a time.")
 @click.option("--types", type=TYPES, help="Only these, with commas.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=100,
+    show_default=True,
+    help="At most so many.",
+)
 @json_option
 def list_(
     *,

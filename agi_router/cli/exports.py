@@ -100,6 +100,7 @@ class _Day(click.ParamType[Any]):
     type=click.Choice([each.value for each in FileCipher]),
     default=FileCipher.AES_256_GCM.value,
     show_default=True,
+    help="By what it is sealed.",
 )
 @click.option(
     "--numbers",

@@ -352,7 +352,9 @@ def release(binding: str) -> None:
 
 @group.command("runs")
 @click.argument("name", required=False, type=Checked("name", check_feed_name), metavar="[NAME]")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many."
+)
 @json_option
 def runs(name: str | None, limit: int, *, as_json: bool) -> None:
     r"""

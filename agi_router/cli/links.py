@@ -24,8 +24,12 @@ def group() -> None:
 @group.command("list")
 @json_option
 def list_(*, as_json: bool) -> None:
-    """
+    r"""
     List links: which process has each, since when it is bound, and how many texts it owes.
+
+    \b
+    Example:
+      agi-router link list
     """
     with open_serving_database(read_settings()) as connection:
         rows = list(map(describe_link, LinkRecords(connection).links()))
@@ -52,8 +56,12 @@ def list_(*, as_json: bool) -> None:
 @click.argument("name", metavar="LINK")
 @json_option
 def drain(name: str, *, as_json: bool) -> None:
-    """
+    r"""
     Have a link unbound once what is under way is sent; texts that it owes wait.
+
+    \b
+    Example:
+      agi-router link drain carrier
     """
     _show(_drain(name, drained=True), as_json=as_json)
 
@@ -62,8 +70,12 @@ def drain(name: str, *, as_json: bool) -> None:
 @click.argument("name", metavar="LINK")
 @json_option
 def resume(name: str, *, as_json: bool) -> None:
-    """
+    r"""
     Have a link bound again that was drained.
+
+    \b
+    Example:
+      agi-router link resume carrier
     """
     _show(_drain(name, drained=False), as_json=as_json)
 

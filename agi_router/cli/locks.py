@@ -170,7 +170,9 @@ def set_(  # noqa: PLR0917 - options
 @click.option("--subject", type=click.Choice([each.value for each in Subject]), help="On such.")
 @click.option("--reason", type=_REASON, help="For this reason.")
 @click.option("--all", "everything", is_flag=True, help="Those that are over, too.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many."
+)
 @scope_option
 @json_option
 def list_(

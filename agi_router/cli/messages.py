@@ -48,7 +48,9 @@ _TIMEOUT = 10.0
     type=click.Choice([each.value for each in MessageState]),
     help="Only those in one state.",
 )
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many."
+)
 @scope_option
 @json_option
 def messages(  # noqa: PLR0917 - options, not arguments
@@ -114,8 +116,12 @@ def group() -> None:
 @scope_option
 @json_option
 def show(name: str, tenant: str | None, *, as_json: bool) -> None:
-    """
+    r"""
     Show what has become of a text; never what it says.
+
+    \b
+    Example:
+      agi-router message show 70012345678-1790000000.123
     """
     with open_serving_database(read_settings()) as connection:
         row = MessageRecords(connection, find_scope(connection, tenant)).find(name)
@@ -127,8 +133,12 @@ def show(name: str, tenant: str | None, *, as_json: bool) -> None:
 @scope_option
 @json_option
 def release(name: str, tenant: str | None, *, as_json: bool) -> None:
-    """
+    r"""
     Let a text go that is held: it is sent at once.
+
+    \b
+    Example:
+      agi-router message release 70012345678-1790000000.123
     """
     with open_serving_database(read_settings(), act=f"text {name}") as connection:
         row = MessageRecords(connection, find_scope(connection, tenant)).release(name)
@@ -140,8 +150,12 @@ def release(name: str, tenant: str | None, *, as_json: bool) -> None:
 @scope_option
 @json_option
 def discard(name: str, tenant: str | None, *, as_json: bool) -> None:
-    """
+    r"""
     End a text that is not sent yet: what it says is deleted, and its use comes back.
+
+    \b
+    Example:
+      agi-router message discard 70012345678-1790000000.123
     """
     with open_serving_database(read_settings(), act=f"text {name}") as connection:
         row = MessageRecords(connection, find_scope(connection, tenant)).discard(name)

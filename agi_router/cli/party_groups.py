@@ -25,7 +25,9 @@ _DAMAGED = (
     "party group(s) are damaged: see 'agi-router party-group show' why; restore their members from"
     " a backup"
 )
-_TENANT = click.option("--tenant", type=TENANT, default="default", show_default=True)
+_TENANT = click.option(
+    "--tenant", type=TENANT, default="default", show_default=True, help="Whose."
+)
 _NAME = click.argument("name", type=GROUP, metavar="NAME")
 _LABEL = click.option(
     "--label",
@@ -91,8 +93,12 @@ def add(
 @click.option("--tenant", type=TENANT, help="Only those of this tenant.")
 @json_option
 def list_(tenant: str | None, *, as_json: bool) -> None:
-    """
+    r"""
     List the party groups, newest first.
+
+    \b
+    Example:
+      agi-router party-group list --tenant couriers
     """
     with open_store(read_settings()) as store:
         rows = list(map(describe_group, store.groups(tenant=tenant, limit=None)))
@@ -120,8 +126,12 @@ def list_(tenant: str | None, *, as_json: bool) -> None:
 @_TENANT
 @json_option
 def show(name: str, tenant: str, *, as_json: bool) -> None:
-    """
+    r"""
     Show a party group; real numbers are masked.
+
+    \b
+    Example:
+      agi-router party-group show riders --tenant couriers
     """
     with open_store(read_settings()) as store:
         _echo(store.find_group(tenant, name), as_json=as_json)
@@ -207,8 +217,12 @@ def members(  # noqa: PLR0917 - options, not arguments
 @_VERSION
 @json_option
 def remove(name: str, tenant: str, version: int | None, *, as_json: bool) -> None:
-    """
+    r"""
     Remove a party group by which no binding lives.
+
+    \b
+    Example:
+      agi-router party-group remove riders --tenant couriers
     """
     _do(
         lambda store: store.remove_group(tenant, name, version=version),

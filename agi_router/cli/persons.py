@@ -120,7 +120,9 @@ def show(person: str, tenant: str | None, *, as_json: bool) -> None:
 
 @real_name.command("list")
 @click.option("--status", type=_STATUS, help="That say so.")
-@click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="At most so many."
+)
 @scope_option
 @json_option
 def list_(status: str | None, limit: int, tenant: str | None, *, as_json: bool) -> None:

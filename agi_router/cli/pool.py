@@ -133,7 +133,9 @@ def _seconds(value: timedelta) -> int:
     return int(value.total_seconds())
 
 
-_TENANT = click.option("--tenant", type=TENANT, default="default", show_default=True)
+_TENANT = click.option(
+    "--tenant", type=TENANT, default="default", show_default=True, help="Whose."
+)
 _NAME = click.argument("name", type=Checked("name", check_pool), metavar="NAME")
 
 
@@ -168,7 +170,11 @@ def _said_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--window", type=SPAN, help="How long who called last is, e.g. 30m; with last."
             ),
-            click.option("--language", type=click.Choice([each.value for each in Language])),
+            click.option(
+                "--language",
+                type=click.Choice([each.value for each in Language]),
+                help="What callers hear.",
+            ),
             click.option("--prompts", type=Checked("name", check_prompts), help="Set of prompts."),
         )
     ):
@@ -199,8 +205,12 @@ def add(name: str, tenant: str, *, as_json: bool, **given: Any) -> None:
 @click.option("--tenant", type=TENANT, help="Only those of this tenant.")
 @json_option
 def list_(tenant: str | None, *, as_json: bool) -> None:
-    """
+    r"""
     List the pools, newest first.
+
+    \b
+    Example:
+      agi-router pool list --tenant couriers
     """
     with _open() as pools:
         rows = list(map(describe_pool, pools.all(tenant=tenant, limit=None)))
@@ -219,8 +229,12 @@ def list_(tenant: str | None, *, as_json: bool) -> None:
 @_TENANT
 @json_option
 def show(name: str, tenant: str, *, as_json: bool) -> None:
-    """
+    r"""
     Show a pool, and how full its blocks are.
+
+    \b
+    Example:
+      agi-router pool show city --tenant couriers
     """
     with _open() as pools:
         found = pools.find(tenant, name)
@@ -268,8 +282,12 @@ def change(name: str, tenant: str, unset: Sequence[str], *, as_json: bool, **giv
 @_TENANT
 @json_option
 def remove(name: str, tenant: str, *, as_json: bool) -> None:
-    """
+    r"""
     Remove a pool. Bindings that were made in it stay as they are.
+
+    \b
+    Example:
+      agi-router pool remove city --tenant couriers
     """
     with _open(act=f"pool {name} of tenant {tenant}") as pools:
         pool = pools.remove(tenant, name)

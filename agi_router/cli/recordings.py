@@ -39,9 +39,15 @@ def group() -> None:
 @group.command("list")
 @click.option("--tenant", type=TENANT, metavar="NAME", help="Of this tenant alone.")
 @click.option("--binding", type=Checked("id", BindingId.parse), help="Of this binding alone.")
-@click.option("--x", "number", type=Checked("number", XNumber.parse), metavar="NUM")
+@click.option(
+    "--x",
+    "number",
+    type=Checked("number", XNumber.parse),
+    metavar="700…",
+    help="To this 700 number.",
+)
 @click.option("--since", type=SINCE, help="Begun since then: a time, or how long ago.")
-@click.option("--limit", type=COUNT, default=100, show_default=True)
+@click.option("--limit", type=COUNT, default=100, show_default=True, help="At most so many.")
 @json_option
 def list_(
     tenant: str | None,

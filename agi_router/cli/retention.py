@@ -112,7 +112,7 @@ def run(batch: int, *, dry_run: bool, as_json: bool) -> None:
 
 @group.command("proofs")
 @click.option("--since", type=SINCE, default="366d", show_default=True, help="Deleted since then.")
-@click.option("--limit", type=COUNT, default=100, show_default=True)
+@click.option("--limit", type=COUNT, default=100, show_default=True, help="At most so many.")
 @json_option
 def list_proofs(since: datetime, limit: int, *, as_json: bool) -> None:
     r"""
@@ -156,7 +156,9 @@ def _hold() -> None:
 @_hold.command("add")
 @click.option("--case", required=True, type=_CASE, help="The case that it is for.")
 @click.option("--reason", required=True, type=_NOTE, help="Why.")
-@click.option("--x", "number", type=Checked("number", XNumber.parse), metavar="NUM")
+@click.option(
+    "--x", "number", type=Checked("number", XNumber.parse), metavar="700…", help="This 700 number."
+)
 @click.option("--person", type=NUMBER, metavar="NUM", help="A real number; - asks for it.")
 @click.option("--order", type=Checked("text", check_order_id), help="The id of an order.")
 @click.option("--tenant", type=TENANT, metavar="NAME", help="Whose order alone.")
@@ -202,7 +204,7 @@ def add(  # noqa: PLR0917 - options
 @click.option("--case", type=_CASE, help="Of this case alone.")
 @click.option("--person", type=NUMBER, metavar="NUM", help="On this person: - asks for it.")
 @click.option("--all", "everything", is_flag=True, help="Those that were released, too.")
-@click.option("--limit", type=COUNT, default=100, show_default=True)
+@click.option("--limit", type=COUNT, default=100, show_default=True, help="At most so many.")
 @json_option
 def list_(
     case: str | None, person: str | None, limit: int, *, everything: bool, as_json: bool

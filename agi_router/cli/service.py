@@ -25,7 +25,7 @@ __all__ = ["serve", "settings"]
     help="Take the calls from a router that serves under the same name; it stands by then.",
 )
 def serve(door: str, *, take_over: bool) -> None:
-    """
+    r"""
     Serve calls until SIGTERM, then drain. Stand by while another router has taken over.
 
     Calls that are up go on without the router.
@@ -38,6 +38,10 @@ def serve(door: str, *, take_over: bool) -> None:
 
     The door "sip-messages" takes and sends texts by SIP, and "smpp" by a link to a message centre;
     each in a process of its own too.
+
+    \b
+    Example:
+      agi-router serve --door ari
     """
     serving.serve(door, take_over=take_over)
 
@@ -45,8 +49,12 @@ def serve(door: str, *, take_over: bool) -> None:
 @click.command()
 @json_option
 def settings(*, as_json: bool) -> None:
-    """
+    r"""
     Show every setting and its effective value; secrets stay hidden.
+
+    \b
+    Example:
+      agi-router settings
     """
     described = read_settings().describe()
     if as_json:

@@ -74,8 +74,12 @@ def set_(name: str, url: str, unanswered: str, timeout_ms: int | None, *, as_jso
 @_NAME
 @json_option
 def show(name: str, *, as_json: bool) -> None:
-    """
+    r"""
     Show which service is asked.
+
+    \b
+    Example:
+      agi-router tenant check show couriers
     """
     with open_checks(read_settings()) as (store, _):
         described = describe_check(store.find(name))
@@ -93,8 +97,12 @@ def show(name: str, *, as_json: bool) -> None:
 )
 @json_option
 def rotate_secret(name: str, overlap: timedelta, *, as_json: bool) -> None:
-    """
+    r"""
     Give the service a new secret, and show it this once.
+
+    \b
+    Example:
+      agi-router tenant check rotate-secret couriers
     """
     with open_checks(read_settings()) as (store, queries):
         record_act(queries, f"secret of the check of {name}")
@@ -106,8 +114,12 @@ def rotate_secret(name: str, overlap: timedelta, *, as_json: bool) -> None:
 @_NAME
 @json_option
 def remove(name: str, *, as_json: bool) -> None:
-    """
+    r"""
     Have nobody asked from now on.
+
+    \b
+    Example:
+      agi-router tenant check remove couriers
     """
     with open_checks(read_settings()) as (store, queries):
         described = describe_check(store.find(name))

@@ -129,8 +129,12 @@ def set_(  # noqa: PLR0917 - options, not arguments
 @_NAME
 @json_option
 def show(name: str, *, as_json: bool) -> None:
-    """
+    r"""
     Show by which rules a tenant's texts are judged.
+
+    \b
+    Example:
+      agi-router tenant texts show couriers
     """
     with open_serving_database(read_settings()) as connection:
         _echo(TextRuleStore(Queries(connection)).find(name), as_json=as_json)

@@ -376,7 +376,7 @@ def hours(name: str, hours: "_Hours | None", zone: str | None, *, as_json: bool)
 @json_option
 def record(name: str, word: str, *, as_json: bool) -> None:
     r"""
-    Say whether calls of bindings are recorded that do not say it themselves.
+    Say whether calls are recorded of those bindings that say nothing of it themselves.
 
     \b
     Example:

@@ -91,7 +91,7 @@ def group() -> None:
 
 @group.command("add")
 @click.argument("url", type=Checked("url", check_url))
-@click.option("--tenant", type=TENANT, default="default", show_default=True)
+@click.option("--tenant", type=TENANT, default="default", show_default=True, help="Whose.")
 @click.option("--types", type=TYPES, default="all", show_default=True, help="With commas.")
 @click.option(
     "--format",
@@ -142,8 +142,12 @@ def add(
 @click.option("--tenant", type=TENANT, help="Only those of this tenant.")
 @json_option
 def list_(tenant: str | None, *, as_json: bool) -> None:
-    """
+    r"""
     List webhooks, with how many deliveries each is owed, and how many are held.
+
+    \b
+    Example:
+      agi-router webhook list
     """
     with open_events(read_settings()) as (store, _):
         rows = [describe_webhook(webhook, debts) for webhook, debts in store.webhooks(tenant)]
@@ -162,11 +166,15 @@ def list_(tenant: str | None, *, as_json: bool) -> None:
 
 @group.command("show")
 @_ID
-@click.option("--limit", type=COUNT, default=20, show_default=True)
+@click.option("--limit", type=COUNT, default=20, show_default=True, help="At most so many.")
 @json_option
 def show(webhook_id: int, limit: int, *, as_json: bool) -> None:
-    """
+    r"""
     Show a webhook and the last tries to deliver to it.
+
+    \b
+    Example:
+      agi-router webhook show 3
     """
     with open_events(read_settings()) as (store, _):
         described = describe_webhook(store.find(webhook_id))
@@ -186,7 +194,12 @@ def show(webhook_id: int, limit: int, *, as_json: bool) -> None:
 @_ID
 @click.option("--url", type=Checked("url", check_url), help="Send events there.")
 @click.option("--types", type=TYPES, help="Send these, with commas.")
-@click.option("--format", "form", type=click.Choice([each.value for each in Format]))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice([each.value for each in Format]),
+    help="How events are written.",
+)
 @click.option("--batch", type=_BATCH, help=_OF_BATCH)
 @click.option("--batch-wait", type=_WAIT, help=_OF_WAIT)
 @click.option("--full/--masked", "full", default=None, help="How real numbers are sent.")
@@ -238,8 +251,12 @@ def change(
 @_ID
 @json_option
 def pause(webhook_id: int, *, as_json: bool) -> None:
-    """
+    r"""
     Send nothing to a webhook. What it is owed is kept.
+
+    \b
+    Example:
+      agi-router webhook pause 3
     """
     with open_events(read_settings(), act=f"webhook {webhook_id}") as (store, _):
         described = describe_webhook(store.pause(webhook_id))
@@ -250,8 +267,12 @@ def pause(webhook_id: int, *, as_json: bool) -> None:
 @_ID
 @json_option
 def resume(webhook_id: int, *, as_json: bool) -> None:
-    """
+    r"""
     Send to a webhook again that was paused, has failed or was gone; what it was owed too.
+
+    \b
+    Example:
+      agi-router webhook resume 3
     """
     with open_events(read_settings(), act=f"webhook {webhook_id}") as (store, _):
         described = describe_webhook(store.resume(webhook_id))
@@ -262,8 +283,12 @@ def resume(webhook_id: int, *, as_json: bool) -> None:
 @_ID
 @json_option
 def test(webhook_id: int, *, as_json: bool) -> None:
-    """
+    r"""
     Send a webhook an event that is of nothing; "webhook show" tells what became of it.
+
+    \b
+    Example:
+      agi-router webhook test 3
     """
     with open_events(read_settings(), act=f"webhook {webhook_id}") as (store, _):
         name = event_name(store.test(webhook_id))
@@ -309,8 +334,12 @@ def resend(
 )
 @json_option
 def rotate_secret(webhook_id: int, overlap: timedelta, *, as_json: bool) -> None:
-    """
+    r"""
     Give a webhook a new secret, and show it this once.
+
+    \b
+    Example:
+      agi-router webhook rotate-secret 3
     """
     with open_events(read_settings(), act=f"webhook {webhook_id}") as (store, _):
         secret = store.rotate_secret(webhook_id, overlap=overlap)
@@ -321,8 +350,12 @@ def rotate_secret(webhook_id: int, overlap: timedelta, *, as_json: bool) -> None
 @_ID
 @json_option
 def remove(webhook_id: int, *, as_json: bool) -> None:
-    """
+    r"""
     Remove a webhook, with what it is owed. Its events stay, for others and to be pulled.
+
+    \b
+    Example:
+      agi-router webhook remove 3
     """
     with open_events(read_settings(), act=f"webhook {webhook_id}") as (store, _):
         store.remove(webhook_id)

@@ -6,6 +6,7 @@ Up, down and status of the test PBX, whatever its form.
 """
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ from testpbx.state import ARI_PORT, CARRIER_OUT_PORT, HOST, SIP_PORT, Places, St
 
 # Serves, and owns nothing; see docker/postgres/serve.
 ROLE = "agi_router"
+# How a database of ours is reached.
+_OURS = re.compile(rf"postgresql://{ROLE}:[0-9a-f]{{32}}@{re.escape(HOST)}:[0-9]+/agi_router")
 
 
 class Form(Protocol):
@@ -63,9 +66,17 @@ def services(pbx: State) -> list[str]:
     ]
 
 
+def is_left_over(places: Places) -> bool:
+    """Whether the environment is what an earlier `up` printed, and its own database is gone."""
+    return (
+        os.environ.get("AGI_ROUTER_KEY_FILE") == str(places.key_file)
+        and _OURS.fullmatch(os.environ.get("AGI_ROUTER_DSN", "")) is not None
+    )
+
+
 def new_state(engine: str, places: Places) -> State:
     """Choose ports, passwords and places for a new PBX."""
-    dsn = os.environ.get("AGI_ROUTER_DSN", "")
+    dsn = "" if is_left_over(places) else os.environ.get("AGI_ROUTER_DSN", "")
     password = State.password()
     port = 0 if dsn else ports.database_port()
     rootfs = os.environ["PBX_ROOTFS"] if engine == "rootfs" else ""

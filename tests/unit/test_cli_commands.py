@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -35,6 +36,25 @@ def test_each_is_found_by_its_name(name: str) -> None:
     assert command.name == name
     assert command.help
     assert "\\b" not in command.help
+
+
+def leaves(command: click.Command, context: click.Context) -> Iterator[click.Context]:
+    """The commands that do something, below a group or it itself."""
+    if not isinstance(command, click.Group):
+        yield context
+        return
+    for name in command.list_commands(context):
+        below = command.get_command(context, name)
+        assert below is not None
+        yield from leaves(below, click.Context(below, info_name=name, parent=context))
+
+
+def test_each_shows_an_example_and_says_what_its_options_mean() -> None:
+    for context in leaves(cli, CONTEXT):
+        assert "Example" in context.get_help(), context.command_path
+        for option in context.command.params:
+            is_told = not isinstance(option, click.Option) or option.help
+            assert is_told, f"{context.command_path} --{option.name}"
 
 
 def test_there_is_no_other() -> None:
