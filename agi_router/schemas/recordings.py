@@ -8,9 +8,10 @@ from pydantic import ConfigDict, Field
 
 from agi_router.keys.segments import FileCipher
 from agi_router.recordings.model import Gap, RecordingState
-from agi_router.schemas.base import TIME, Out
+from agi_router.schemas.base import TIME, Body, Out
+from agi_router.schemas.traces import CaseIn
 
-__all__ = ["RecordingOut", "RecordingsOut"]
+__all__ = ["RecordingDeleteIn", "RecordingOut", "RecordingsOut"]
 
 _RECORDING: dict[str, Any] = {
     "call": "pbx1-1790000000.7",
@@ -47,6 +48,21 @@ class RecordingOut(Out):
     key_id: int | None = Field(description="The seal key that its own key is sealed under.")
 
     model_config = ConfigDict(json_schema_extra={"examples": [_RECORDING]})
+
+
+class RecordingDeleteIn(Body):
+    """
+    Why a recording is deleted.
+    """
+
+    case: CaseIn
+    early: bool = Field(default=False, description="Though six months are not over.")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"case": {"id": "P-2026-17", "reason": "court order"}, "early": True}]
+        }
+    )
 
 
 class RecordingsOut(Out):

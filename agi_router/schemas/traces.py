@@ -20,7 +20,7 @@ __all__ = ["CaseIn", "PersonTraceIn", "StretchOut", "TraceIn", "TraceOut", "Trac
 
 class CaseIn(Body):
     """
-    What real numbers are shown for.
+    What real numbers are shown for, or something is deleted for.
     """
 
     id: Annotated[str, AfterValidator(check_case)]

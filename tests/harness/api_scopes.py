@@ -69,6 +69,7 @@ SCOPED = [
     ("GET", "/v1/recordings", KeyScope.RECORDINGS_READ),
     ("GET", "/v1/recordings/70012345678-1790000000.1", KeyScope.RECORDINGS_READ),
     ("GET", "/v1/recordings/70012345678-1790000000.1/sound", KeyScope.RECORDINGS_HEAR),
+    ("POST", "/v1/recordings/70012345678-1790000000.1/delete", KeyScope.RETENTION_WRITE),
     ("GET", "/v1/real-names", KeyScope.REAL_NAMES_READ),
     ("POST", "/v1/real-names", KeyScope.REAL_NAMES_WRITE),
     ("POST", "/v1/real-names/search", KeyScope.REAL_NAMES_READ),

@@ -59,3 +59,18 @@ def test_a_recording(
         ("P-1", "court order"),
         (None, None),
     ]
+
+    case = {"id": "P-1", "reason": f"asked for by {A}"}
+    delete = f"/v1/recordings/{CALL}/delete"
+    hold = {"case": "P-1", "reason": "police", "x": bound["x"]}
+    held = operator.post("/v1/retention/holds", hold, status=201)
+    early = {"case": case, "early": True}
+    assert operator.ask("POST", delete, early).json()["code"] == "recording_kept"
+    operator.post(f"/v1/retention/holds/{held['id']}/release", {"note": "closed"})
+    assert operator.ask("POST", delete, {"case": case}).json()["code"] == "recording_kept"
+    assert couriers.ask("POST", delete, early).status_code == 403
+    assert operator.post(delete, early)["state"] == "deleted"
+    assert operator.ask("POST", delete, early).json()["code"] == "recording_not_found"
+    (row, *_) = operator.get("/v1/audit")["audit"]
+    assert (row["act"], row["case_id"]) == ("POST /v1/recordings/{call}/delete", "P-1")
+    assert (row["subject"], A in str(row)) == (f"recording of call {CALL}", False)

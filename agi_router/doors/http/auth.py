@@ -341,7 +341,9 @@ class Desk:
             raise Problem.of_door("scope_missing", more=scope.value)
         self._needed = scope
 
-    def audit(self, act: str, subject: str, *, case: str | None = None) -> None:
+    def audit(
+        self, act: str, subject: str, *, case: str | None = None, reason: str | None = None
+    ) -> None:
         """
         Write down what is done, before it is shown.
 
@@ -349,11 +351,12 @@ class Desk:
             act: Method and path, without what stands in it.
             subject: What it is about; no real number.
             case: The case that it is for, if there is one.
+            reason: Why, without numbers.
 
         Raises:
             StoreError: It could not be written; then nothing may be shown.
         """
-        Audit(self.queries).record(replace(self._entry(act, subject), case_id=case))
+        Audit(self.queries).record(replace(self._entry(act, subject), case_id=case, reason=reason))
 
     def audit_reveal(
         self, act: str, subject: str, *, case: str, reason: str, acts: Sequence[str]

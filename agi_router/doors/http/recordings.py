@@ -13,10 +13,11 @@ from agi_router.bindings.model import BindingId
 from agi_router.db.connection import Queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs, admit_link, take_turn
+from agi_router.logs import redact
 from agi_router.numbers import XNumber
 from agi_router.recordings.links import RecordingLink
 from agi_router.recordings.model import Recording
-from agi_router.recordings.store import RecordingStore
+from agi_router.recordings.store import RecordingLedger, RecordingStore
 from agi_router.recordings.vault import Vault
 from agi_router.recordings.views import describe_recording
 from agi_router.records.audit import check_case, check_note
@@ -24,7 +25,7 @@ from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.fields import read_cursor, read_field, read_time
 from agi_router.schemas.problems import FieldFault, Problem
-from agi_router.schemas.recordings import RecordingOut, RecordingsOut
+from agi_router.schemas.recordings import RecordingDeleteIn, RecordingOut, RecordingsOut
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]
@@ -43,6 +44,7 @@ _Reason = Annotated[
     AfterValidator(lambda text: None if text is None else check_note(text)),
     Query(max_length=4096, description="Why; goes with the case."),
 ]
+_Keeps = Annotated[Desk, Depends(Needs(KeyScope.RETENTION_WRITE), scope="function")]
 
 _SOUND = {
     **answers(RecordingOut, 404, 429),
@@ -104,6 +106,27 @@ def hear_recording(
         if said is None:
             raise Problem.of_fields([FieldFault(f"/{name}", "missing", f"say the {name}")])
     return _sound(desk, act, found, case=case, reason=reason)
+
+
+@router.post(
+    "/recordings/{call}/delete",
+    responses=answers(RecordingOut, 404, 409, 413, 415, told="Nobody hears it any more"),
+    response_model=None,
+)
+def delete_recording(call: str, body: RecordingDeleteIn, desk: _Keeps) -> Response:
+    """
+    Destroy the key of a recording; its file goes soon after. What a hold keeps stays.
+    """
+    store = _store(desk)
+    with desk.queries.transaction():
+        RecordingLedger(desk.queries).delete(store.find(call), early=body.early)
+        desk.audit(
+            "POST /v1/recordings/{call}/delete",
+            f"recording of call {call}",
+            case=body.case.id,
+            reason=redact(body.case.reason),
+        )
+    return answer(describe_recording(store.find(call)))
 
 
 @router.get("/recordings/links/{name}", include_in_schema=False)
