@@ -60,6 +60,7 @@ class Kind(StrEnum):
     CONSENT = "consent"
     COMPLAINT = "complaint"
     REAL_NAME = "real_name"
+    HOLD = "hold"
     PERSON = "person"
     FEED = "feed"
     OLD_NUMBER = "old_number"
@@ -109,7 +110,8 @@ KINDS: Final = {
     Kind.REAL_NAME: KindRule(
         what="lines of real names that a later one has replaced", of=_LOGS, since="the later one"
     ),
-    # Behind the lines: with the last line of a person it goes, too.
+    Kind.HOLD: KindRule(what="holds that were released", of=_LOGS, since="the release"),
+    # Behind the lines and holds: with the last of a person it goes, too.
     Kind.PERSON: KindRule(
         what="numbers of persons of whom nothing is kept",
         of=_LOGS,

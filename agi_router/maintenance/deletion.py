@@ -38,6 +38,7 @@ _DELETES: Final = {
     Kind.CONSENT: "delete_over_consent",
     Kind.COMPLAINT: "delete_over_complaint",
     Kind.REAL_NAME: "delete_over_real_name",
+    Kind.HOLD: "delete_over_hold",
     Kind.PERSON: "delete_over_person",
     Kind.FEED: "delete_over_feed",
     Kind.OLD_NUMBER: "delete_over_old_number",

@@ -341,6 +341,10 @@ WITH gone AS (
 )
 SELECT coalesce(array_agg(g.x_number::text ORDER BY g.x_number), '{}') AS ids FROM gone g;
 
+-- delete_over_hold --
+-- Delete holds that were released before a time.
+SELECT agi_router.delete_holds(%(before)s, %(limit)s::integer) AS ids;
+
 -- delete_over_person --
 -- Walk on along the register of persons, and delete those of whom nothing is kept. until: where the walk stands; null: at
 -- its end.

@@ -3299,6 +3299,8 @@ REVOKE ALL ON FUNCTION agi_router.delete_complaints(_before timestamp with time 
 
 REVOKE ALL ON FUNCTION agi_router.delete_consents(_before timestamp with time zone, _limit integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION agi_router.delete_holds(_before timestamp with time zone, _limit integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION agi_router.delete_persons(_after bigint, _limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.delete_real_names(_before timestamp with time zone, _after bigint, _limit integer) FROM PUBLIC;

@@ -397,13 +397,21 @@ def test_persons(store: BindingStore, holds: HoldStore) -> None:
     found = proofs(Queries(connection), since=datetime.now(UTC) - HOUR, limit=9)
     assert [each["deleted"] for each in found if each["kind"] == Kind.PERSON] == [1]
     assert delete(store) == {}
-    # What a hold has named can be shown for ever; so B stays, whose lines go by now.
+    # What a hold has named can be shown; so B stays for two years more, whose lines go by now.
     holds.release(hold.id, by=TEST, note="closed")
     assert delete(store) == {Kind.CONSENT: 2}
+    assert oldest(store, Kind.HOLD) == today(connection)
+    for old, gone in ((2 * OLD, {}), (OLD, {Kind.HOLD: 1, Kind.PERSON: 1})):
+        connection.execute(
+            "UPDATE agi_router.hold SET set_at = set_at - %s, released_at = released_at - %s",
+            (old, old),
+        )
+        assert delete(store) == gone
+    assert [each.case for each in holds.all(everything=True, limit=9)] == ["P-1"]
     store.consents.write(A, "default", given, by=TEST)
     people = [each.person for each in store.consents.all(limit=9)]
     assert people == [A, C]
-    assert one(connection, "SELECT count(*) FROM agi_router.person_mark") == 4
+    assert one(connection, "SELECT count(*) FROM agi_router.person_mark") == 3
 
 
 def test_persons_go_a_few_at_a_time(store: BindingStore, dsn: str) -> None:

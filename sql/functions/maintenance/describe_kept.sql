@@ -33,6 +33,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
                                 WHERE g.person_id = w.person_id AND g.tenant_id = w.tenant_id AND g.purpose = w.purpose
                                   AND g.id < w.id AND g.act = 'given' AND g.order_id IS NULL))
          UNION ALL SELECT 'complaint', min(c.added_at) FROM agi_router.complaint c
+         UNION ALL SELECT 'hold', min(h.released_at) FROM agi_router.hold h
          UNION ALL SELECT 'recording', min(r.day)::timestamp AT TIME ZONE 'UTC' FROM agi_router.recording r
          UNION ALL
         SELECT 'real_name', min(l.added_at)
@@ -53,7 +54,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT n.kind, coalesce(d.oldest, (o.at AT TIME ZONE 'UTC')::date), coalesce(s.rows, 0)
       FROM (VALUES ('binding', 'binding'), ('call', 'call'), ('recording', 'recording'), ('message', 'message'), ('event', 'event'), ('lock', 'lock'),
                    ('blocklist', 'blocklist'), ('consent', 'consent'), ('complaint', 'complaint'), ('real_name', 'real_name'),
-                   ('person', 'person_mark'), ('feed', 'feed_match'), ('old_number', 'old_number'), ('audit', 'audit')
+                   ('hold', 'hold'), ('person', 'person_mark'), ('feed', 'feed_match'), ('old_number', 'old_number'), ('audit', 'audit')
            ) n (kind, name)
       LEFT JOIN size s ON s.oid = format('agi_router.%I', n.name)::regclass
       LEFT JOIN days d ON d.oid = format('agi_router.%I', n.name)::regclass
