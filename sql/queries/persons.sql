@@ -426,13 +426,13 @@ SELECT k.block
   FROM agi_router.block k
  WHERE k.block = %(block)s
    AND (agi_router.in_scope(k.tenant_id, %(scope)s)
-        OR EXISTS (SELECT FROM agi_router.route r
+        OR EXISTS (SELECT 1 FROM agi_router.route r
                      JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
                     WHERE r.block = %(block)s AND r.x_number = %(x_number)s AND b.tenant_id = %(scope)s)
-        OR EXISTS (SELECT FROM agi_router.past_route p
+        OR EXISTS (SELECT 1 FROM agi_router.past_route p
                      JOIN agi_router.binding b ON b.block = p.block AND b.id = p.binding_id
                     WHERE p.block = %(block)s AND p.x_number = %(x_number)s AND b.tenant_id = %(scope)s)
-        OR EXISTS (SELECT FROM agi_router.complaint c
+        OR EXISTS (SELECT 1 FROM agi_router.complaint c
                     WHERE c.x_number = %(x_number)s AND c.tenant_id = %(scope)s));
 
 -- count_complaints --

@@ -50,8 +50,8 @@ RETURNING call_id;
 -- is_recording_wanted --
 -- A row where a tenant has its calls recorded, or a call of the last day was to be.
 SELECT 1 AS wanted
- WHERE EXISTS (SELECT FROM agi_router.tenant t WHERE t.record AND t.active)
-    OR EXISTS (SELECT FROM agi_router.call c WHERE c.record AND c.received_at > now() - interval '1 day');
+ WHERE EXISTS (SELECT 1 FROM agi_router.tenant t WHERE t.record AND t.active)
+    OR EXISTS (SELECT 1 FROM agi_router.call c WHERE c.record AND c.received_at > now() - interval '1 day');
 
 -- list_recordings --
 -- Recordings, the last that began first: all, or those of one call, file, tenant, binding or number, and of a time.
