@@ -7,8 +7,10 @@ gets nothing from it: what lies there is opened as another account's.
 """
 
 import contextlib
+import logging
 import os
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,12 +28,16 @@ CALLER: Final = "-caller.alaw"
 CALLEE: Final = "-callee.alaw"
 """What the callee has said."""
 
+log = logging.getLogger(__name__)
+
 _CALL: Final = ".call"
 _END: Final = ".end"
 # The note goes last: as long as it is there, the rest is looked for.
 _PARTS: Final = (CALLER, CALLEE, _END, _CALL)
 _NOTE_LONGEST: Final = 4096
 _SHARED: Final = 0o3770
+# Seconds after which what no note belongs to is removed.
+_STRAY: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +73,7 @@ class ClearDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         """Where it lies."""
+        self._unfit: set[str] = set()
 
     def check(self) -> None:
         """
@@ -91,7 +98,7 @@ class ClearDirectory:
 
     def found(self) -> list[Found]:
         """
-        All that lies there, oldest first.
+        All that lies there, oldest first; what is not as Asterisk writes it is told, once.
 
         Raises:
             RecordingsUnusable: It cannot be read.
@@ -99,10 +106,27 @@ class ClearDirectory:
         with self._in_words(), open_directory(self.path) as directory:
             listed = os.listdir(directory)  # noqa: PTH208 - by its descriptor
             names = {each.removesuffix(_CALL) for each in listed if each.endswith(_CALL)}
-            looked_at = [_look(directory, name) for name in names if is_name(name)]
+            looked_at = [self._looked(directory, name) for name in names if is_name(name)]
         return sorted(
             (each for each in looked_at if each is not None), key=lambda each: each.touched_at
         )
+
+    def remove_strays(self) -> None:
+        """
+        Remove what no note belongs to: Asterisk says late that a call is whole.
+
+        Raises:
+            RecordingsUnusable: It cannot be read.
+        """
+        with self._in_words(), open_directory(self.path) as directory:
+            listed = {*os.listdir(directory)}  # noqa: PTH208 - by its descriptor
+            for file in listed:
+                name = next((file.removesuffix(e) for e in _PARTS if file.endswith(e)), "")
+                if not is_name(name) or name + _CALL in listed:
+                    continue
+                status = os.stat(file, dir_fd=directory, follow_symlinks=False)
+                if time.time() - status.st_mtime > _STRAY:
+                    os.unlink(file, dir_fd=directory)
 
     @contextlib.contextmanager
     def opened(self, name: str) -> Iterator[tuple[int, int]]:
@@ -110,13 +134,10 @@ class ClearDirectory:
         Both tracks, open to be read; what is not there is empty.
 
         Raises:
-            RecordingsUnusable: They cannot be read.
+            OSError: They cannot be read.
+            UnfitFile: One is a link, or no regular file.
         """
-        with (
-            self._in_words(),
-            open_directory(self.path) as directory,
-            contextlib.ExitStack() as stack,
-        ):
+        with open_directory(self.path) as directory, contextlib.ExitStack() as stack:
             tracks = []
             for part in (CALLER, CALLEE):
                 try:
@@ -139,12 +160,26 @@ class ClearDirectory:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(name + part, dir_fd=directory)
 
+    def tell_unfit(self, name: str, error: Exception) -> None:
+        """
+        Tell that what lies there of a call cannot be read; once of each.
+        """
+        if name not in self._unfit:
+            self._unfit.add(name)
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            log.error("recording.unreadable", extra={"recording": name, "why": why})
+
+    def _looked(self, directory: int, name: str) -> Found | None:
+        try:
+            return _look(directory, name)
+        except (UnfitFile, OSError) as error:
+            self.tell_unfit(name, error)
+        return None
+
     @contextlib.contextmanager
     def _in_words(self) -> Iterator[None]:
         try:
             yield
-        except UnfitFile as error:
-            raise RecordingsUnusable(f"a file in {self.path} {error}") from None
         except OSError as error:
             raise RecordingsUnusable(f"{self.path} cannot be used: {error.strerror}") from error
 

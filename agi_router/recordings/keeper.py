@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from agi_router.errors import ProtocolError, SealError
+from agi_router.files import UnfitFile
 from agi_router.keys.ring import KeyRing
 from agi_router.keys.segments import FileCipher
 from agi_router.recordings.clear import ClearDirectory, Found
@@ -65,6 +66,7 @@ class Keeper:
         # Since 1970, as notes have it.
         self._full_at = 0.0
         self._little = False
+        self._unopened: set[str] = set()
 
     def look_for_room(self) -> None:
         """
@@ -83,7 +85,7 @@ class Keeper:
 
     def seal(self, is_over: Callable[[Note], bool]) -> int:
         """
-        Seal all that is over.
+        Seal all that is over; what of it cannot be read keeps no other from being sealed.
 
         Args:
             is_over: Whether a call has ended, as far as the database knows.
@@ -119,7 +121,9 @@ class Keeper:
                 is_new = ledger.keep(kept, keys)
             except SealError:
                 # It keeps no other from being put on record.
-                log.warning("recording.unopened", extra={"call": kept.note.call_id})
+                if kept.name not in self._unopened:
+                    log.warning("recording.unopened", extra={"call": kept.note.call_id})
+                self._unopened.add(kept.name)
                 continue
             if is_new and kept.gap is not None:
                 log.error("recording.gap", extra={"call": kept.note.call_id, "gap": kept.gap})
@@ -133,13 +137,23 @@ class Keeper:
             return False
         note = _read(found.note)
         if note is None:
-            if found.over or time.time() - found.touched_at > _UNREAD:
+            if not found.over and time.time() - found.touched_at <= _UNREAD:
+                return False
+            if found.note:
+                # It may be of a newer dialplan: what was said stays for a keeper that reads it.
+                self._clear.tell_unfit(found.name, UnfitFile("its note is not of this version"))
+            else:
                 log.error("recording.unreadable", extra={"recording": found.name})
                 self._clear.remove(found.name)
             return False
         if note.told and not found.over and not self._is_left(found, note, is_over):
             return False
-        self._vault.note(self._sealed(found, note))
+        try:
+            kept = self._sealed(found, note)
+        except (UnfitFile, OSError) as error:
+            self._clear.tell_unfit(found.name, error)
+            return False
+        self._vault.note(kept)
         self._clear.remove(found.name)
         return True
 
@@ -163,6 +177,8 @@ class Keeper:
         with self._clear.opened(found.name) as (caller, callee):
             # Asterisk may write while it is looked at, if it was not over after all.
             samples = max(os.fstat(caller).st_size, os.fstat(callee).st_size)
+            if samples < found.samples:
+                raise UnfitFile("its sound is shorter than it was")
 
             def sound() -> Iterator[bytes]:
                 yield wav_header(samples)

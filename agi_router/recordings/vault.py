@@ -8,8 +8,10 @@ its name. The key of a file is not beside it: it stands on record, sealed.
 
 import base64
 import contextlib
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -17,7 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from agi_router.errors import RecordingDamaged, RecordingsUnusable
+from agi_router.errors import AgiRouterError, RecordingDamaged, RecordingsUnusable
 from agi_router.files import written_whole
 from agi_router.keys.ring import KeyRing
 from agi_router.keys.segments import FileCipher, SegmentSealer, open_segments
@@ -25,6 +27,8 @@ from agi_router.numbers import XNumber
 from agi_router.recordings.model import Gap, Kept, Note, RecordingState, is_name
 
 __all__ = ["Vault", "key_sealed_for", "new_key", "open_key", "renewed_key"]
+
+log = logging.getLogger(__name__)
 
 _NEW: Final = "new"
 _NOTE: Final = ".note"
@@ -42,6 +46,8 @@ class Vault:
     def __init__(self, path: Path) -> None:
         self.path = path
         """Where it lies."""
+        self._unread: set[str] = set()
+        self._claim: int | None = None
 
     def prepare(self) -> None:
         """
@@ -54,6 +60,27 @@ class Vault:
             (self.path / _NEW).mkdir(mode=0o700, parents=True, exist_ok=True)
             if not os.access(self.path / _NEW, os.W_OK | os.X_OK):
                 raise RecordingsUnusable(f"{self.path} is not this account's to write to")
+
+    def claim(self) -> None:
+        """
+        Be the one that seals here, until the process ends; what another left half done goes.
+
+        Its clear sound is still there, unless the machine lost its power.
+
+        Raises:
+            RecordingsUnusable: Another process keeps recordings here.
+        """
+        with self._in_words():
+            self._claim = os.open(self.path / _NEW, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(self._claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RecordingsUnusable(
+                    f"another process keeps recordings in {self.path}: one at a time does"
+                ) from None
+            for each in (self.path / _NEW).iterdir():
+                if each.suffix != _NOTE and not each.with_name(each.name + _NOTE).exists():
+                    each.unlink()
 
     def seal(
         self, name: str, clear: Iterable[bytes], cipher: FileCipher, key: bytes
@@ -102,16 +129,20 @@ class Vault:
 
     def waiting(self) -> list[Kept]:
         """
-        What is not on record yet.
+        What is not on record yet; a note that is not as it was written is told, once.
 
         Raises:
             RecordingsUnusable: It cannot be read.
         """
+        waiting = []
         with self._in_words():
-            return [
-                _from_json(json.loads(each.read_text("utf-8")))
-                for each in sorted((self.path / _NEW).glob(f"*{_NOTE}"))
-            ]
+            for each in sorted((self.path / _NEW).glob(f"[!.]*{_NOTE}")):
+                text = each.read_bytes()
+                try:
+                    waiting.append(_from_json(json.loads(text)))
+                except (AgiRouterError, KeyError, TypeError, ValueError):
+                    self._tell_unread(each.stem)
+        return waiting
 
     def is_noted(self, name: str) -> bool:
         """
@@ -170,6 +201,12 @@ class Vault:
         except ValueError as error:
             raise RecordingDamaged(f"its file {error}") from None
 
+    def _tell_unread(self, name: str) -> None:
+        if name not in self._unread:
+            self._unread.add(name)
+            why = "the note of its sealed file is not as it was written"
+            log.error("recording.unreadable", extra={"recording": name, "why": why})
+
     def _open(self, name: str) -> BinaryIO:
         return self._place(name).open("rb")
 
@@ -190,10 +227,6 @@ class Vault:
             raise RecordingsUnusable(
                 f"the sealed recordings in {self.path} cannot be used: {error.strerror}"
             ) from error
-        except (KeyError, TypeError, ValueError):
-            raise RecordingsUnusable(
-                f"a note of a recording in {self.path / _NEW} is not as it was written"
-            ) from None
 
 
 def new_key(keys: KeyRing, name: str, cipher: FileCipher) -> tuple[bytes, bytes]:

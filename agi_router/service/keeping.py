@@ -49,7 +49,7 @@ class KeepingService:
 
     Raises:
         SettingsError: They name no directory in memory.
-        RecordingsUnusable: A directory is not what it has to be.
+        RecordingsUnusable: A directory is not what it has to be, or another process keeps there.
     """
 
     def __init__(self, settings: Settings, keys: KeyRing) -> None:
@@ -59,12 +59,14 @@ class KeepingService:
                 " global of this name names"
             )
         self._settings = settings
-        clear, self._vault = ClearDirectory(settings.recordings), Vault(settings.recordings_sealed)
-        clear.check()
+        self._clear = ClearDirectory(settings.recordings)
+        self._vault = Vault(settings.recordings_sealed)
+        self._clear.check()
         self._vault.prepare()
+        self._vault.claim()
         self._keys = KeysAtHand(settings.key_file, settings.load_keys, keys)
         cipher = FileCipher(settings.cipher.value)
-        self._keeper = Keeper(clear, self._vault, self._keys.now, cipher)
+        self._keeper = Keeper(self._clear, self._vault, self._keys.now, cipher)
         self._stop = threading.Event()
         self._notifier = Notifier(os.environ)
 
@@ -120,6 +122,7 @@ class KeepingService:
         self._keeper.record(store, ring)
 
     def _tidy(self, store: RecordingLedger) -> None:
+        self._clear.remove_strays()
         store.erase_gone(self._vault)
         for call in store.mark_lost():
             log.error("recording.gap", extra={"call": call, "gap": "lost"})
@@ -138,7 +141,7 @@ class KeepingService:
     def _store(self) -> Iterator[tuple[RecordingLedger, KeyRing]]:
         keys = self._keys.now()
         # By the name whoever rotates the keys sees which of them are known here.
-        name = f"agi_router recordings {keys.digest}"
+        name = f"agi_router serve recordings {keys.digest}"
         dsn = self._settings.dsn
         with connect(dsn, timeout=_TIMEOUT, writable=True, name=name) as connection:
             check_schema(connection)

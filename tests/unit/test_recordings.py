@@ -196,24 +196,73 @@ def test_a_call_that_goes_on(clear: ClearDirectory, vault: Vault, keys: KeyRing)
 
 
 def test_there_was_no_room_for_a_note(clear: ClearDirectory, vault: Vault, keys: KeyRing) -> None:
-    """Nothing is known of it and nothing was recorded: it is put away."""
+    """Nothing is known of it and nothing was recorded: it goes; a note of a newer form stays."""
     record(clear, line="")
     assert keeper(clear, vault, keys).seal(never) == 0
     assert (list(clear.path.iterdir()), vault.waiting()) == ([], [])
+    record(clear, line=LINE.replace("1|", "2|", 1))
+    assert keeper(clear, vault, keys).seal(never) == 0
+    assert len(list(clear.path.iterdir())) == 4
 
 
 def test_what_is_not_ours(
-    clear: ClearDirectory, vault: Vault, keys: KeyRing, tmp_path: Path
+    clear: ClearDirectory,
+    vault: Vault,
+    keys: KeyRing,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A link in place of a track is not followed, and no other name is looked at."""
+    """A link is not followed, and told once; it keeps no other from being sealed."""
     (tmp_path / "secret").write_text("secret")
     record(clear)
     (clear.path / (NAME + CALLER)).unlink()
     (clear.path / (NAME + CALLER)).symlink_to(tmp_path / "secret")
     (clear.path / "..call").write_text(LINE)
-    with pytest.raises(RecordingsUnusable, match="is a link"):
-        keeper(clear, vault, keys).seal(never)
+    (clear.path / f"{'b' * 18}.call").symlink_to(tmp_path / "secret")
+    (clear.path / f"{'c' * 18}.call").write_text(LINE)
+    (clear.path / f"{'c' * 18}.end").write_text("1741988892")
+    own = keeper(clear, vault, keys)
+    assert (own.seal(never), own.seal(never)) == (1, 0)
+    assert [each.name for each in vault.waiting()] == ["c" * 18]
+    assert len([each for each in caplog.records if each.msg == "recording.unreadable"]) == 2
+    # Nor does a note beside a sealed file that is none.
+    (vault.path / "new" / f"{NAME}.note").write_text("[]")
+    assert [each.name for each in vault.waiting()] == ["c" * 18]
+
+
+def test_what_goes_meanwhile(
+    clear: ClearDirectory, vault: Vault, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sound that another takes away while it is looked at is not put on record as nothing."""
+    record(clear)
+    found = clear.found()
+    for part in (CALLER, CALLEE):
+        (clear.path / (NAME + part)).unlink()
+    monkeypatch.setattr(clear, "found", lambda: found)
+    assert keeper(clear, vault, keys).seal(never) == 0
     assert vault.waiting() == []
+
+
+def test_one_keeper_at_a_time(clear: ClearDirectory, vault: Vault) -> None:
+    """A second is refused; what was left half done goes, and so does a late word of Asterisk's."""
+    (vault.path / "new" / NAME).write_bytes(b"half")
+    (vault.path / "new" / f".{NAME}.note.abc").write_bytes(b"half")
+    whole = [vault.path / "new" / ("b" * 18), vault.path / "new" / f"{'b' * 18}.note"]
+    for each in whole:
+        each.write_bytes(b"whole")
+    vault.claim()
+    assert sorted((vault.path / "new").iterdir()) == whole
+    with pytest.raises(RecordingsUnusable, match="another process"):
+        Vault(vault.path).claim()
+    record(clear)
+    for name in (NAME, "b" * 18):
+        (clear.path / f"{name}.end").write_text("1741988892")
+        os.utime(clear.path / f"{name}.end", (1, 1))
+    clear.remove_strays()
+    assert {each.name.partition(".")[0].partition("-")[0] for each in clear.path.iterdir()} == {
+        NAME
+    }
+    assert len(list(clear.path.iterdir())) == 4
 
 
 class _Killed(BaseException):
