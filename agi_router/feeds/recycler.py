@@ -512,6 +512,12 @@ class Recycler:
                 since[row["person_id"]] = person.until
         if since:
             values = {"person_ids": list(since), "since": list(since.values())}
+            self._under_current_keys(partial(self._note, values))
+
+    def _note(self, values: dict[str, Any]) -> None:
+        # Retention deletes nobody meanwhile, so that nothing is noted of whom it has deleted.
+        with self._queries.transaction():
+            self._queries.execute("assert_current_keys", {"block": 0, **key_ids(self._keys)})
             self._queries.execute("note_new_owners", values)
 
     def _look(

@@ -129,11 +129,16 @@ class PersonRegister:
         """
         done = 0
         values = {"tag_key": tag_key, "limit": _BATCH}
-        while rows := self._queries.rows("list_unmarked_persons", values):
-            for row in rows:
-                self._write(self._open(row), row["person_id"], tag_key)
+        while True:
+            with self._queries.transaction():
+                # Whom retention deletes meanwhile is not to come back by one more mark.
+                self._queries.execute("hold_keys", {})
+                rows = self._queries.rows("list_unmarked_persons", values)
+                for row in rows:
+                    self._write(self._open(row), row["person_id"], tag_key)
+            if not rows:
+                return done
             done += len(rows)
-        return done
 
     def renew(self, *, routes_done: bool) -> int:
         """

@@ -78,7 +78,10 @@ class Tracer:
         self, person: PhoneNumber, *, since: datetime, until: datetime, limit: int
     ) -> Trace:
         """
-        Where a person was bound in a time, and the calls and texts of these bindings.
+        Where a person was bound in a time, and the calls and texts of these bindings meanwhile.
+
+        They are told from an hour before the person came into the first of them until an hour
+        after it left the last: what a binding saw before or after that was of others.
 
         Args:
             person: The real number.

@@ -203,10 +203,11 @@ SELECT n.n, m.person_id, m.tag, m.sealed
   JOIN agi_router.person_mark m ON m.tag = n.tag;
 
 -- note_new_owners --
--- Note since when the numbers of some persons have new owners; what is known to be later stays.
+-- Note since when the numbers of some persons, who are there, have new owners; what is known to be later stays.
 INSERT INTO agi_router.new_owner (person_id, since)
 SELECT n.person_id, max(n.since)
   FROM unnest(%(person_ids)s::bigint[], %(since)s::timestamptz[]) n (person_id, since)
+ WHERE EXISTS (SELECT 1 FROM agi_router.person_mark m WHERE m.person_id = n.person_id)
  GROUP BY n.person_id
  ORDER BY n.person_id
     ON CONFLICT (person_id) DO UPDATE SET since = excluded.since WHERE agi_router.new_owner.since < excluded.since;

@@ -21,6 +21,11 @@ SELECT k.kind, k.id, k.fingerprint, k.state, k.seen_at, k.current_at,
 -- Wait until all who write are done, and keep others off until the transaction ends.
 LOCK TABLE agi_router.key IN EXCLUSIVE MODE;
 
+-- hold_keys --
+-- Wait until nobody has locked the keys, and keep them from being locked until the transaction ends; whether they are
+-- current is not judged, as they may be about to be replaced.
+LOCK TABLE agi_router.key IN ROW SHARE MODE;
+
 -- age_keys --
 -- All keys of a kind are only read with; under lock_keys.
 UPDATE agi_router.key SET state = 'old' WHERE kind = %(kind)s AND state NOT IN ('retired', 'destroyed');

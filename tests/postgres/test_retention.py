@@ -36,6 +36,7 @@ from agi_router.maintenance.rotation import Rotation
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.effects import LockReason, Subject
 from agi_router.persons.locks import LockedThing
+from agi_router.persons.register import PersonRegister
 from agi_router.traces.store import Tracer
 from harness.cli import run
 from harness.database import HOUR, NO_REST, Server, bind, new_party, one, until
@@ -436,6 +437,27 @@ def test_persons_go_a_few_at_a_time(store: BindingStore, dsn: str) -> None:
     assert step(0) == {"ids": [str(each) for each in ids[:2]], "until": ids[1]}
     assert step(ids[1]) == {"ids": [str(ids[2])], "until": ids[2]}
     assert step(ids[2]) == {"ids": [], "until": None}
+
+
+def test_a_person_who_is_deleted_does_not_come_back(
+    store: BindingStore, keys: KeyRing, dsn: str
+) -> None:
+    """By no mark of another tag key, nor by what a feed knows, in the moment in which it goes."""
+    connection = store.connection
+    store.consents.write(A, "default", Statement(act=Act.GIVEN, how=How.APP), by=TEST)
+    person_id = one(connection, "DELETE FROM agi_router.consent RETURNING person_id")
+    both = keys.with_new("tag", 2)
+    with connect(dsn, idle=0) as other, ThreadPoolExecutor(1) as pool:
+        with other.transaction():
+            assert one(other, "SELECT cardinality(ids) FROM agi_router.delete_persons(0, 2)") == 1
+            marked = pool.submit(PersonRegister(Queries(connection), both).mark, 2)
+            waiting = "SELECT count(*) FROM pg_locks WHERE mode = 'RowShareLock' AND NOT granted"
+            until(lambda: marked.done() or one(other, waiting) == 1)
+        assert marked.result() == 0
+    values = {"person_ids": [person_id], "since": [store.now()]}
+    Queries(connection).execute("note_new_owners", values)
+    for table in ("person_mark", "new_owner"):
+        assert one(connection, f"SELECT count(*) FROM agi_router.{table}") == 0
 
 
 def test_all_that_names_a_person(connection: Connection) -> None:
