@@ -36,8 +36,9 @@ SELECT c.block, c.id, c.day, c.x_number, c.tenant_id, c.binding_id, 'missing', '
   FROM agi_router.call c
  WHERE c.record AND c.received_at > clock_timestamp() - interval '2 days' AND c.state = 'settled'
    AND c.ended_at < clock_timestamp() - interval '1 hour'
-   -- Who hangs up while the notice is played is not recorded.
-   AND c.outcome = 'answered' AND c.talk_ms > 10000
+   -- What Asterisk notes of a recording is written before they talk. Whose end nobody saw may have talked.
+   AND (c.outcome = 'answered' AND c.talk_ms > 0
+        OR c.outcome IS NULL AND c.reason IS NULL AND c.released_by IS NULL AND c.cause = 0)
    AND NOT EXISTS (SELECT 1
                      FROM agi_router.recording r
                     WHERE r.block = c.block AND r.call_id = c.id AND r.day = c.day)

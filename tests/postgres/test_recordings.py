@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Recording as Wanted
 from agi_router.calls.decision import Route, decide
-from agi_router.calls.end import Outcome, call_day
+from agi_router.calls.end import End, Outcome, ReleasedBy, call_day
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import RecordingNotFound
@@ -171,6 +172,25 @@ async def test_what_is_on_record(
     assert others.all(limit=10) == []
     with pytest.raises(RecordingNotFound):
         others.find(call_id)
+
+
+async def test_what_went_with_the_machine(
+    connection: Connection,
+    store: BindingStore,
+    admissions: AdmissionStore,
+    ledger: RecordingLedger,
+) -> None:
+    """A talk however short, and a call whose end nobody saw; not one that was never answered."""
+    bind(store, record=Wanted.ON)
+    short, unseen, busy, gone = (new_call_id() for _ in range(4))
+    for each in (short, unseen, busy, gone):
+        await admit_as_router(admissions, a_call(), each)
+    talked = replace(an_end(short, Outcome.ANSWERED), talk_time=timedelta(seconds=2))
+    hung_up = replace(an_end(gone, None), released_by=ReleasedBy.CALLER)
+    nobody_saw = End.unseen(unseen, X, now=datetime.now(UTC))
+    await admissions.settle([talked, nobody_saw, an_end(busy, Outcome.BUSY), hung_up])
+    connection.execute(b"UPDATE agi_router.call SET ended_at = now() - interval '2 hours'")
+    assert {*ledger.mark_lost()} == {short, unseen}
 
 
 def test_keys_are_rotated_without_the_files(
