@@ -945,6 +945,16 @@ def test_a_batch_in_which_the_database_goes_away(
     assert one(connection, "SELECT count(*) FROM agi_router.binding") == 0
 
 
+def test_whether_a_binding_is_recorded(sign: Opener, store: BindingStore) -> None:
+    """As its client says, if it says no as well; else as its tenant's are, which it is told."""
+    store.inventory.tenants.set_record("couriers", on=True)
+    client = sign()
+    for own, told in (({}, True), ({"NeedRecord": "false"}, False)):
+        made = bind_700(client, **own)
+        assert detail(client, made)["NeedRecord"] is told
+        assert client.code("UnbindSubs700", **named(made)) == "OK"
+
+
 def test_what_was_said(
     sign: Opener, connection: Connection, ring: KeyRing, tmp_path: Path
 ) -> None:

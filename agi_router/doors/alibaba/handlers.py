@@ -375,9 +375,18 @@ def query_subscription(desk: Desk, given: Parameters) -> Told:
         "CallRestrict": (_TOLD_OF_GROUPS if group_of(found.mode) else _TOLD).get(found.direction),
         "ExpireDate": _time(found.expires_at),
         "GmtCreate": _time(found.begins_at),
-        "NeedRecord": found.record is Recording.ON,
+        "NeedRecord": _is_recorded(desk, found),
     }
     return {"SecretBindDetailDTO": {name: each for name, each in told.items() if each is not None}}
+
+
+def _is_recorded(desk: Desk, found: Binding) -> bool:
+    """
+    Whether calls of a binding are recorded: as it says itself, or else as its tenant's are.
+    """
+    if found.record is None:
+        return bool(desk.store.inventory.tenants.find(found.tenant)["record"])
+    return found.record is Recording.ON
 
 
 def query_subs_id(desk: Desk, given: Parameters) -> Told:
@@ -759,7 +768,7 @@ def _wish(
             prompts=values.get("prompts"),
             direction=given.read("CallRestrict", _direction) or Direction.BOTH,
             ring_timeout=_ring_timeout(given),
-            record=Recording.ON if _is_recorded(given) else None,
+            record=_wanted(given),
         ),
     )
 
@@ -822,8 +831,7 @@ def _update_out_id(desk: Desk, given: Parameters, found: Binding) -> None:
 
 
 def _update_recording(desk: Desk, given: Parameters, found: Binding) -> None:
-    wanted = Recording.ON if _is_recorded(given) else Recording.OFF
-    desk.store.change(found.id, record=wanted)
+    desk.store.change(found.id, record=_wanted(given) or Recording.OFF)
 
 
 def _update_display(_: Desk, given: Parameters, found: Binding) -> None:
@@ -1013,13 +1021,15 @@ def _term(given: Parameters, name: str, term: str) -> str | None:
     return found
 
 
-def _is_recorded(given: Parameters) -> bool:
+def _wanted(given: Parameters) -> Recording | None:
     """
     Whether calls are to be recorded, by either of the names that clients have for it.
     """
     # Both are read: one that is neither true nor false is refused.
     said = [given.flag(name) for name in ("NeedRecord", "IsRecordingEnabled")]
-    return True in said
+    if True in said:
+        return Recording.ON
+    return Recording.OFF if False in said else None
 
 
 def _ring_timeout(given: Parameters) -> timedelta | None:
