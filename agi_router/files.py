@@ -91,7 +91,7 @@ def read_private(path: Path, *, largest: int) -> bytes:
 
 @contextlib.contextmanager
 def written_whole(
-    path: Path, *, replace: bool = False, as_it_was: bool = False
+    path: Path, *, replace: bool = False, as_it_was: bool = False, readable: bool = False
 ) -> Iterator[TextIO]:
     """
     A file that its owner alone may read, there under its name only once it is whole and on disk.
@@ -100,6 +100,7 @@ def written_whole(
         path: Its name. A link of this name is replaced, not followed.
         replace: Whether a file of this name is replaced.
         as_it_was: Whether it gets the owner of the file that it replaces, and that one's mode.
+        readable: Whether all accounts may read it.
 
     Yields:
         Where to write, as UTF-8; line ends are written as they are given.
@@ -121,7 +122,7 @@ def written_whole(
         try:
             with os.fdopen(fd, "w", encoding="utf-8", newline="") as stream:
                 # Whatever the umask takes away.
-                os.fchmod(fd, 0o600)
+                os.fchmod(fd, 0o644 if readable else 0o600)
                 if as_it_was and before is not None:
                     os.fchown(fd, before.st_uid, before.st_gid)
                     os.fchmod(fd, stat.S_IMODE(before.st_mode) & ~_GROUP_AND_OTHERS)

@@ -29,6 +29,7 @@ COMMANDS = {
     "key": ("keys", "group"),
     "db": ("db", "group"),
     "block": ("blocks", "group"),
+    "cell": ("cells", "group"),
     "blocklist": ("blocklist", "group"),
     "tenant": ("tenants", "group"),
     "pool": ("pool", "group"),

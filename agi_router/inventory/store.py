@@ -15,6 +15,7 @@ from agi_router.errors import (
     BlockNotFound,
 )
 from agi_router.inventory.capacity import Quarantine, forecast_exhaustion
+from agi_router.inventory.cells import Cell
 from agi_router.inventory.model import BlockState, NumberState
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
 from agi_router.tenants.scope import OPERATOR, Scope
@@ -96,6 +97,24 @@ class InventoryStore:
         if row is None:
             raise BlockNotFound(f"block {block} is not ours")
         return row
+
+    def cells(self) -> list[Cell]:
+        """
+        The databases behind this one, by their numbers; one alone where all is in this one.
+
+        Raises:
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("sees cells")
+        return [
+            Cell(
+                number=row["cell"],
+                name=row["name"],
+                away=row["away"],
+                blocks=tuple(Block(value=block) for block in row["blocks"]),
+            )
+            for row in self._queries.rows("list_cells", {})
+        ]
 
     def set_block_state(self, block: Block, state: BlockState) -> dict[str, Any]:
         """

@@ -100,6 +100,12 @@ LANGUAGE sql STABLE AS $$
     SELECT c.name FROM agi_cells.cell c WHERE c.away ORDER BY c.name
 $$;
 
+CREATE OR REPLACE FUNCTION agi_router.list_cells() RETURNS TABLE (cell integer, name text, away boolean, blocks bigint[])
+LANGUAGE sql STABLE AS $$
+    SELECT c.id, c.name, c.away, ARRAY(SELECT k.block FROM agi_router.block k WHERE k.cell = c.id ORDER BY k.block)
+      FROM agi_cells.cell c
+$$;
+
 CREATE FUNCTION agi_cells.everywhere() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['end_order']

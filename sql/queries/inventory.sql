@@ -57,6 +57,10 @@ SELECT k.block, k.operator, k.certificate, t.name AS tenant, k.state, k.created_
  WHERE (%(block)s::bigint IS NULL OR k.block = %(block)s) AND agi_router.in_scope(k.tenant_id, %(scope)s)
  ORDER BY k.block;
 
+-- list_cells --
+-- The cells by their numbers, with the blocks that each has.
+SELECT cell, name, away, blocks FROM agi_router.list_cells() ORDER BY cell;
+
 -- pool_statistics --
 -- Of each block that is not returned: how many numbers are bound, rest, and were held a day ago. Of a pool: of its blocks,
 -- as far as they are its tenant's or shared.

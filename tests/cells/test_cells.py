@@ -229,3 +229,28 @@ async def test_a_dead_cell_takes_nobody_along(
         until(
             lambda: not one(south, "SELECT active FROM agi_router.tenant WHERE name = 'default'")
         )
+
+
+@pytest.mark.usefixtures("store")
+def test_a_proxy_in_front_knows_where_a_block_is(cells: Cells, dsn: str, tmp_path: Path) -> None:
+    """The tables have each block at the nodes of its cell, also of one that is away."""
+    with cells.admin(database_of(dsn)) as admin:
+        admin.execute("SELECT agi_cells.set_away(%s, true)", (NAMES[1],))
+    env = {"AGI_ROUTER_DSN": dsn}
+    listed = run(["cell", "list", "--json"], env).json
+    assert [(each["name"], each["away"], each["blocks"]) for each in listed] == [
+        (NAMES[0], False, 1),
+        (NAMES[1], True, 1),
+    ]
+    lines = [f"node {name} 192.0.2.{serial}" for serial, name in enumerate(NAMES, 1)]
+    typed = "\n".join([*lines, "trunk carrier 198.51.100.1"])
+    command = ["cell", "export", "--kamailio", str(tmp_path), "--places", "-"]
+    assert run(command, env, typed=typed).code == 0
+    assert (tmp_path / "blocks").read_text().splitlines()[1:] == [
+        f"{NORTH}:0:1:1:0",
+        f"{SOUTH}:0:1:2:0",
+    ]
+    assert (tmp_path / "dispatcher.list").read_text().splitlines() == [
+        "1 sip:192.0.2.1:5060",
+        "2 sip:192.0.2.2:5060",
+    ]

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import secrets
-import shutil
 import socket
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +23,7 @@ from agi_router.doors.sip_messages import Options, SipMessageDoor
 from agi_router.messages.store import MessageStore
 from agi_router.sip import Request, build
 from harness.database import bind, dials, until_async
+from harness.kamailio import kamailio
 from harness.values import A, B, C
 
 HOST = "127.0.0.1"
@@ -84,34 +82,8 @@ def recipe(*, own: int, door: int, asterisk: int, carrier: int) -> str:
     return text
 
 
-@contextlib.asynccontextmanager
-async def kamailio(text: str) -> AsyncIterator[None]:
-    """Kamailio with a configuration."""
-    home = Path(tempfile.mkdtemp(prefix="agi-router-kamailio-"))
-    configuration = home / "kamailio.cfg"
-    configuration.write_text(text)
-    program = Path(os.environ["PBX_KAMAILIO"])
-    modules = next(program.parents[1].glob("lib/*/kamailio/modules"))
-    with (home / "log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            program,
-            *("-f", configuration, "-L", modules, "-Y", home, "-w", home, "-n", "1", "-DD", "-E"),
-            stdout=log,
-            stderr=log,
-            env={"LD_LIBRARY_PATH": str(modules.parent)},
-        )
-    try:
-        yield
-        assert process.returncode is None, (home / "log").read_text()
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
-        shutil.rmtree(home)
-
-
 @pytest.fixture
-async def world(dsn: str, store: BindingStore) -> AsyncIterator[World]:
+async def world(dsn: str, store: BindingStore, tmp_path: Path) -> AsyncIterator[World]:
     """All of it, and a binding."""
     made = bind(
         store,
@@ -138,7 +110,8 @@ async def world(dsn: str, store: BindingStore) -> AsyncIterator[World]:
         task = asyncio.create_task(door.serve(stop))
         await door.opened.wait()
         text = recipe(own=own, door=door.address[1], asterisk=asterisk.port, carrier=carrier.port)
-        async with kamailio(text):
+        (tmp_path / "kamailio.cfg").write_text(text)
+        with kamailio(tmp_path):
             yield World((HOST, own), carrier, asterisk, str(dials(made.parties[0])), stop, task)
         stop.set()
         await task

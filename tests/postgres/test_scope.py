@@ -574,6 +574,7 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     ),
     (InventoryStore, "blocks"): lambda store, _: store.inventory.blocks(),
     (InventoryStore, "block"): lambda store, target: store.inventory.block(target.block),
+    (InventoryStore, "cells"): lambda store, _: store.inventory.cells(),
     (InventoryStore, "set_block_state"): lambda store, target: store.inventory.set_block_state(
         target.block, BlockState.DRAINING
     ),

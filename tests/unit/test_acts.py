@@ -28,6 +28,8 @@ READS = {
     "audit verify",
     "block list",
     "block show",
+    "cell export",
+    "cell list",
     "calls",
     "consent list",
     "db migrate",

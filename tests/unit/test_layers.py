@@ -35,6 +35,7 @@ HARMLESS = frozenset(
         "enum",
         "fnmatch",
         "functools",
+        "ipaddress",
         "itertools",
         "math",
         "re",
