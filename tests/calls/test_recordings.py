@@ -10,17 +10,21 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+import wave
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from calls.sound import Sound, listening
+from calls.test_canary import metrics
+from harness.canaries import files_below
 from harness.cli import run
 from harness.ends import SDP, Caller, Side, sides
-from harness.pbx import STATE, Cli, Dialplan
+from harness.pbx import STATE, Asterisk, Cli, Dialplan
 from testpbx.phones import Phones
 from testpbx.rootfs import router_env
 from testpbx.state import ASTERISK_ACCOUNT, ROUTER_ACCOUNT, share_journal
@@ -32,6 +36,8 @@ _FRAME = 160
 _CALLER, _CALLEE = 700, 1100
 # What the callee says while the notice is played.
 _MEANWHILE = 1700
+# Of the notices of one test.
+_FRAUD, _RECORDED = 500, 2300
 _TALK = 1.5
 _HEADER = 58
 
@@ -138,7 +144,9 @@ def keeping(cli: Cli, clear: Path, sealed: Path) -> Iterator[dict[str, str]]:
         assert process.wait(20) == 0, log.read_text()
 
 
-def talk(number: str, x: str) -> tuple[Sound, Side, Side]:
+def talk(
+    number: str, x: str, *, notices: int = 1, meanwhile: Callable[[], None] = lambda: None
+) -> tuple[Sound, Side, Side]:
     """Call, let both sides talk for a moment, and hang up; what was heard, and by whom."""
     with listening() as sound, sides() as (near, far):
         call = Caller(near, number, x)
@@ -149,14 +157,15 @@ def talk(number: str, x: str) -> tuple[Sound, Side, Side]:
         def both_talk() -> None:
             answer = next(m for m in near.came if m.status == 200)
             ports = [re.findall(r"m=audio (\d+)", m.body)[0] for m in (answer, ringing)]
-            # The notice of 0.6 s, and a moment behind it.
+            # Notices of 0.6 s, and a moment behind them.
             with talking(far, int(ports[1]), tone(_MEANWHILE)):
-                time.sleep(0.9)
+                time.sleep(0.6 * notices + 0.3)
             with (
                 talking(near, int(ports[0]), tone(_CALLER)),
                 talking(far, int(ports[1]), tone(_CALLEE)),
             ):
                 time.sleep(_TALK)
+                meanwhile()
 
         assert call.final(both_talk) == 200
         far.wait(lambda m: m.start_line.startswith("BYE "))
@@ -251,6 +260,69 @@ def test_no_room(cli: Cli, clear: Path, sealed: Path, a: str, b: str) -> None:
         assert until(lambda: [each.name for each in clear.iterdir()] == ["ballast"], timeout=30)
     assert strength(b"".join(p for _, p in sound.at(far.port + 2))[8000:], _CALLER) > 0.8
     assert "recordings.no_room" in (STATE / "logs/recordings.log").read_text()
+
+
+@pytest.fixture
+def notices(pbx: dict[str, Any], cli: Cli) -> Iterator[str]:
+    """A set of prompts whose two notices are tones, for a tenant that has both played."""
+    folder = Path(pbx["rootfs"]) / "usr/share/asterisk/sounds/zh/agi-router/recording-test"
+    folder.mkdir()
+    for name, hertz in (("antifraud", _FRAUD), ("recording", _RECORDED)):
+        samples = [8 * _EXPANDED[code] for code in tone(hertz) * 6]
+        with wave.open(str(folder / f"{name}.wav"), "wb") as file:
+            file.setparams((1, 2, 8000, 0, "NONE", ""))
+            file.writeframes(struct.pack(f"<{len(samples)}h", *samples))
+    cli("tenant", "notice", "default", "on")
+    yield folder.name
+    cli("tenant", "notice", "default", "off")
+    subprocess.run(["rm", "-r", folder], check=True)
+
+
+def when(sound: Sound, side: Side, hertz: int) -> list[datetime]:
+    """When a side was sent a tone: each packet that is nothing else."""
+    return [at for at, part in sound.at(side.port + 2) if part and strength(part, hertz) > 0.8]
+
+
+@pytest.mark.usefixtures("router")
+def test_both_notices(
+    cli: Cli,
+    asterisk: Asterisk,
+    clear: Path,
+    sealed: Path,
+    notices: str,
+    a: str,
+    b: str,
+) -> None:
+    """Both hear that against fraud, then that of the recording; neither's number is left."""
+    x = cli.bind(a, b, "--record", "on", "--prompts", notices)["x"]
+    seen: list[str] = []
+
+    def look() -> None:
+        seen.extend(each.name for each in clear.iterdir())
+        names = asterisk.command("core show channels concise").splitlines()
+        seen.extend(asterisk.command(f"mixmonitor list {each.split('!')[0]}") for each in names)
+        seen.extend(each.split("!")[0] for each in names)
+        seen.append(metrics().decode())
+
+    with keeping(cli, clear, sealed):
+        sound, near, far = talk(a, x, notices=2, meanwhile=look)
+        told = recording_of(cli, x)
+        assert until(lambda: not list(clear.iterdir()), timeout=5)
+
+    for side, other in ((near, _CALLEE), (far, _CALLER)):
+        fraud, recorded, said = (when(sound, side, hz) for hz in (_FRAUD, _RECORDED, other))
+        assert min(len(fraud), len(recorded)) > 20
+        assert fraud[-1] < recorded[0]
+        assert recorded[-1] < said[0]
+    assert (told["state"], told["gap"]) == ("ready", None)
+    # The notices are not on it, and not a moment of what was said before they were over.
+    assert 1000 < told["length_ms"] < 1000 * (_TALK + 1.5)
+
+    assert [each for each in seen if each.endswith(".call")]
+    seen += [str(each) for each in sealed.rglob("*")]
+    seen += [each.read_text(errors="replace") for each in files_below(STATE / "logs")]
+    for number in (a, b):
+        assert not [each for each in seen if number in each]
 
 
 def test_no_directory(pbx: dict[str, Any], cli: Cli, phones: Phones, a: str, b: str) -> None:
