@@ -1098,12 +1098,18 @@ async def test_a_call_has_its_tenant(
         tenants.add(name)
     store.inventory.add_block(OTHERS, operator=None, certificate=None, tenant=THEM)
     bound = store.bind(Axb(a=A, b=B), _terms(store, US), x=X)
-    admitted, refused, stray = (new_call_id() for _ in range(3))
+    admitted, refused, stray, old = (new_call_id() for _ in range(4))
+    # Whose it was has moved it, before the block became another's.
+    connection.execute(
+        "INSERT INTO agi_router.old_number (number, x_number, tenant_id) VALUES (%s, %s, %s)",
+        ("95013000001", OTHERS.number(6).value, tenants.find_id(US)),
+    )
     await admissions.admit(a_call(), admitted, timeout=10)
     ends = [
         an_end(admitted),
         an_end(refused, None, x=OTHERS.number(5), reason=Reason.UNBOUND),
         an_end(stray, None, x=BLOCK.number(6), reason=Reason.UNBOUND),
+        an_end(old, None, x=OTHERS.number(6), reason=Reason.NUMBER_CHANGED),
     ]
     left = await admissions.settle(ends)
     assert (left.held, left.refused, left.broken) == ([], [], [])
@@ -1112,8 +1118,8 @@ async def test_a_call_has_its_tenant(
         rows = CallLookup(connection, scope).calls(since=LONG_AGO, limit=9)
         return {each["id"]: each["tenant"] for each in map(describe_call, rows)}
 
-    assert seen(OPERATOR) == {admitted: US, refused: THEM, stray: None}
-    assert seen(tenants.scope(US)) == {admitted: US}
+    assert seen(OPERATOR) == {admitted: US, refused: THEM, stray: None, old: US}
+    assert seen(tenants.scope(US)) == {admitted: US, old: US}
     assert seen(tenants.scope(THEM)) == {refused: THEM}
     assert bound.tenant == US
 

@@ -75,10 +75,10 @@ BEGIN
         -- A call that was refused came in the second that its id tells; it ended when its prompt was over.
         -- One to an old number is of the tenant that has moved it, as long as that is one alone.
         SELECT e.block, e.id, _day, e.x_number,
-               coalesce((SELECT k.tenant_id FROM agi_router.block k WHERE k.block = e.block),
-                        CASE WHEN e.reason IN ('number_changed', 'number_retired')
+               coalesce(CASE WHEN e.reason IN ('number_changed', 'number_retired')
                              THEN (SELECT min(o.tenant_id) FROM agi_router.old_number o WHERE o.x_number = e.x_number
-                                   HAVING min(o.tenant_id) = max(o.tenant_id)) END),
+                                   HAVING min(o.tenant_id) = max(o.tenant_id)) END,
+                        (SELECT k.tenant_id FROM agi_router.block k WHERE k.block = e.block)),
                least(e.ended_at, to_timestamp(substring(e.id FROM '([0-9]+)[.][0-9]+$')::bigint)),
                e.ended_at, 'settled', e.reason,
                e.outcome, e.ring_ms, e.talk_ms, e.released_by, e.cause, e.sip_status, e.clock
