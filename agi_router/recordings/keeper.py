@@ -113,12 +113,12 @@ class Keeper:
             RecordingsUnusable: A directory cannot be used.
             StoreError: The database failed; nothing is lost.
         """
-        waiting = self._vault.waiting()
+        waiting, vault = self._vault.waiting(), self._vault.name
         for kept in waiting:
             if kept.sealed_key is not None:
                 self._vault.put_away(kept.name)
             try:
-                is_new = ledger.keep(kept, keys)
+                is_new = ledger.keep(kept, keys, vault)
             except SealError:
                 # It keeps no other from being put on record.
                 if kept.name not in self._unopened:

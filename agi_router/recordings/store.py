@@ -36,13 +36,14 @@ class RecordingLedger:
     def __init__(self, queries: Queries) -> None:
         self._queries = queries
 
-    def keep(self, kept: Kept, keys: KeyRing) -> bool:
+    def keep(self, kept: Kept, keys: KeyRing, vault: str) -> bool:
         """
         Put a recording on record.
 
         Args:
             kept: What is known of it.
             keys: Its key is sealed under the current one of them.
+            vault: The name of the directory that its file lies in.
 
         Returns:
             Whether it is new; of a call that has one already, nothing is changed.
@@ -60,6 +61,7 @@ class RecordingLedger:
             "day": note.day,
             "x_number": note.x_number.value,
             "name": kept.name,
+            "vault": None if sealed_key is None else vault,
             "state": kept.state,
             "gap": kept.gap,
             "begun_at_ms": note.begun_at_ms,
@@ -115,7 +117,7 @@ class RecordingLedger:
 
     def erase_gone(self, vault: Vault) -> int:
         """
-        Remove the files whose keys were destroyed.
+        Remove the files of a directory whose keys were destroyed.
 
         Returns:
             How many there were.
@@ -123,7 +125,8 @@ class RecordingLedger:
         Raises:
             RecordingsUnusable: They cannot be removed.
         """
-        rows = self._queries.rows("list_gone_recordings", {"limit": _FILES})
+        values = {"vault": vault.name, "limit": _FILES}
+        rows = self._queries.rows("list_gone_recordings", values)
         for row in rows:
             vault.erase(row["name"])
             self._queries.execute("forget_gone_recording", {"name": row["name"]})

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 _NEW: Final = "new"
 _NOTE: Final = ".note"
+_NAMED: Final = "name"
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 _FOLDER: Final = 2
 
 
@@ -58,8 +60,22 @@ class Vault:
         """
         with self._in_words():
             (self.path / _NEW).mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not (self.path / _NAMED).exists():
+                with written_whole(self.path / _NAMED, replace=True) as file:
+                    file.write("".join(secrets.choice(_LETTERS) for _ in range(16)))
             if not os.access(self.path / _NEW, os.W_OK | os.X_OK):
                 raise RecordingsUnusable(f"{self.path} is not this account's to write to")
+
+    @property
+    def name(self) -> str:
+        """
+        What the directory is called on record, wherever it is moved; of letters.
+
+        Raises:
+            RecordingsUnusable: It was not prepared.
+        """
+        with self._in_words():
+            return (self.path / _NAMED).read_text("ascii")
 
     def claim(self) -> None:
         """

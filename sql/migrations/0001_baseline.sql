@@ -686,6 +686,7 @@ CREATE TABLE agi_router.recording (
     binding_id bigint,
     name       text        CONSTRAINT recording_name_key UNIQUE
                CONSTRAINT recording_name_check CHECK (name ~ '^[a-f]{8,120}$'),
+    vault      text,
     state      text        NOT NULL
                CONSTRAINT recording_state_check CHECK (state IN ('ready', 'partial', 'missing', 'deleted')),
     gap        text        CONSTRAINT recording_gap_check CHECK (gap IN ('no_notice', 'cut_off', 'no_room', 'lost')),
@@ -703,6 +704,9 @@ CREATE TABLE agi_router.recording (
 );
 CREATE INDEX recording_call ON agi_router.recording (call_id);
 CREATE INDEX recording_begun ON agi_router.recording (begun_at, call_id);
+CREATE INDEX recording_tenant ON agi_router.recording (tenant_id, begun_at, call_id);
+CREATE INDEX recording_binding ON agi_router.recording (block, binding_id);
+CREATE INDEX recording_number ON agi_router.recording (x_number);
 CREATE INDEX recording_day ON agi_router.recording (day);
 COMMENT ON TABLE agi_router.recording IS 'Recordings of calls, and which calls have none that were to be recorded';
 COMMENT ON COLUMN agi_router.recording.block IS 'Block of the number dialled';
@@ -712,6 +716,7 @@ COMMENT ON COLUMN agi_router.recording.x_number IS 'The 700 number dialled';
 COMMENT ON COLUMN agi_router.recording.tenant_id IS 'Whose binding the call used; null: not known';
 COMMENT ON COLUMN agi_router.recording.binding_id IS 'Binding that the call used; null: not known';
 COMMENT ON COLUMN agi_router.recording.name IS 'Name of its file, letters alone; null: there never was one';
+COMMENT ON COLUMN agi_router.recording.vault IS 'Name of the directory that its file lies in; null: there never was one';
 COMMENT ON COLUMN agi_router.recording.state IS 'ready: all of it is there; partial: a part; missing: nothing ever was; deleted: its key was destroyed';
 COMMENT ON COLUMN agi_router.recording.gap IS 'Why something is not there; null: all is, or was';
 COMMENT ON COLUMN agi_router.recording.begun_at IS 'When the parties were joined; where nothing is known of it, when the call came';
@@ -723,15 +728,22 @@ COMMENT ON COLUMN agi_router.recording.cipher IS 'By what it is sealed';
 COMMENT ON COLUMN agi_router.recording.sealed_key IS 'The key of its file, sealed; null: there is none';
 COMMENT ON INDEX agi_router.recording_call IS 'Recordings by the name of the call alone';
 COMMENT ON INDEX agi_router.recording_begun IS 'Recordings by time';
+COMMENT ON INDEX agi_router.recording_tenant IS 'Those of a tenant by time';
+COMMENT ON INDEX agi_router.recording_binding IS 'Those of a binding';
+COMMENT ON INDEX agi_router.recording_number IS 'Those of calls to a number';
 COMMENT ON INDEX agi_router.recording_day IS 'What is past retention';
 
 CREATE TABLE agi_router.recording_gone (
     name    text        NOT NULL CONSTRAINT recording_gone_pkey PRIMARY KEY,
+    vault   text        NOT NULL,
     gone_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+CREATE INDEX recording_gone_vault ON agi_router.recording_gone (vault, gone_at);
 COMMENT ON TABLE agi_router.recording_gone IS 'Files of recordings whose key was destroyed, and which are still to be removed';
 COMMENT ON COLUMN agi_router.recording_gone.name IS 'Name of the file';
+COMMENT ON COLUMN agi_router.recording_gone.vault IS 'Name of the directory that it lies in: whoever keeps that one removes it';
 COMMENT ON COLUMN agi_router.recording_gone.gone_at IS 'When its key was destroyed';
+COMMENT ON INDEX agi_router.recording_gone_vault IS 'What one keeper has to remove';
 
 CREATE TYPE agi_router.facts AS (
     admitted          boolean,

@@ -3,19 +3,21 @@
 -- keep_recording --
 -- Put a recording on record; no row: the call has one already. What was given up for lost may still come.
 INSERT INTO agi_router.recording AS r (
-       block, call_id, day, x_number, tenant_id, binding_id, name, state, gap, begun_at, length_ms, octets, sha256,
+       block, call_id, day, x_number, tenant_id, binding_id, name, vault, state, gap, begun_at, length_ms, octets, sha256,
        cipher, sealed_key)
-SELECT n.block, n.call_id, n.day, n.x_number, c.tenant_id, c.binding_id, n.name, n.state, n.gap, n.begun_at,
+SELECT n.block, n.call_id, n.day, n.x_number, c.tenant_id, c.binding_id, n.name, n.vault, n.state, n.gap, n.begun_at,
        n.length_ms, n.octets, n.sha256, n.cipher, n.sealed_key
   FROM (SELECT %(block)s::bigint AS block, %(call_id)s::text AS call_id, %(day)s::date AS day,
-               %(x_number)s::bigint AS x_number, %(name)s::text AS name, %(state)s::text AS state, %(gap)s::text AS gap,
+               %(x_number)s::bigint AS x_number, %(name)s::text AS name, %(vault)s::text AS vault,
+               %(state)s::text AS state, %(gap)s::text AS gap,
                to_timestamp(%(begun_at_ms)s::bigint / 1000.0) AS begun_at, %(length_ms)s::integer AS length_ms,
                %(octets)s::bigint AS octets, %(sha256)s::bytea AS sha256, %(cipher)s::text AS cipher,
                %(sealed_key)s::bytea AS sealed_key) n
   LEFT JOIN agi_router.call c ON c.block = n.block AND c.id = n.call_id AND c.day = n.day
  CROSS JOIN (SELECT agi_router.count_seals(1) OFFSET 0) s
     ON CONFLICT (block, call_id, day) DO UPDATE
-   SET tenant_id = excluded.tenant_id, binding_id = excluded.binding_id, name = excluded.name, state = excluded.state,
+   SET tenant_id = excluded.tenant_id, binding_id = excluded.binding_id, name = excluded.name,
+       vault = excluded.vault, state = excluded.state,
        gap = excluded.gap, begun_at = excluded.begun_at, length_ms = excluded.length_ms, octets = excluded.octets,
        sha256 = excluded.sha256, cipher = excluded.cipher, sealed_key = excluded.sealed_key
  WHERE r.state = 'missing' AND excluded.state <> 'missing'
@@ -72,8 +74,8 @@ SELECT r.block, r.call_id, r.day, r.x_number, t.name AS tenant, r.binding_id, r.
  LIMIT %(limit)s;
 
 -- list_gone_recordings --
--- Files that are to be removed.
-SELECT g.name FROM agi_router.recording_gone g ORDER BY g.gone_at LIMIT %(limit)s;
+-- Files that are to be removed from a directory.
+SELECT g.name FROM agi_router.recording_gone g WHERE g.vault = %(vault)s ORDER BY g.gone_at LIMIT %(limit)s;
 
 -- forget_gone_recording --
 -- It was removed.
@@ -107,8 +109,8 @@ WITH gone AS (
                          FROM agi_router.list_held() h
                         WHERE h.block = r.block AND h.binding_id = r.binding_id)
        AND NOT EXISTS (SELECT 1 FROM agi_router.hold n WHERE n.released_at IS NULL AND n.x_number = r.x_number)
-    RETURNING r.name
+    RETURNING r.name, r.vault
 )
-INSERT INTO agi_router.recording_gone (name)
-SELECT g.name FROM gone g
+INSERT INTO agi_router.recording_gone (name, vault)
+SELECT g.name, g.vault FROM gone g
 RETURNING name;

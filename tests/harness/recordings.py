@@ -59,4 +59,4 @@ def keep_recording(
         cipher=_CIPHER,
         sealed_key=sealed_key,
     )
-    assert RecordingLedger(Queries(connection)).keep(kept, ring)
+    assert RecordingLedger(Queries(connection)).keep(kept, ring, vault.name)

@@ -196,8 +196,8 @@ def record(connection: Connection, ring: KeyRing, call_id: str, x: XNumber) -> N
         sha256=bytes(32),
         sealed_key=key,
     )
-    assert ledger.keep(lost, ring)
-    assert ledger.keep(kept, ring)
+    assert ledger.keep(lost, ring, "vault")
+    assert ledger.keep(kept, ring, "vault")
     ledger.delete(RecordingStore(Queries(connection)).find(call_id), early=True)
 
 

@@ -2320,6 +2320,7 @@ CREATE TABLE agi_router.recording (
     tenant_id integer,
     binding_id bigint,
     name text,
+    vault text,
     state text NOT NULL,
     gap text,
     begun_at timestamp with time zone NOT NULL,
@@ -2353,6 +2354,8 @@ COMMENT ON COLUMN agi_router.recording.binding_id IS 'Binding that the call used
 
 COMMENT ON COLUMN agi_router.recording.name IS 'Name of its file, letters alone; null: there never was one';
 
+COMMENT ON COLUMN agi_router.recording.vault IS 'Name of the directory that its file lies in; null: there never was one';
+
 COMMENT ON COLUMN agi_router.recording.state IS 'ready: all of it is there; partial: a part; missing: nothing ever was; deleted: its key was destroyed';
 
 COMMENT ON COLUMN agi_router.recording.gap IS 'Why something is not there; null: all is, or was';
@@ -2373,12 +2376,15 @@ COMMENT ON COLUMN agi_router.recording.sealed_key IS 'The key of its file, seale
 
 CREATE TABLE agi_router.recording_gone (
     name text NOT NULL,
+    vault text NOT NULL,
     gone_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
 COMMENT ON TABLE agi_router.recording_gone IS 'Files of recordings whose key was destroyed, and which are still to be removed';
 
 COMMENT ON COLUMN agi_router.recording_gone.name IS 'Name of the file';
+
+COMMENT ON COLUMN agi_router.recording_gone.vault IS 'Name of the directory that it lies in: whoever keeps that one removes it';
 
 COMMENT ON COLUMN agi_router.recording_gone.gone_at IS 'When its key was destroyed';
 
@@ -3110,6 +3116,10 @@ CREATE INDEX recording_begun ON agi_router.recording USING btree (begun_at, call
 
 COMMENT ON INDEX agi_router.recording_begun IS 'Recordings by time';
 
+CREATE INDEX recording_binding ON agi_router.recording USING btree (block, binding_id);
+
+COMMENT ON INDEX agi_router.recording_binding IS 'Those of a binding';
+
 CREATE INDEX recording_call ON agi_router.recording USING btree (call_id);
 
 COMMENT ON INDEX agi_router.recording_call IS 'Recordings by the name of the call alone';
@@ -3117,6 +3127,18 @@ COMMENT ON INDEX agi_router.recording_call IS 'Recordings by the name of the cal
 CREATE INDEX recording_day ON agi_router.recording USING btree (day);
 
 COMMENT ON INDEX agi_router.recording_day IS 'What is past retention';
+
+CREATE INDEX recording_gone_vault ON agi_router.recording_gone USING btree (vault, gone_at);
+
+COMMENT ON INDEX agi_router.recording_gone_vault IS 'What one keeper has to remove';
+
+CREATE INDEX recording_number ON agi_router.recording USING btree (x_number);
+
+COMMENT ON INDEX agi_router.recording_number IS 'Those of calls to a number';
+
+CREATE INDEX recording_tenant ON agi_router.recording USING btree (tenant_id, begun_at, call_id);
+
+COMMENT ON INDEX agi_router.recording_tenant IS 'Those of a tenant by time';
 
 CREATE INDEX route_binding ON agi_router.route USING btree (block, binding_id);
 

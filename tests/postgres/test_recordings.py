@@ -145,8 +145,8 @@ async def test_what_is_on_record(
     with pytest.raises(RecordingNotFound, match="missing"):
         recordings.listen(lost, vault, keys)
 
-    assert ledger.keep(kept, keys)
-    assert not ledger.keep(sealed(vault, keys, call_id, "fedcbafedcba"), keys)
+    assert ledger.keep(kept, keys, vault.name)
+    assert not ledger.keep(sealed(vault, keys, call_id, "fedcbafedcba"), keys, vault.name)
     (found,) = recordings.all(binding=bound.id, tenant="default", limit=10)
     assert (found.call_id, found.tenant, found.binding) == (call_id, "default", str(bound.id))
     assert (found.state, found.gap, found.key_id) == (RecordingState.READY, None, 1)
@@ -203,7 +203,7 @@ def test_keys_are_rotated_without_the_files(
 ) -> None:
     """The key of a file is sealed anew; the old seal key may go, and the file opens as before."""
     call_id = new_call_id()
-    assert ledger.keep(sealed(vault, keys, call_id), keys)
+    assert ledger.keep(sealed(vault, keys, call_id), keys, vault.name)
     write_key_ring(tmp_path / "key", keys)
     with connect(dsn) as own:
         rotation = Rotation(own, keys, tmp_path / "key")
@@ -227,7 +227,7 @@ def test_the_commands(
         "AGI_ROUTER_RECORDINGS_SEALED": str(vault.path),
     }
     call_id = new_call_id()
-    ledger.keep(sealed(vault, keys, call_id), keys)
+    ledger.keep(sealed(vault, keys, call_id), keys, vault.name)
     assert call_id in run(["recording", "list"], env).out
     shown = run(["recording", "show", call_id, "--json"], env).json
     assert (shown["state"], shown["length_ms"], shown["cipher"]) == ("ready", 2000, "aes-256-gcm")
@@ -245,13 +245,17 @@ def test_the_commands(
 
 
 def test_gone_files_are_removed(
-    connection: Connection, ledger: RecordingLedger, keys: KeyRing, vault: Vault
+    connection: Connection, ledger: RecordingLedger, keys: KeyRing, vault: Vault, tmp_path: Path
 ) -> None:
-    """By whoever keeps them, and forgotten then."""
+    """By whoever keeps the directory that they lie in, and forgotten then."""
     sealed(vault, keys, new_call_id())
-    connection.execute(b"INSERT INTO agi_router.recording_gone (name) VALUES (%s)", [NAME])
-    assert (ledger.erase_gone(vault), ledger.erase_gone(vault)) == (1, 0)
-    assert not [each for each in vault.path.rglob("*") if each.is_file()]
+    connection.execute(
+        b"INSERT INTO agi_router.recording_gone (name, vault) VALUES (%s, %s)", [NAME, vault.name]
+    )
+    other = Vault(tmp_path / "other")
+    other.prepare()
+    assert [ledger.erase_gone(each) for each in (other, vault, vault)] == [0, 1, 0]
+    assert not [each for each in vault.path.rglob("[a-f]*") if each.is_file()]
 
 
 def test_deletion(
@@ -267,8 +271,8 @@ def test_deletion(
     write_key_ring(tmp_path / "key", keys)
     env = {"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(tmp_path / "key")}
     old, young = new_call_id(datetime.now(UTC) - timedelta(days=300)), new_call_id()
-    ledger.keep(sealed(vault, keys, old, "fedcbafedcba"), keys)
-    ledger.keep(sealed(vault, keys, young), keys)
+    ledger.keep(sealed(vault, keys, old, "fedcbafedcba"), keys, vault.name)
+    ledger.keep(sealed(vault, keys, young), keys, vault.name)
     hold = ["retention", "hold", "add", "--case", "P-1", "--reason", "police", "--x", str(X)]
     held = run([*hold, "--json"], env).json
     words = ["recording", "delete", young, "--case", "P-1", "--reason", "court order"]
@@ -290,6 +294,6 @@ def test_deletion(
     assert (proof["kind"], proof["rows"]) == ("recording", 1)
     assert [each.call_id for each in recordings.all(limit=9)] == [young]
     assert ledger.erase_gone(vault) == 2
-    assert not [each for each in vault.path.rglob("*") if each.is_file()]
+    assert not [each for each in vault.path.rglob("[a-f]*") if each.is_file()]
     found = connection.execute(b"SELECT sealed_key FROM agi_router.recording").fetchall()
     assert [each["sealed_key"] for each in found] == [None]

@@ -275,9 +275,10 @@ class _Ledger(RecordingLedger):
     def __init__(self) -> None:
         self.kept: dict[str, Kept] = {}
 
-    def keep(self, kept: Kept, keys: KeyRing) -> bool:
+    def keep(self, kept: Kept, keys: KeyRing, vault: str) -> bool:
         """Put one on record; a kill may come before it or after."""
         assert keys
+        assert vault
         is_new = kept.name not in self.kept
         self.kept.setdefault(kept.name, kept)
         return is_new

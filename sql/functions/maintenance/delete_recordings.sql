@@ -16,10 +16,10 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
                 ORDER BY r.day, r.call_id
                 LIMIT _limit
                   FOR UPDATE SKIP LOCKED)
-        RETURNING call_id, name
+        RETURNING call_id, name, vault
     ), files AS (
-        INSERT INTO agi_router.recording_gone (name)
-        SELECT g.name FROM gone g WHERE g.name IS NOT NULL
+        INSERT INTO agi_router.recording_gone (name, vault)
+        SELECT g.name, g.vault FROM gone g WHERE g.name IS NOT NULL AND g.vault IS NOT NULL
             ON CONFLICT DO NOTHING
     )
     SELECT coalesce(array_agg(g.call_id ORDER BY g.call_id), '{}') FROM gone g
