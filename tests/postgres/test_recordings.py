@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,8 +30,19 @@ from agi_router.maintenance.rotation import Rotation
 from agi_router.recordings.model import Gap, Kept, Note, RecordingState
 from agi_router.recordings.store import RecordingLedger, RecordingStore
 from agi_router.recordings.vault import Vault, new_key
+from agi_router.recordings.wav import HEADER
 from harness.cli import run
-from harness.database import a_call, admit_as_router, an_end, bind, new_call_id
+from harness.database import (
+    NEWEST,
+    Server,
+    a_call,
+    admit_as_router,
+    an_end,
+    bind,
+    new_call_id,
+    one,
+    until,
+)
 from harness.values import X
 
 _TOLD = (EventType.RECORDING_KEPT, EventType.RECORDING_MISSING, EventType.RECORDING_DELETED)
@@ -297,3 +313,53 @@ def test_deletion(
     assert not [each for each in vault.path.rglob("[a-f]*") if each.is_file()]
     found = connection.execute(b"SELECT sealed_key FROM agi_router.recording").fetchall()
     assert [each["sealed_key"] for each in found] == [None]
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A directory in memory, as Asterisk writes to."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as made:
+        path = Path(made)
+        path.chmod(0o3770)
+        yield path
+
+
+def test_the_database_is_away(tmp_path: Path, memory: Path) -> None:
+    """What ends meanwhile is sealed at once, and on record as soon as the database is back."""
+    keys, call_id = KeyRing.generate(), new_call_id()
+    write_key_ring(tmp_path / "key", keys)
+    log = tmp_path / "log"
+    with Server(NEWEST) as server:
+        dsn = server.clone()
+        with connect(dsn) as own:
+            check_keys(own, keys)
+        env = {
+            **os.environ,
+            "AGI_ROUTER_DSN": dsn,
+            "AGI_ROUTER_KEY_FILE": str(tmp_path / "key"),
+            "AGI_ROUTER_RECORDINGS": str(memory),
+            "AGI_ROUTER_RECORDINGS_SEALED": str(tmp_path / "sealed"),
+        }
+        command = [str(Path(sys.executable).with_name("agi-router")), "recording", "keep"]
+        with log.open("wb") as file, subprocess.Popen(command, env=env, stderr=file) as process:
+            try:
+                with server.admin() as admin:
+                    there = "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ %s"
+                    until(lambda: one(admin, there, "recordings"))
+                server.kill()
+                (memory / f"{NAME}-caller.alaw").write_bytes(bytes(8000))
+                (memory / f"{NAME}.end").write_text("1790000002")
+                (memory / f"{NAME}.call").write_text(f"1|{call_id}|{X}|1790000001000|recorded|end")
+                until(lambda: not list(memory.iterdir()))
+                assert "recordings.waiting" in log.read_text()
+                server.start()
+                with connect(dsn, idle=0) as own:
+                    store = RecordingStore(Queries(own))
+                    until(lambda: store.all(call_id=call_id, limit=1))
+                    found = store.find(call_id)
+                    assert (found.state, found.length_ms) == (RecordingState.READY, 1000)
+                    heard = store.listen(found, Vault(tmp_path / "sealed"), keys)
+                    assert len(b"".join(heard)) == HEADER + 2 * 8000
+            finally:
+                process.terminate()
+        assert process.returncode == 0, log.read_text()
