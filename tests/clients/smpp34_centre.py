@@ -3,7 +3,7 @@ A message centre by the library smpp34: what one account submits goes to the oth
 
 Arguments: a port, and the two accounts. It says its port, on a line of JSON, once it listens, and
 ends with its standard input. As in smsc.js, receipts come before the answer that names them, right
-after it, and late.
+after it, and late, and what is not taken for the moment comes again.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ import smpp34
 
 _SERIAL = itertools.count(160)
 _LATE = 0.05
+# System error, queue full, throttled, and for the moment (SMPP 3.4, 5.1.3).
+_SOON = {0x08, 0x14, 0x58, 0x64}
 
 
 def _taken(message: Any) -> dict[str, Any]:
@@ -51,7 +53,10 @@ async def _relay(message: Any, own: Any, other: Any) -> None:
     early = turn == 0 and message.registered_delivery
     if not early:
         message.accept(name)
-    answer = await other.deliver_sm(**_taken(message))
+    while (  # noqa: ASYNC110 - nobody tells when
+        answer := await other.deliver_sm(**_taken(message))
+    ).command_status in _SOON:
+        await asyncio.sleep(0.5)
     if message.registered_delivery and answer.is_success:
         await asyncio.sleep(_LATE if turn == 1 else 0)
         await tell()

@@ -1,5 +1,6 @@
 // A message centre by the library `smpp` of npm: what one account submits goes to the other.
 //
+// A message that is not taken for the moment (see SOON) comes again, as a centre in service has it.
 // Receipts come in turn before the answer that names them, right after it, and behind those of later messages.
 //
 // Arguments: the two accounts, and for TLS the files of a key and a certificate. It says its port, on a line of JSON, and ends with its standard input.
@@ -10,6 +11,7 @@ const smpp = require('smpp');
 
 const [first, second, key, cert] = process.argv.slice(2);
 const sessions = {};
+const SOON = [smpp.ESME_RSYSERR, smpp.ESME_RMSGQFUL, smpp.ESME_RTHROTTLED, smpp.ESME_RX_T_APPN];
 let serial = 160;
 
 function receipt(session, pdu, id) {
@@ -41,7 +43,11 @@ function relay(session, name) {
       if (pdu[each] !== undefined) taken[each] = pdu[each];
     }
     const other = sessions[name === first ? second : first];
-    other.deliver_sm(taken, (answer) => {
+    const pass = () => other.deliver_sm(taken, (answer) => {
+      if (SOON.includes(answer.command_status)) {
+        setTimeout(pass, 500);
+        return;
+      }
       const tell = () => receipt(session, pdu, id);
       if (pdu.registered_delivery && answer.command_status === 0) {
         if (turn === 1) setTimeout(tell, 50);
@@ -49,6 +55,7 @@ function relay(session, name) {
       }
       if (early) accept();
     });
+    pass();
   });
 }
 
