@@ -38,14 +38,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What several databases do not do yet is left out, each with its reason."""
+    """What several databases do not do yet is left out: harness.cells has each with its reason."""
     if not config.getoption("--cells"):
         return
+    left_out = []
     for item in items:
         assert isinstance(item, pytest.Function)
-        why = why_not_here(item.path.stem, item.originalname, item.fixturenames)
-        if why is not None:
-            item.add_marker(pytest.mark.skip(why))
+        if why_not_here(item.path.stem, item.originalname, item.fixturenames) is not None:
+            left_out.append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
