@@ -278,6 +278,7 @@ def _record(queries: Queries, root: Path, manifest: Manifest) -> None:
             "numbers": manifest.numbers,
             "recipient": manifest.recipient,
             "manifest": sha256(text).digest(),
+            "tenants": json.dumps(manifest.tenants),
         },
     )
 

@@ -58,6 +58,7 @@ class EventType(StrEnum):
     RECORDING_MISSING = "recording.missing"
     RECORDING_DELETED = "recording.deleted"
     FEED_FINISHED = "feed.finished"
+    EXPORT_FINISHED = "export.finished"
     LOCK_SET = "lock.set"
     LOCK_LIFTED = "lock.lifted"
     APPEAL_FILED = "appeal.filed"

@@ -12,6 +12,7 @@ Rules for the editor:
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -68,6 +69,13 @@ class Kind:
     about: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
+
+    def tenants(self, lines: Iterable[bytes]) -> Counter[bytes]:
+        """
+        How many of some records are of whom, by the cell that names the tenant.
+        """
+        at = [column.name for column in self.columns].index("tenant")
+        return Counter(line.split(b"\t", at + 1)[at] for line in lines)
 
     def place(self, line: bytes) -> list[str]:
         """

@@ -33,6 +33,7 @@ class PackedFile:
         name: Its name.
         kind: What its records are.
         records: How many.
+        tenants: How many of them are of whom, by the tenant's name; the others are nobody's.
         clear_sha256: Of the records as they are written, neither compressed nor sealed.
         octets: Its length, as it lies there.
         sha256: Of it as it lies there.
@@ -41,6 +42,7 @@ class PackedFile:
     name: str
     kind: str
     records: int
+    tenants: Mapping[str, int]
     clear_sha256: str
     octets: int
     sha256: str
@@ -90,6 +92,18 @@ class Manifest:
             kind.name: sum(each.records for each in self.files if each.kind == kind.name)
             for kind in KINDS
         }
+
+    @property
+    def tenants(self) -> dict[str, dict[str, int]]:
+        """
+        How many records of each kind are of whom, by the tenant's name.
+        """
+        found: dict[str, dict[str, int]] = {}
+        for file in self.files:
+            for tenant, records in file.tenants.items():
+                kinds = found.setdefault(tenant, {kind.name: 0 for kind in KINDS})
+                kinds[file.kind] += records
+        return found
 
     def to_text(self, key: SigningKey) -> str:
         """

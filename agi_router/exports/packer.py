@@ -17,6 +17,7 @@ import re
 import shlex
 import shutil
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
@@ -27,7 +28,7 @@ from typing import Any, Final
 
 from agi_router.errors import ExportInvalid
 from agi_router.exports.formats import RecordFormat
-from agi_router.exports.kinds import KINDS, Kind, describe
+from agi_router.exports.kinds import KINDS, Kind, describe, read_cells
 from agi_router.exports.ledger import Ledger, LedgerWriter, marks_of
 from agi_router.exports.manifest import Manifest, PackedFile, digest, name_package
 from agi_router.exports.sealing import Recipient, Sealer
@@ -371,6 +372,7 @@ class _Part:
         self._gzip = zlib.compressobj(_FAST, zlib.DEFLATED, _GZIP)
         self._sealer = Sealer(self._put, packing.recipient, packing.cipher)
         self.records = 0
+        self._tenants: Counter[bytes] = Counter()
         self._add(self._format.begin(kind))
 
     def write(self, lines: Sequence[bytes]) -> None:
@@ -378,6 +380,7 @@ class _Part:
         Write some records.
         """
         self.records += len(lines)
+        self._tenants += self._kind.tenants(lines)
         self._add(self._format.encode(self._kind, lines))
 
     def close(self) -> PackedFile:
@@ -390,10 +393,12 @@ class _Part:
         with self._file as file:
             file.flush()
             os.fsync(file.fileno())
+        tenants = {read_cells(cell)[0]: records for cell, records in self._tenants.items()}
         return PackedFile(
             name=self._path.name,
             kind=self._kind.name,
             records=self.records,
+            tenants={name: records for name, records in tenants.items() if name is not None},
             clear_sha256=self._clear.hexdigest(),
             octets=self._octets,
             sha256=self._sealed.hexdigest(),

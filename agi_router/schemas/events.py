@@ -43,6 +43,9 @@ __all__ = [
     "EventBase",
     "EventOut",
     "EventsOut",
+    "ExportFinishedEvent",
+    "ExportToldOut",
+    "ExportedRecordsOut",
     "FeedFinishedEvent",
     "FeedToldOut",
     "LockLiftedEvent",
@@ -354,6 +357,15 @@ _FEED: dict[str, Any] = {
     "begun_at": TIME,
     "matched": 3,
     "ended": 2,
+}
+_EXPORT: dict[str, Any] = {
+    "tenant": "couriers",
+    "binding_id": None,
+    "parties": {"a": [], "b": []},
+    "day": "2026-01-30",
+    "sequence": 0,
+    "numbers": "masked",
+    "records": {"bindings": 3, "calls": 12, "texts": 0, "locks": 0, "consents": 6},
 }
 _ORDER: dict[str, Any] = {
     "tenant": "couriers",
@@ -713,6 +725,40 @@ class FeedFinishedEvent(EventBase):
     model_config = _sent("agi_router.feed.finished", _FEED)
 
 
+class ExportedRecordsOut(Out):
+    """
+    How many of the tenant's records are in a package, by kind.
+    """
+
+    bindings: int
+    calls: int
+    texts: int
+    locks: int
+    consents: int
+
+
+class ExportToldOut(ToldOut):
+    """
+    A package of a day that somebody is handed, and what of it is the tenant's.
+    """
+
+    day: str = Field(description="The day (Asia/Shanghai).")
+    sequence: int = Field(description="0: the day; what follows are corrections.")
+    numbers: Literal["masked", "full"] = Field(description="How real numbers are told in it.")
+    records: ExportedRecordsOut
+
+
+class ExportFinishedEvent(EventBase):
+    """
+    A day was packed, and some of its records are the tenant's.
+    """
+
+    type: Literal["agi_router.export.finished"]
+    data: ExportToldOut
+
+    model_config = _sent("agi_router.export.finished", _EXPORT)
+
+
 class LockSetEvent(EventBase):
     """
     Somebody or something was locked, or will be.
@@ -874,6 +920,7 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.RECORDING_MISSING: RecordingMissingEvent,
     EventType.RECORDING_DELETED: RecordingDeletedEvent,
     EventType.FEED_FINISHED: FeedFinishedEvent,
+    EventType.EXPORT_FINISHED: ExportFinishedEvent,
     EventType.LOCK_SET: LockSetEvent,
     EventType.LOCK_LIFTED: LockLiftedEvent,
     EventType.COMPLAINT_ALARM: ComplaintAlarmEvent,
@@ -906,6 +953,7 @@ _Any = (
     | RecordingMissingEvent
     | RecordingDeletedEvent
     | FeedFinishedEvent
+    | ExportFinishedEvent
     | LockSetEvent
     | LockLiftedEvent
     | AppealFiledEvent

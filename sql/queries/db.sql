@@ -265,7 +265,11 @@ SELECT n.kind, n.name, p.privilege,
        ('export', 'table', 'agi_router.person_mark', 'SELECT'),
        ('export', 'table', 'agi_router.deletion', 'SELECT'),
        ('export', 'table', 'agi_router.audit', 'INSERT'),
-       ('export', 'table', 'agi_router.export_day', 'SELECT, INSERT')
+       ('export', 'table', 'agi_router.export_day', 'SELECT, INSERT'),
+       ('export', 'table', 'agi_router.event', 'INSERT'),
+       ('export', 'sequence', 'agi_router.event_id', 'USAGE'),
+       ('export', 'table', 'agi_router.webhook', 'SELECT (id), SELECT (tenant_id), SELECT (types), SELECT (state)'),
+       ('export', 'table', 'agi_router.delivery', 'INSERT')
        ) n (purpose, kind, name, privileges)
  CROSS JOIN LATERAL regexp_split_to_table(n.privileges, ', ') p (privilege)
  WHERE n.purpose = %(purpose)s;

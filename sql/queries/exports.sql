@@ -108,11 +108,9 @@ SELECT c.id, t.name AS tenant, c.person_id, c.act, c.purpose, c.order_id, c.how,
  ORDER BY c.id;
 
 -- record_export --
--- Write down that a package was made, unless it was.
-INSERT INTO agi_router.export_day (day, sequence, records, numbers, recipient, manifest)
-VALUES (%(day)s, %(sequence)s, %(records)s::jsonb, %(numbers)s, %(recipient)s, %(manifest)s)
-    ON CONFLICT (day, manifest) DO NOTHING
-RETURNING sequence;
+-- Write down that a package was made, unless it was, and tell tenants what they have in it.
+SELECT agi_router.record_export(
+    %(day)s, %(sequence)s, %(records)s::jsonb, %(numbers)s, %(recipient)s, %(manifest)s, %(tenants)s::jsonb);
 
 -- find_deleted --
 -- Whether bindings, calls or texts of a day (UTC), or of a later one, were deleted.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from agi_router.calls.end import Outcome, call_day
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries
 from agi_router.events.model import EventType
+from agi_router.exports.kinds import KINDS
 from agi_router.feeds.model import FeedKind, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
 from agi_router.keys.ring import KeyRing
@@ -182,6 +184,21 @@ def carry_over(platform: Client, locks: LockStore, make_key: Callable[..., str])
     platform.post(f"{place}/rebind", {"binding_id": pair["id"]}, status=201)
 
 
+def export(connection: Connection) -> None:
+    """Have a package be made of a day, with a call of the couriers in it."""
+    records = dict.fromkeys((kind.name for kind in KINDS), 1)
+    values = {
+        "day": date(2026, 1, 30),
+        "sequence": 0,
+        "records": json.dumps(records),
+        "numbers": "masked",
+        "recipient": "a test",
+        "manifest": bytes(32),
+        "tenants": json.dumps({"couriers": records}),
+    }
+    Queries(connection).execute("record_export", values)
+
+
 def record(connection: Connection, ring: KeyRing, call_id: str, x: XNumber) -> None:
     """Have a recording be missing, come all the same, and be deleted."""
     note = Note(call_id=call_id, day=call_day(call_id), x_number=x, begun_at_ms=0, told=True)
@@ -237,6 +254,7 @@ async def test_events_are_as_the_document_says(
     told.bind("13800000603", "13800000604")
     file = io.BytesIO(b"number,status\n13800000603,unknown\n")
     assert recycler.run(feed, file, name="-")
+    export(connection)
     locks = LockStore(Queries(connection), ring)
     number = LockedThing(subject=Subject.NUMBER, number=x)
     lock = locks.set(number, LockReason.MISUSE, by="a test")

@@ -137,6 +137,7 @@ def test_a_change(couriers: Client) -> None:
         "recording.missing",
         "recording.deleted",
         "feed.finished",
+        "export.finished",
         "lock.set",
         "lock.lifted",
         "appeal.filed",

@@ -36,6 +36,8 @@ from agi_router.consent.store import ConsentStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.rights import Purpose, grant
 from agi_router.errors import ExportInvalid
+from agi_router.events.model import EventType
+from agi_router.events.store import EventStore
 from agi_router.exports.formats import find_format
 from agi_router.exports.kinds import KINDS, ZONE, bounds
 from agi_router.exports.manifest import Manifest, PackedFile
@@ -428,12 +430,20 @@ def public_pem() -> bytes:
     return public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 
-def test_the_command(cli: Cli, full: Connection, tmp_path: Path) -> None:
+def told_of(connection: Connection, keys: KeyRing) -> list[tuple[str, int, dict[str, int]]]:
+    """What a tenant was told of packages."""
+    page = EventStore(Queries(connection), keys).events("default", limit=9)
+    data = [event.data for event, _ in page.events]
+    return [(each["day"], each["sequence"], each["records"]) for each in data]
+
+
+def test_the_command(cli: Cli, full: Connection, tmp_path: Path, keys: KeyRing) -> None:
     """It packs, corrects, opens; what it does is on record, before it does it."""
     options = [
         *("--to", tmp_path / "out", "--recipient", tmp_path / "recipient.pem"),
         *("--signing-key", tmp_path / "key"),
     ]
+    EventStore(Queries(full), keys).set_types("default", [EventType.EXPORT_FINISHED])
     assert cli("export-day", DAY, *options, "--numbers", "full").code == 2
     done = cli(
         *("export-day", DAY, *options, "--numbers", "full", "--reason", "daily batch", "--json")
@@ -468,6 +478,12 @@ def test_the_command(cli: Cli, full: Connection, tmp_path: Path) -> None:
     late = cli("export-day", DAY + timedelta(days=2), *options, "--late-days", "3", "--json")
     assert late.code == 78
     assert "are gone" in late.err
+    # A tenant hears of each package, and of its own records alone: locks are nobody's.
+    records = {"bindings": 2, "calls": 12, "texts": 1, "locks": 0, "consents": 1}
+    late_call = {**dict.fromkeys(records, 0), "calls": 1}
+    assert told_of(full, keys) == [
+        (str(DAY), sequence, each) for sequence, each in enumerate((records, late_call, late_call))
+    ]
     assert [(each["day"], each["sequence"]) for each in json.loads(late.out)] == [(str(DAY), 2)]
     options[1] = tmp_path / "other"
     assert cli("export-day", DAY, *options[:-4]).code == 0

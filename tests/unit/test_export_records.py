@@ -152,11 +152,34 @@ def test_keys() -> None:
         Recipient.parse(b"-")
 
 
+def test_whose_records_are() -> None:
+    """The cell tells; empty: nobody's."""
+    kind = next(each for each in KINDS if each.name == "calls")
+    place = [each.name for each in kind.columns].index("tenant")
+    cells: list[str | None] = [None] * len(kind.columns)
+    lines = []
+    for tenant in ("shop", None, "shop", "a\tb"):
+        cells[place] = tenant
+        lines.append(write_cells(cells))
+    counted = kind.tenants(lines)
+    assert {read_cells(cell)[0]: n for cell, n in counted.items()} == {
+        "shop": 2,
+        None: 1,
+        "a\tb": 1,
+    }
+
+
 def test_manifests() -> None:
     """What is not one, or was signed by another, is refused."""
     key = SigningKey.generate()
     file = PackedFile(
-        name="calls-0001", kind="calls", records=2, clear_sha256="", octets=1, sha256=""
+        name="calls-0001",
+        kind="calls",
+        records=2,
+        tenants={"shop": 1},
+        clear_sha256="",
+        octets=1,
+        sha256="",
     )
     manifest = Manifest(
         **dict.fromkeys(
@@ -169,6 +192,7 @@ def test_manifests() -> None:
     text = manifest.to_text(key)
     assert Manifest.parse(text, [key.partner]) == Manifest.parse(text) == manifest
     assert (manifest.name, manifest.counts["calls"]) == ("2026-03-01-000", 2)
+    assert (set(manifest.tenants), manifest.tenants["shop"]["calls"]) == ({"shop"}, 1)
     assert manifest.without_files().files == []
     for wrong in ("", "[]", "{}", '{"signature": "-"}'):
         with pytest.raises(ValueError, match="is no manifest"):
