@@ -344,8 +344,9 @@ def test_the_database_is_away(tmp_path: Path, memory: Path) -> None:
         with log.open("wb") as file, subprocess.Popen(command, env=env, stderr=file) as process:
             try:
                 with server.admin() as admin:
-                    there = "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ %s"
-                    until(lambda: one(admin, there, "recordings"))
+                    # As a rotation of keys looks for it.
+                    there = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
+                    until(lambda: one(admin, there, f"agi_router serve recordings {keys.digest}"))
                 server.kill()
                 (memory / f"{NAME}-caller.alaw").write_bytes(bytes(8000))
                 (memory / f"{NAME}.end").write_text("1790000002")
