@@ -38,6 +38,7 @@ from agi_router.clocks import OtherClock, steady
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.migrate import check_schema
 from agi_router.db.queries import query
+from agi_router.db.replication import hosts_of, look_at_replication
 from agi_router.db.rights import check_rights, owns_schema
 from agi_router.db.session import why_read_only
 from agi_router.doors.fastagi import answers
@@ -220,7 +221,9 @@ def _database(settings: Settings) -> Iterator[_Check]:
         yield _tried("key", "readable; not compared with the database", settings.load_keys)
         return
     with connection:
-        yield _writable(connection, settings)
+        yield _writable(connection)
+        yield from _hosts(settings)
+        yield from _standbys(connection)
         yield _database_clock(connection)
         schema = _tried("schema", "up to date", lambda: check_schema(connection))
         yield schema
@@ -267,18 +270,62 @@ def _compared(clock: OtherClock, whose: str) -> _Check:
     return _Check("clock", "ok", f"{abs(clock.ahead):.2f} s from {whose}")
 
 
-def _writable(connection: Connection, settings: Settings) -> _Check:
+def _writable(connection: Connection) -> _Check:
     """
     Whether there is a database that takes writes; of several hosts any may, as for the router.
     """
     why = why_read_only(connection)
     if why is not None:
-        try:
-            connect(settings.dsn, writable=True).close()
-        except AgiRouterError:
-            return _Check("database", "fail", why)
+        return _Check("database", "fail", why)
     version = connection.info.server_version
     return _Check("database", "ok", f"PostgreSQL {version // 10000}.{version % 10000}")
+
+
+def _hosts(settings: Settings) -> Iterator[_Check]:
+    """
+    Each of several hosts, one of which takes writes; nothing where one is named.
+    """
+    hosts = hosts_of(settings.dsn)
+    if len(hosts) == 1:
+        return
+    taking: dict[datetime, str] = {}
+    following = []
+    for name, dsn in hosts.items():
+        try:
+            with connect(dsn) as connection:
+                row = connection.execute(query("look_at_server")).fetchone() or {}
+                if why_read_only(connection) is None:
+                    taking[row["started"]] = name
+                else:
+                    following.append(name)
+        except AgiRouterError as error:
+            yield _Check("hosts", "warn", f"{shown(name)}: {error}")
+    told = shown(" and ".join(taking.values()))
+    if len(taking) > 1:
+        yield _Check(
+            "hosts",
+            "fail",
+            f"{told} take writes, all of them: stop those that were replaced, before calls are"
+            " counted on both",
+        )
+    elif taking:
+        standing = f"; {shown(', '.join(following))} can be read" if following else ""
+        yield _Check("hosts", "ok", f"{told} takes writes{standing}")
+
+
+def _standbys(connection: Connection) -> Iterator[_Check]:
+    """
+    Whether commits come to their end, and standbys keep up; nothing where there are none.
+    """
+    if why_read_only(connection) is not None:
+        return
+    found = look_at_replication(connection)
+    if found.hangs is not None:
+        yield _Check("standbys", "fail", found.hangs)
+    warnings = [*found.warnings()]
+    yield from (_Check("standbys", "warn", each) for each in warnings)
+    if found.exists and found.hangs is None and not warnings:
+        yield _Check("standbys", "ok", str(found))
 
 
 def _keys(connection: Connection, settings: Settings) -> _Check:

@@ -19,7 +19,7 @@ from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import Loader
 from psycopg.rows import dict_row
 
-from agi_router.db.diagnosis import why_failed, why_not_connected
+from agi_router.db.diagnosis import READ_ONLY, why_failed, why_not_connected
 from agi_router.db.queries import query
 from agi_router.db.session import check_backend, check_session, check_triggers, session
 from agi_router.errors import (
@@ -136,7 +136,8 @@ def connect(
         dsn: libpq connection string; :obj:`None` leaves it to the ``PG…`` variables.
         timeout: Seconds until a statement is given up; 0: never.
         idle: Seconds that it may stand still in a transaction, after which that is undone.
-        writable: Whether to look among several hosts for one that takes writes.
+        writable: Whether one that takes no writes is of no use. Of several hosts one that takes
+            writes is taken anyway, if there is one.
         name: What the server is told who connects.
 
     Raises:
@@ -145,13 +146,13 @@ def connect(
         StoreError: Triggers are off.
     """
     with translated():
-        connection = psycopg.connect(
+        connection = _opened(
             dsn or "",
+            writable=writable,
             autocommit=True,
             row_factory=dict_row,
             connect_timeout=CONNECT_TIMEOUT,
             application_name=name,
-            target_session_attrs="read-write" if writable else None,
             **_KEEPALIVES,
             **session(
                 statement_timeout=f"{timeout}s", idle_in_transaction_session_timeout=f"{idle}s"
@@ -167,6 +168,18 @@ def connect(
             connection.close()
             raise
     return connection
+
+
+def _opened(dsn: str, *, writable: bool, **wanted: Any) -> Connection:
+    """
+    A connection to the host that takes writes, or else to one that lets itself be read.
+    """
+    try:
+        return psycopg.connect(dsn, target_session_attrs="read-write", **wanted)
+    except psycopg.OperationalError as error:
+        if writable or why_not_connected(str(error)) != READ_ONLY:
+            raise
+    return psycopg.connect(dsn, target_session_attrs="any", **wanted)
 
 
 @contextmanager

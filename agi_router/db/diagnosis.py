@@ -12,7 +12,7 @@ Why the database does not serve, in our words: of a connection that fails, and o
 import re
 from typing import Final
 
-__all__ = ["POOLER", "READ_ONLY", "why_failed", "why_not_connected"]
+__all__ = ["NO_STANDBY", "POOLER", "READ_ONLY", "why_failed", "why_not_connected"]
 
 
 class _Cause:
@@ -43,12 +43,19 @@ READ_ONLY: Final = (
     f" name the host that takes writes ({_WHERE}), or let this one take them"
 )
 
+NO_STANDBY: Final = (
+    "commits wait for a standby, and none that synchronous_standby_names asks for answers: start"
+    " one again, or take it from the setting (docs/operate-many.md, A standby)"
+)
+
 _NO_ROOM: Final = (
     "the database has no connection left: raise its max_connections or the role's CONNECTION"
     " LIMIT, or lower AGI_ROUTER_DB_CONNECTIONS"
 )
 
 _CAUSES: Final = (
+    # What the program has seen itself.
+    _Cause(NO_STANDBY, r"commits wait for a standby"),
     # A pooler, before what PostgreSQL itself says of parameters.
     _Cause(
         POOLER,

@@ -21,6 +21,9 @@ Rules for the editor:
    answer for longer than any statement may run is cut, and the next host of the DSN is tried.
 7. A statement that waits for a lock keeps a worker from others, so no statement waits long for
    one. What fails by it is put off.
+8. A commit that waits for a standby is ended by no limit of the server's, and its session stays
+   there though its line was cut. While one waits so, a line counts as away: else each worker would
+   leave a session more behind whenever it is cut, until the server has no room.
 """
 
 import asyncio
@@ -28,7 +31,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self, TypeAlias
@@ -37,6 +40,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from agi_router.db.connection import translated
+from agi_router.db.diagnosis import NO_STANDBY
 from agi_router.db.fast_connection import LOCK_WAIT, FastConnection, Value
 from agi_router.db.job_queue import Job, JobQueue
 from agi_router.db.queries import query
@@ -394,7 +398,9 @@ class ConnectionPool:
             )
             try:
                 check_session(connection)
-            except StoreError:
+                with _cut_if_silent(connection):
+                    await _look(connection)
+            except BaseException:
                 await connection.close()
                 raise
             while name != self._name:  # renamed meanwhile
@@ -415,11 +421,8 @@ class ConnectionPool:
         return connection
 
     async def _name_again(self, connection: FastConnection) -> None:
-        watch = asyncio.get_running_loop().call_later(_SILENCE, _cut, connection)
-        try:
+        with _cut_if_silent(connection):
             await connection.execute(query("set_application_name"), {"name": self._name})
-        finally:
-            watch.cancel()
 
     def _suspect_others(self) -> None:
         """
@@ -447,7 +450,14 @@ def _patient(work: Work) -> Work:
 
 
 async def _look(connection: FastConnection) -> None:
-    await connection.execute(query("now"))
+    """
+    Look whether the server answers, and commits; if it does not, the connection is closed.
+    """
+    cursor = await connection.execute(query("look_at_commits"), prepare=False)
+    row = await cursor.fetchone()
+    if row is not None and row["stuck"]:
+        await connection.close()
+        raise psycopg.OperationalError(NO_STANDBY)
 
 
 def _in_our_words(error: Exception) -> str:
@@ -456,6 +466,18 @@ def _in_our_words(error: Exception) -> str:
             raise error
     except StoreError as translation:
         return str(translation)
+
+
+@contextlib.contextmanager
+def _cut_if_silent(connection: FastConnection) -> Iterator[None]:
+    """
+    Cut a connection if the block does not come to its end.
+    """
+    watch = asyncio.get_running_loop().call_later(_SILENCE, _cut, connection)
+    try:
+        yield
+    finally:
+        watch.cancel()
 
 
 def _cut(connection: FastConnection) -> None:

@@ -20,6 +20,35 @@ SELECT set_config('application_name', %(name)s, false);
 -- The database's clock, which alone judges expiry; and the process that serves us.
 SELECT clock_timestamp(), pg_backend_pid() AS backend;
 
+-- look_at_commits --
+-- Whether a commit of this role has waited for a standby for longer than any does by the way: the next would wait, too.
+-- Half of the time after which a line that says nothing is cut.
+SELECT EXISTS (SELECT 1
+                 FROM pg_catalog.pg_stat_activity a
+                WHERE a.wait_event = 'SyncRep' AND a.xact_start < clock_timestamp() - interval '1.5 seconds') AS stuck;
+
+-- look_at_server --
+-- When the server was started: by this two hosts are told to be one.
+SELECT pg_postmaster_start_time() AS started;
+
+-- look_at_replication --
+-- Who follows this server, and whom its commits wait for. Of followers a role without pg_read_all_stats is told the
+-- number alone.
+SELECT current_setting('synchronous_standby_names') AS names,
+       count(r.pid) AS followers,
+       CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE')
+            THEN count(r.pid) FILTER (WHERE r.state = 'streaming' AND r.sync_state <> 'async') END AS waited_for,
+       max(r.replay_lag) AS lag,
+       ARRAY(SELECT s.slot_name::text
+               FROM pg_catalog.pg_replication_slots s
+              WHERE NOT s.active AND s.wal_status IS DISTINCT FROM 'lost'
+              ORDER BY s.slot_name) AS idle_slots,
+       ARRAY(SELECT s.slot_name::text
+               FROM pg_catalog.pg_replication_slots s
+              WHERE s.wal_status = 'lost'
+              ORDER BY s.slot_name) AS lost_slots
+  FROM pg_catalog.pg_stat_replication r;
+
 -- beat --
 -- The same, and whether a lock that cuts calls began, or consent was withdrawn so, within the last minute.
 SELECT clock_timestamp(), pg_backend_pid() AS backend,

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -594,7 +594,9 @@ async def test_demoted_server_is_left(
 
 
 @pytest.mark.parametrize("fault", ["killed", "frozen"])
-async def test_failover(version: str, keys: KeyRing, fault: str) -> None:
+async def test_failover(
+    version: str, keys: KeyRing, fault: str, record_property: Callable[[str, object], None]
+) -> None:
     """The primary goes, the standby is promoted: calls are admitted there, and none is lost."""
     limit = 200
     with Server(version) as primary:
@@ -617,6 +619,7 @@ async def test_failover(version: str, keys: KeyRing, fault: str) -> None:
                 callers = Callers(admissions)
                 work = asyncio.ensure_future(callers.run())
                 await until_async(lambda: len(callers.admitted) >= 50)
+                gone = time.monotonic()
                 if fault == "killed":
                     primary.kill()
                 else:
@@ -625,8 +628,12 @@ async def test_failover(version: str, keys: KeyRing, fault: str) -> None:
                 await until_async(lambda: admissions.pool.connected == 0)
                 before = len(callers.admitted)
                 await asyncio.to_thread(standby.promote)
+                promoted = time.monotonic()
                 # Promised: three seconds, on a machine that is not shared.
                 await until_async(lambda: len(callers.admitted) > before)
+                back = time.monotonic()
+                record_property("longest gap [s]", round(back - gone, 2))
+                record_property("of that after the promotion [s]", round(back - promoted, 2))
                 await asyncio.wait_for(work, 60)
                 with connect(
                     make_conninfo(both, target_session_attrs="read-write", connect_timeout=2)

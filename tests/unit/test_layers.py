@@ -192,6 +192,7 @@ def test_where_the_libraries_are() -> None:
         "db.fast_connection",
         "db.migrate",
         "db.pool",
+        "db.replication",
         "db.session",
         "exports.store",
         "messages.store",

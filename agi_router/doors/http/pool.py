@@ -11,6 +11,7 @@ from queue import Empty, LifoQueue, SimpleQueue
 from typing import Any, Final, ParamSpec, TypeVar
 
 from agi_router.bindings.store import BindingStore
+from agi_router.db.session import why_read_only
 from agi_router.schemas.problems import Problem
 
 __all__ = ["StorePool"]
@@ -93,7 +94,7 @@ class StorePool:
     @contextlib.contextmanager
     def lend(self) -> Iterator[BindingStore]:
         """
-        A store of one's own; one whose connection is lost is closed.
+        A store of one's own; one whose connection is lost, or takes no writes, is closed.
 
         Raises:
             Problem: None is free in time.
@@ -198,4 +199,7 @@ def _busy() -> Problem:
 
 def _in_order(store: BindingStore) -> bool:
     connection = store.connection
-    return not (connection.closed or connection.broken)
+    if connection.closed or connection.broken:
+        return False
+    # One that was replaced, or is kept from writes: another host may take them.
+    return why_read_only(connection) is None
