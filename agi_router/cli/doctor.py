@@ -52,7 +52,14 @@ from agi_router.messages.views import describe_link
 from agi_router.numbering import load_ranges, today
 from agi_router.pbx.agreement import GLOBALS, NEXT, Known, find_differences
 from agi_router.pbx.audit import read_profile
-from agi_router.pbx.prompts import APP, LONGEST_NOTICE, SHORTEST_NOTICE, PromptFile, find_sizes
+from agi_router.pbx.prompts import (
+    APP,
+    LONGEST_NOTICE,
+    LONGEST_NOTICES,
+    SHORTEST_NOTICE,
+    PromptFile,
+    find_sizes,
+)
 from agi_router.pbx.rules import Profile, find_faults, find_gaps, ways_in
 from agi_router.recordings.clear import judge_directory
 from agi_router.service.account import Account
@@ -77,8 +84,12 @@ _PACKED_WITHIN = timedelta(hours=6)
 _EXPORTS_LOOKED_AT = timedelta(days=6)
 _OFF = "off"
 _LANGUAGES = tuple(each.value for each in Language)
-# The prompts that the dialplan plays only where they are short, and how short they may be.
-_NOTICES = {"antifraud": 45, "recording": SHORTEST_NOTICE}
+# The prompts that the dialplan plays only where they are short, and of how many bytes they may be.
+_NOTICES = {
+    "antifraud": (45, LONGEST_NOTICE),
+    "recording": (SHORTEST_NOTICE, LONGEST_NOTICE),
+    "antifraud_recording": (SHORTEST_NOTICE, LONGEST_NOTICES),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -729,9 +740,13 @@ async def _prompts(ari: AriClient, sets: Sequence[str]) -> list[_Check]:
 
 def _judge_notice(name: str, size: int) -> str | None:
     """What keeps a notice of so many bytes from being heard; nothing of another prompt."""
-    if name in _NOTICES and size > LONGEST_NOTICE:
-        return "takes more than six seconds: the notice is not heard until the file is shorter"
-    if size < _NOTICES.get(name, 0):
+    shortest, longest = _NOTICES.get(name, (0, size))
+    if size > longest:
+        seconds = "six" if longest == LONGEST_NOTICE else "twelve"
+        return (
+            f"takes more than {seconds} seconds: the notice is not heard until the file is shorter"
+        )
+    if size < shortest:
         return "says nothing: the notice is not heard until the file is longer"
     return None
 

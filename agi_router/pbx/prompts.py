@@ -12,7 +12,14 @@ from dataclasses import dataclass
 
 from agi_router.ari import AriClient, AriRefused, AriTimeout, StasisStart
 
-__all__ = ["APP", "LONGEST_NOTICE", "SHORTEST_NOTICE", "PromptFile", "find_sizes"]
+__all__ = [
+    "APP",
+    "LONGEST_NOTICE",
+    "LONGEST_NOTICES",
+    "SHORTEST_NOTICE",
+    "PromptFile",
+    "find_sizes",
+]
 
 APP = "agi_router_doctor"
 """
@@ -24,6 +31,11 @@ LONGEST_NOTICE = 98_000
 Bytes of a notice: six seconds of 8 kHz and 16 bit, and what stands before them.
 
 The dialplan plays none that has more.
+"""
+
+LONGEST_NOTICES = 194_000
+"""
+Bytes of a file of two notices: twelve seconds, and what stands before them.
 """
 
 SHORTEST_NOTICE = 8_044

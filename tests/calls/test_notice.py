@@ -10,11 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from agi_router.leaktest.messages import Message
 from calls.sound import Sound, listening
 from harness.pbx import Cli, Dialplan, Router
+from harness.prompts import forget
 from testpbx.phones import Does, Phones
 
 _NAME = "notice-test"
@@ -34,7 +36,7 @@ def _on(cli: Cli) -> Iterator[None]:
 
 
 @pytest.fixture
-def file(pbx: dict[str, Any]) -> Iterator[Path]:
+def file(pbx: dict[str, Any], database: psycopg.Connection[Any]) -> Iterator[Path]:
     """A set of prompts with a notice, which is a tone of two values; no speech keeps to two."""
     folder = Path(pbx["rootfs"]) / "usr/share/asterisk/sounds/zh/agi-router" / _NAME
     folder.mkdir(exist_ok=True)
@@ -43,6 +45,7 @@ def file(pbx: dict[str, Any]) -> Iterator[Path]:
     yield made
     made.unlink(missing_ok=True)
     folder.rmdir()
+    forget(database, _NAME)
 
 
 def write_tone(file: Path, seconds: float) -> None:

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from calls.sound import listening
 from harness.pbx import Cli
-from harness.prompts import restored
+from harness.prompts import forget, restored
 from testpbx.phones import Phones
 
 _NAME = "calls-test"
@@ -27,7 +28,7 @@ def _whole(pbx: dict[str, Any]) -> Iterator[None]:
 
 
 @pytest.fixture
-def prompts(pbx: dict[str, Any]) -> Iterator[str]:
+def prompts(pbx: dict[str, Any], database: psycopg.Connection[Any]) -> Iterator[str]:
     """A set with two prompts, a tone of half a second each, in Mandarin."""
     folder = Path(pbx["rootfs"]) / "usr/share/asterisk/sounds/zh/agi-router" / _NAME
     folder.mkdir(exist_ok=True)
@@ -43,6 +44,7 @@ def prompts(pbx: dict[str, Any]) -> Iterator[str]:
     for file in files:
         file.unlink()
     folder.rmdir()
+    forget(database, _NAME)
 
 
 def tones(heard: list[tuple[Any, bytes]]) -> list[bool]:

@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from calls.sound import Sound, listening
@@ -25,6 +26,7 @@ from harness.canaries import files_below
 from harness.cli import run
 from harness.ends import SDP, Caller, Side, sides
 from harness.pbx import STATE, Asterisk, Cli, Dialplan
+from harness.prompts import forget
 from testpbx.phones import Phones
 from testpbx.rootfs import router_env
 from testpbx.state import ASTERISK_ACCOUNT, ROUTER_ACCOUNT, share_journal
@@ -157,9 +159,11 @@ def talk(
         def both_talk() -> None:
             answer = next(m for m in near.came if m.status == 200)
             ports = [re.findall(r"m=audio (\d+)", m.body)[0] for m in (answer, ringing)]
-            # Notices of 0.6 s, and a moment behind them.
+            # Notices of 0.6 s, for which Asterisk waits half a second for sound of the caller,
+            # and a moment behind them.
             with talking(far, int(ports[1]), tone(_MEANWHILE)):
-                time.sleep(0.6 * notices + 0.3)
+                time.sleep(0.6 * notices)
+            time.sleep(0.8)
             with (
                 talking(near, int(ports[0]), tone(_CALLER)),
                 talking(far, int(ports[1]), tone(_CALLEE)),
@@ -262,20 +266,38 @@ def test_no_room(cli: Cli, clear: Path, sealed: Path, a: str, b: str) -> None:
     assert "recordings.no_room" in (STATE / "logs/recordings.log").read_text()
 
 
+def write_notice(file: Path, sound: bytes) -> None:
+    """What A-law says, as a file that Asterisk plays."""
+    samples = [8 * _EXPANDED[code] for code in sound]
+    with wave.open(str(file), "wb") as made:
+        made.setparams((1, 2, 8000, 0, "NONE", ""))
+        made.writeframes(struct.pack(f"<{len(samples)}h", *samples))
+
+
 @pytest.fixture
-def notices(pbx: dict[str, Any], cli: Cli) -> Iterator[str]:
-    """A set of prompts whose two notices are tones, for a tenant that has both played."""
+def notices(pbx: dict[str, Any], database: psycopg.Connection[Any]) -> Iterator[Path]:
+    """A set of prompts, for notices of a test."""
     folder = Path(pbx["rootfs"]) / "usr/share/asterisk/sounds/zh/agi-router/recording-test"
     folder.mkdir()
-    for name, hertz in (("antifraud", _FRAUD), ("recording", _RECORDED)):
-        samples = [8 * _EXPANDED[code] for code in tone(hertz) * 6]
-        with wave.open(str(folder / f"{name}.wav"), "wb") as file:
-            file.setparams((1, 2, 8000, 0, "NONE", ""))
-            file.writeframes(struct.pack(f"<{len(samples)}h", *samples))
-    cli("tenant", "notice", "default", "on")
-    yield folder.name
-    cli("tenant", "notice", "default", "off")
+    yield folder
     subprocess.run(["rm", "-r", folder], check=True)
+    forget(database, folder.name)
+
+
+@pytest.mark.parametrize("who", ["caller", "callee"])
+def test_a_hang_up_during_the_notice(
+    cli: Cli, phones: Phones, clear: Path, notices: Path, a: str, b: str, who: str
+) -> None:
+    """It ends the call for both at once, and nobody is recorded."""
+    write_notice(notices / "recording.wav", tone(_RECORDED) * 30)
+    x = cli.bind(a, b, "--record", "on", "--prompts", notices.name)["x"]
+    call = phones.call(a, x, talk=1.5, hung_up_by=who)
+    record = cli.record(x)
+    assert call.status == 200
+    for phone in (call.caller.messages, call.callee):
+        assert any(m.start_line.startswith("BYE ") for m in phone)
+    assert (record["outcome"], record["talk_ms"], record["released_by"]) == ("answered", 0, who)
+    assert list(clear.iterdir()) == []
 
 
 def when(sound: Sound, side: Side, hertz: int) -> list[datetime]:
@@ -289,12 +311,13 @@ def test_both_notices(
     asterisk: Asterisk,
     clear: Path,
     sealed: Path,
-    notices: str,
+    notices: Path,
     a: str,
     b: str,
 ) -> None:
     """Both hear that against fraud, then that of the recording; neither's number is left."""
-    x = cli.bind(a, b, "--record", "on", "--prompts", notices)["x"]
+    write_notice(notices / "antifraud_recording.wav", tone(_FRAUD) * 6 + tone(_RECORDED) * 6)
+    x = cli.bind(a, b, "--record", "on", "--prompts", notices.name)["x"]
     seen: list[str] = []
 
     def look() -> None:
@@ -304,10 +327,14 @@ def test_both_notices(
         seen.extend(each.split("!")[0] for each in names)
         seen.append(metrics().decode())
 
-    with keeping(cli, clear, sealed):
-        sound, near, far = talk(a, x, notices=2, meanwhile=look)
-        told = recording_of(cli, x)
-        assert until(lambda: not list(clear.iterdir()), timeout=5)
+    cli("tenant", "notice", "default", "on")
+    try:
+        with keeping(cli, clear, sealed):
+            sound, near, far = talk(a, x, notices=2, meanwhile=look)
+            told = recording_of(cli, x)
+            assert until(lambda: not list(clear.iterdir()), timeout=5)
+    finally:
+        cli("tenant", "notice", "default", "off")
 
     for side, other in ((near, _CALLEE), (far, _CALLER)):
         fraud, recorded, said = (when(sound, side, hz) for hz in (_FRAUD, _RECORDED, other))

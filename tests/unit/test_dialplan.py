@@ -16,7 +16,7 @@ from agi_router.calls.decision import Refusal
 from agi_router.calls.dialplan import DIALPLAN_VERSION, to_refuse
 from agi_router.calls.end import Answer, parse_end, parse_line
 from agi_router.doors.fastagi import token_of
-from agi_router.pbx.prompts import LONGEST_NOTICE, SHORTEST_NOTICE
+from agi_router.pbx.prompts import LONGEST_NOTICE, LONGEST_NOTICES, SHORTEST_NOTICE
 from agi_router.pbx.rules import ENTRY_LABEL
 from agi_router.recordings.clear import CALLEE, CALLER
 from agi_router.recordings.model import parse_note
@@ -381,6 +381,7 @@ def test_there_is_one_way_to_dial() -> None:
         "agi-router-notice",
         "agi-router-notice",
         "agi-router-recording",
+        "agi-router-recording",
     ]
 
 
@@ -550,7 +551,7 @@ def test_every_prompt_and_cause_is_one_of_ours() -> None:
         assert prompt in known
         assert set(re.findall(r"\b\d+\b", cause)) <= {"1", "17", "19", "20", "21", "31"}
     assert {"one_minute", "ends_soon", "time_over", "ask_extension", "wrong_extension"} <= known
-    assert re.findall(r"LIMIT_\w+_FILE=.*?\}/\)\}(\w+)", DIALPLAN) == [*("time_over", "recording")]
+    assert re.findall(r"LIMIT_\w+_FILE=.*?\}/\)\}(\w+)", DIALPLAN) == ["time_over"]
 
 
 def test_the_doctor_is_told_where_the_prompts_are_looked_for() -> None:
@@ -573,7 +574,7 @@ def test_a_prompt_that_a_set_lacks_is_the_shipped_one() -> None:
         DIALPLAN,
     )
     assert places == [
-        (name, name) for name in ("${WARNING}", "time_over", "antifraud", "recording", "${PROMPT}")
+        (name, name) for name in ("${WARNING}", "time_over", "antifraud", "${WORDS}", "${PROMPT}")
     ]
 
 
@@ -644,14 +645,13 @@ def test_a_recording_is_noted_as_it_is_read() -> None:
     assert (note.call_id, note.begun_at_ms, note.told) == (told["${ARG2}"], 1741988890123, True)
     assert not parse_note("|".join(told.values()).replace("recorded", "no_notice")).told
     assert steps[1].data == f"$[${{ARG7}} = 0 | 0${{STAT(s,{file}.call)}} = 0]?joined,1"
-    # MixMonitor() takes no less than a second.
-    skipped = "${IF($[${ARG7} < 0.7]?1:$[${ARG7} + 0.3])}"
-    assert steps[3].data == f",r({file}{CALLEE})t({file}{CALLER})s({skipped})"
+    assert steps[3].data == f",r({file}{CALLEE})t({file}{CALLER})"
     # Its name is of letters.
     [name] = [step.data for step in STEPS if "RECORDING" in assigned(step)]
     assert "RECORDING=${FILTER(a-f," in name
     [telling] = [step.data for step in STEPS if step.data.startswith("TELLING=${IF(")]
-    assert f"${{TELLING}} < {SHORTEST_NOTICE} | ${{TELLING}} > {LONGEST_NOTICE} |" in telling
+    longest = f'${{IF($["${{WORDS}}" = "recording"]?{LONGEST_NOTICE}:{LONGEST_NOTICES})}}'
+    assert f"${{TELLING}} < {SHORTEST_NOTICE} | ${{TELLING}} > {longest} |" in telling
 
 
 def test_the_globals() -> None:
