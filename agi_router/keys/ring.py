@@ -43,8 +43,7 @@ import hashlib
 import hmac
 import re
 import secrets
-import sys
-from array import array
+import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -319,12 +318,10 @@ class KeyRing:
         Returns:
             Those of all numbers under the current key, then of all under each other one.
         """
-        tags = array("q")
-        for _, key in reversed(self.tag_keys):
-            tags.frombytes(b"".join(_bulk_heads(key, numbers)))
-        if sys.byteorder == "little":
-            tags.byteswap()
-        return [tag or 1 for tag in tags]
+        heads = b"".join(
+            head for _, key in reversed(self.tag_keys) for head in _bulk_heads(key, numbers)
+        )
+        return [tag or 1 for tag in struct.unpack(f">{len(heads) // 8}q", heads)]
 
     def digests(self, number: PhoneNumber) -> list[bytes]:
         """
