@@ -585,7 +585,7 @@ def test_a_lost_machine_comes_back(site: Site) -> None:
     assert until(lambda: machine.run(f"ls {archived}").returncode == 0, timeout=60)
     version = machine.do("ls /etc/postgresql").strip()
     machine.do(
-        f"systemctl stop 'agi-router*'\nsystemctl stop postgresql\n"
+        f"systemctl stop 'agi-router*'\nsystemctl stop 'postgresql*'\n"
         f"pg_dropcluster {version} main\nrm -r /etc/agi-router/* /etc/agi-router-audit\n"
         f"pg_createcluster {version} main\nsystemctl start postgresql"
     )
