@@ -91,17 +91,12 @@ def export(directory: Path, source: TextIO, *, as_json: bool) -> None:
     except ValueError as error:
         raise click.UsageError(f"--places: {error}") from None
     shipped = files("agi_router.dialplan").joinpath(_CONFIGURATION).read_text("utf-8")
-    # What a block leads to is there before the block is.
-    for name, text in {
-        _CONFIGURATION: shipped,
-        **dict(sorted(tables.items(), reverse=True)),
-    }.items():
+    for name, text in {_CONFIGURATION: shipped, **tables}.items():
         _write(directory / name, text)
     if as_json:
         echo_json({"directory": str(directory), "blocks": sum(len(c.blocks) for c in cells)})
     else:
         echo(f"written into {directory}; a Kamailio that runs reads it by")
-        # What a block leads to is there before the block is.
         for command in ("dispatcher.reload", "htable.reload trunks", "htable.reload blocks"):
             echo(f"  kamcmd {command}")
 

@@ -153,7 +153,8 @@ def proxy_tables(cells: Sequence[Cell], places: Places) -> dict[str, str]:
         places: Their machines, and the trunks.
 
     Returns:
-        By the names of files: ``blocks``, ``trunks`` and ``dispatcher.list``.
+        By the names of files, in the order in which they are to be written and read: what a block
+        leads to is there before the block is.
 
     Raises:
         ValueError: A cell that has blocks has no node, or a machine is of no cell.
@@ -171,14 +172,14 @@ def proxy_tables(cells: Sequence[Cell], places: Places) -> dict[str, str]:
         sets.append((first, places.nodes.get(cell.name, [])))
         sets.append((first + _DOORS, places.doors.get(cell.name, [])))
     return {
+        "dispatcher.list": "".join(
+            f"{number} sip:{socket}\n" for number, sockets in sorted(sets) for socket in sockets
+        ),
+        "trunks": _table((str(each), _TEXT, name) for each, name in places.trunks.items()),
         "blocks": _table(
             (str(block), _INTEGER, str(_FIRST_SET + cell.number))
             for cell in cells
             for block in cell.blocks
-        ),
-        "trunks": _table((str(each), _TEXT, name) for each, name in places.trunks.items()),
-        "dispatcher.list": "".join(
-            f"{number} sip:{socket}\n" for number, sockets in sorted(sets) for socket in sockets
         ),
     }
 

@@ -5,9 +5,9 @@ What an operation answers, for the OpenAPI document.
 from typing import Any
 
 from fastapi import status
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from agi_router.schemas.base import Out
+from agi_router.schemas.base import Out, example
 
 __all__ = ["FieldFaultOut", "ProblemOut", "answers"]
 
@@ -45,7 +45,7 @@ class ProblemOut(Out):
     instance: str | None = None
     errors: list[FieldFaultOut] | None = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_PROBLEM]})
+    model_config = example(_PROBLEM)
 
 
 def answers(

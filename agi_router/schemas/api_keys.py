@@ -4,9 +4,9 @@ What is said of API keys.
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-from agi_router.schemas.base import TIME, Body, Out
+from agi_router.schemas.base import TIME, Body, Out, example
 from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState, check_label, parse_network
 from agi_router.tenants.model import check_tenant
 
@@ -53,11 +53,7 @@ class ApiKeyIn(Body):
         " with keys:write.",
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"label": "orders", "scopes": ["bindings:read", "bindings:write"]}]
-        }
-    )
+    model_config = example({"label": "orders", "scopes": ["bindings:read", "bindings:write"]})
 
 
 _API_KEY: dict[str, Any] = {
@@ -101,7 +97,7 @@ class ApiKeyOut(Out):
     revoked_at: str | None
     last_used_at: str | None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_API_KEY]})
+    model_config = example(_API_KEY)
 
 
 class ApiKeyMadeOut(ApiKeyOut):
@@ -112,11 +108,7 @@ class ApiKeyMadeOut(ApiKeyOut):
     bearer: str | None = Field(default=None, description="What is shown with each request.")
     secret: str | None = Field(default=None, description="What requests are signed with.")
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{**_API_KEY, "bearer": f"agr_qkzwhtdmxcvbnrpl_{'A' * 43}"}]
-        }
-    )
+    model_config = example({**_API_KEY, "bearer": f"agr_qkzwhtdmxcvbnrpl_{'A' * 43}"})
 
 
 class ApiKeysOut(Out):
@@ -126,4 +118,4 @@ class ApiKeysOut(Out):
 
     api_keys: list[ApiKeyOut]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"api_keys": [_API_KEY]}]})
+    model_config = example({"api_keys": [_API_KEY]})

@@ -4,13 +4,13 @@ What is said of appeals.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from agi_router.persons.appeal_states import AppealState
 from agi_router.persons.appeals import NOTICES, EvidenceKind, check_digest, check_reference
 from agi_router.persons.effects import LockReason, Subject
 from agi_router.records.audit import check_note
-from agi_router.schemas.base import MASKED, TIME, Body, Out
+from agi_router.schemas.base import MASKED, TIME, Body, NextCursor, Out, example
 from agi_router.schemas.locks import check_lock_id
 
 __all__ = [
@@ -35,9 +35,7 @@ class AppealIn(Body):
         default=None, description="What the person says."
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"lock_id": "17", "note": "it was not me"}]}
-    )
+    model_config = example({"lock_id": "17", "note": "it was not me"})
 
 
 class EvidenceIn(Body):
@@ -51,12 +49,8 @@ class EvidenceIn(Body):
         description="SHA-256, 64 hexadecimal digits."
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"kind": "payment_record", "reference": "ticket-77", "digest": "9f86d081" * 8}
-            ]
-        }
+    model_config = example(
+        {"kind": "payment_record", "reference": "ticket-77", "digest": "9f86d081" * 8}
     )
 
 
@@ -68,7 +62,7 @@ class DecideIn(Body):
     decision: Literal["lift", "uphold"]
     note: Annotated[str, AfterValidator(check_note)] | None = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"decision": "lift"}]})
+    model_config = example({"decision": "lift"})
 
 
 class RebindIn(Body):
@@ -83,11 +77,7 @@ class RebindIn(Body):
         description="Who takes the place of a person who is locked: a real number.",
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"binding_id": "70012345678-42", "instead": "13800000003"}]
-        }
-    )
+    model_config = example({"binding_id": "70012345678-42", "instead": "13800000003"})
 
 
 _APPEAL: dict[str, Any] = {
@@ -176,7 +166,7 @@ class AppealOut(Out):
     rebinds: list[RebindOut] = Field(description="Of the tenant's bindings.")
     damage: str | None = Field(description="Why what its lock is on cannot be read.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_APPEAL]})
+    model_config = example(_APPEAL)
 
 
 class AppealsOut(Out):
@@ -185,8 +175,6 @@ class AppealsOut(Out):
     """
 
     appeals: list[AppealOut]
-    next_cursor: str | None = Field(
-        default=None, description="Where the next page begins; null: there is none."
-    )
+    next_cursor: NextCursor = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"appeals": [_APPEAL]}]})
+    model_config = example({"appeals": [_APPEAL]})

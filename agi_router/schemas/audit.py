@@ -4,9 +4,9 @@ What is said in the audit.
 
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from agi_router.schemas.base import TIME, Out
+from agi_router.schemas.base import TIME, NextCursor, Out, example
 
 __all__ = ["ActOut", "AuditOut"]
 
@@ -48,7 +48,7 @@ class ActOut(Out):
     claimed: str | None = Field(description="What sudo said: a hint, anybody can set it.")
     host: str
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_ACT]})
+    model_config = example(_ACT)
 
 
 class AuditOut(Out):
@@ -57,8 +57,6 @@ class AuditOut(Out):
     """
 
     audit: list[ActOut]
-    next_cursor: str | None = Field(
-        default=None, description="Where the next page begins; null: there is none."
-    )
+    next_cursor: NextCursor = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"audit": [_ACT]}]})
+    model_config = example({"audit": [_ACT]})

@@ -2,11 +2,11 @@
 What all bodies have in common, of requests and of answers.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["LARGEST_BATCH", "MASKED", "TIME", "Body", "Out", "example"]
+__all__ = ["LARGEST_BATCH", "MASKED", "TIME", "Body", "NextCursor", "Out", "example"]
 
 
 LARGEST_BATCH = 200
@@ -37,6 +37,12 @@ class Out(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid")
+
+
+NextCursor = Annotated[
+    str | None, Field(description="Where the next page begins; null: there is none.")
+]
+"""The last field of a page."""
 
 
 def example(*values: Any) -> ConfigDict:

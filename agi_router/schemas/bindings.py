@@ -5,7 +5,7 @@ What is said of bindings, in requests and in answers.
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, Field, create_model
 
 from agi_router.bindings.expiry import LONGEST_LIFE, find_expiry
 from agi_router.bindings.fields import Dialled, Members, PartyNumber, reader
@@ -16,7 +16,7 @@ from agi_router.bindings.requests import BindRequest, find_misplaced, make_reque
 from agi_router.bindings.terms import CHANGEABLE, TERMS, Kind, Name, Span, Term, Text, Whole, Words
 from agi_router.bindings.words import BindingState, Callback, Mode, check_order_id
 from agi_router.schemas.answers import ProblemOut
-from agi_router.schemas.base import LARGEST_BATCH, MASKED, TIME, Body, Out
+from agi_router.schemas.base import LARGEST_BATCH, MASKED, TIME, Body, NextCursor, Out, example
 from agi_router.schemas.fields import (
     MINUTE,
     SECOND,
@@ -158,18 +158,14 @@ class BindingIn(_TermsIn):
         default=None, description="Prefer or avoid the numbers that the parties had before."
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "mode": "axb",
-                    "a": "13800000001",
-                    "b": "13800000002",
-                    "ttl": 7200,
-                    "max_calls": 10,
-                    "order": "A-1001",
-                }
-            ]
+    model_config = example(
+        {
+            "mode": "axb",
+            "a": "13800000001",
+            "b": "13800000002",
+            "ttl": 7200,
+            "max_calls": 10,
+            "order": "A-1001",
         }
     )
 
@@ -181,12 +177,8 @@ class BatchIn(Body):
 
     bindings: list[BindingIn] = Field(min_length=1, max_length=LARGEST_BATCH)
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"bindings": [{"a": "13800000001", "b": "13800000002", "order": "A-1001"}]}
-            ]
-        }
+    model_config = example(
+        {"bindings": [{"a": "13800000001", "b": "13800000002", "order": "A-1001"}]}
     )
 
 
@@ -212,11 +204,7 @@ class BindingChange(_TermsChange):
         default=None, description="By itself: the party group that becomes side A."
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"ttl": 3600, "max_calls": 20, "ring": None}, {"a": "13800000003"}]
-        }
-    )
+    model_config = example({"ttl": 3600, "max_calls": 20, "ring": None}, {"a": "13800000003"})
 
 
 class SearchIn(Body):
@@ -230,9 +218,7 @@ class SearchIn(Body):
     cursor: str | None = Field(default=None, max_length=256, description=CURSOR)
     limit: int = Field(default=100, ge=1, le=200)
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"number": "13800000001", "x": "700123456780001"}]}
-    )
+    model_config = example({"number": "13800000001", "x": "700123456780001"})
 
 
 class OrderIn(Body):
@@ -245,7 +231,7 @@ class OrderIn(Body):
         default=None, description="Whose it is; the operator's keys alone may say so."
     )
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"order": "A-1001"}]})
+    model_config = example({"order": "A-1001"})
 
 
 # What a body says beside the request itself.
@@ -430,7 +416,7 @@ class BindingOut(_TermsOut):
     version: int = Field(description="Counts its changes.")
     damage: str | None = Field(description="Why its parties cannot be read.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_BINDING]})
+    model_config = example(_BINDING)
 
 
 class BindingsOut(Out):
@@ -439,11 +425,9 @@ class BindingsOut(Out):
     """
 
     bindings: list[BindingOut]
-    next_cursor: str | None = Field(
-        default=None, description="Where the next page begins; null: there is none."
-    )
+    next_cursor: NextCursor = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"bindings": [_BINDING]}]})
+    model_config = example({"bindings": [_BINDING]})
 
 
 class ResultOut(Out):
@@ -463,6 +447,4 @@ class BatchOut(Out):
 
     results: list[ResultOut]
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"results": [{"status": 201, "binding": _BINDING}]}]}
-    )
+    model_config = example({"results": [{"status": 201, "binding": _BINDING}]})

@@ -4,12 +4,12 @@ What is said of block list entries.
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from agi_router.persons.blocklist import EntryState
 from agi_router.persons.effects import BlockDirection
 from agi_router.records.audit import check_note
-from agi_router.schemas.base import MASKED, TIME, Body, Out
+from agi_router.schemas.base import MASKED, TIME, Body, NextCursor, Out, example
 from agi_router.schemas.fields import Number, Time
 from agi_router.tenants.model import check_tenant
 
@@ -34,11 +34,7 @@ class BlocklistIn(Body):
     note: Annotated[str, AfterValidator(check_note)] | None = None
     ends_at: Time | None = Field(default=None, description="Absent: until it is removed.")
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"person": "13800000001", "other": "13800000002", "direction": "out"}]
-        }
-    )
+    model_config = example({"person": "13800000001", "other": "13800000002", "direction": "out"})
 
 
 class BlocklistSearchIn(Body):
@@ -49,7 +45,7 @@ class BlocklistSearchIn(Body):
     person: Number
     everything: bool = Field(default=False, description="Those that are over, too.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"person": "13800000001"}]})
+    model_config = example({"person": "13800000001"})
 
 
 _ENTRY: dict[str, Any] = {
@@ -88,7 +84,7 @@ class BlocklistEntryOut(Out):
     over_at: str | None
     damage: str | None = Field(description="Why its persons cannot be read.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_ENTRY]})
+    model_config = example(_ENTRY)
 
 
 class BlocklistOut(Out):
@@ -97,8 +93,6 @@ class BlocklistOut(Out):
     """
 
     entries: list[BlocklistEntryOut]
-    next_cursor: str | None = Field(
-        default=None, description="Where the next page begins; null: there is none."
-    )
+    next_cursor: NextCursor = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"entries": [_ENTRY]}]})
+    model_config = example({"entries": [_ENTRY]})

@@ -4,10 +4,10 @@ What is said of blocks, and of how many numbers are left in them.
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from agi_router.inventory.model import BlockState, check_carrier, check_certificate
-from agi_router.schemas.base import TIME, Body, Out
+from agi_router.schemas.base import TIME, Body, Out, example
 from agi_router.schemas.fields import Time
 from agi_router.tenants.model import check_tenant
 
@@ -34,9 +34,7 @@ class BlockIn(Body):
     valid_from: Time | None = None
     valid_until: Time | None = None
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"block": "70012345678", "operator": "China Mobile"}]}
-    )
+    model_config = example({"block": "70012345678", "operator": "China Mobile"})
 
 
 class BlockChange(Body):
@@ -46,7 +44,7 @@ class BlockChange(Body):
 
     state: Annotated[BlockState, Field(strict=False)]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"state": "draining"}]})
+    model_config = example({"state": "draining"})
 
 
 _POOL: dict[str, Any] = {
@@ -83,7 +81,7 @@ class PoolOut(Out):
 
     blocks: list[BlockPoolOut]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"blocks": [_POOL]}]})
+    model_config = example({"blocks": [_POOL]})
 
 
 _BLOCK: dict[str, Any] = {
@@ -120,7 +118,7 @@ class BlockOut(Out):
     bindings: int
     created_at: str
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_BLOCK]})
+    model_config = example(_BLOCK)
 
 
 class BlocksOut(Out):
@@ -130,4 +128,4 @@ class BlocksOut(Out):
 
     blocks: list[BlockOut]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"blocks": [_BLOCK]}]})
+    model_config = example({"blocks": [_BLOCK]})

@@ -4,12 +4,12 @@ What is said of calls.
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.end import Clock
 from agi_router.persons.effects import LockReason
-from agi_router.schemas.base import TIME, Out
+from agi_router.schemas.base import TIME, NextCursor, Out, example
 
 __all__ = ["CALL", "CallOut", "CallsOut"]
 
@@ -84,7 +84,7 @@ class CallOut(Out):
     tenant_check_verdict: str | None
     tenant_check_ms: int | None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [CALL]})
+    model_config = example(CALL)
 
 
 class CallsOut(Out):
@@ -93,8 +93,6 @@ class CallsOut(Out):
     """
 
     calls: list[CallOut]
-    next_cursor: str | None = Field(
-        default=None, description="Where the next page begins; null: there is none."
-    )
+    next_cursor: NextCursor = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"calls": [CALL]}]})
+    model_config = example({"calls": [CALL]})

@@ -4,11 +4,11 @@ What is said of real-time checks.
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from agi_router.calls.check import Unanswered
 from agi_router.events.model import check_url
-from agi_router.schemas.base import Body, Out
+from agi_router.schemas.base import Body, Out, example
 
 __all__ = ["CheckIn", "CheckMadeOut", "CheckOut"]
 
@@ -34,9 +34,7 @@ class CheckIn(Body):
         description="Milliseconds that it has; null, or more: as many as the operator lets it.",
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"url": "https://shop.example/calls"}]}
-    )
+    model_config = example({"url": "https://shop.example/calls"})
 
 
 _CHECK: dict[str, Any] = {
@@ -63,7 +61,7 @@ class CheckOut(Out):
     )
     created_at: str
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_CHECK]})
+    model_config = example(_CHECK)
 
 
 class CheckMadeOut(CheckOut):
@@ -75,6 +73,4 @@ class CheckMadeOut(CheckOut):
         default=None, description="What signs questions; left out where it stays as it was."
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{**_CHECK, "secret": f"whsec_{'A' * 43}="}]}
-    )
+    model_config = example({**_CHECK, "secret": f"whsec_{'A' * 43}="})

@@ -4,7 +4,7 @@ What is said of complaints.
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from agi_router.persons.complaint_limits import ComplaintLevel
 from agi_router.persons.complaints import (
@@ -15,7 +15,7 @@ from agi_router.persons.complaints import (
 from agi_router.persons.effects import Subject
 from agi_router.records.audit import check_note
 from agi_router.schemas.answers import ProblemOut
-from agi_router.schemas.base import LARGEST_BATCH, TIME, Body, Out, example
+from agi_router.schemas.base import LARGEST_BATCH, TIME, Body, NextCursor, Out, example
 from agi_router.schemas.fields import Time, X
 from agi_router.tenants.model import check_tenant
 
@@ -105,7 +105,7 @@ class ComplaintOut(Out):
     dismissed_at: str | None = Field(description="Since when it counts no longer.")
     dismiss_note: str | None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_COMPLAINT]})
+    model_config = example(_COMPLAINT)
 
 
 class ComplaintCountOut(Out):
@@ -128,21 +128,17 @@ class ComplaintCountOut(Out):
     since: str = Field(description="Since when both are counted.")
     level: ComplaintLevel
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "subject": "tenant",
-                    "x": None,
-                    "tenant": "couriers",
-                    "complaints": 3,
-                    "calls": 20_000,
-                    "more_calls": False,
-                    "part_of_share": 0.3,
-                    "since": TIME,
-                    "level": "alarm",
-                }
-            ]
+    model_config = example(
+        {
+            "subject": "tenant",
+            "x": None,
+            "tenant": "couriers",
+            "complaints": 3,
+            "calls": 20_000,
+            "more_calls": False,
+            "part_of_share": 0.3,
+            "since": TIME,
+            "level": "alarm",
         }
     )
 
@@ -153,11 +149,9 @@ class ComplaintsOut(Out):
     """
 
     complaints: list[ComplaintOut]
-    next_cursor: str | None = Field(
-        default=None, description="Where the next page begins; null: there is none."
-    )
+    next_cursor: NextCursor = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"complaints": [_COMPLAINT]}]})
+    model_config = example({"complaints": [_COMPLAINT]})
 
 
 class ComplaintResultOut(Out):

@@ -4,12 +4,12 @@ What is said of consents.
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from agi_router.bindings.words import check_order_id
 from agi_router.consent.ledger import Act, How, Purpose, check_evidence, check_version
 from agi_router.schemas.answers import ProblemOut
-from agi_router.schemas.base import LARGEST_BATCH, MASKED, TIME, Body, Out, example
+from agi_router.schemas.base import LARGEST_BATCH, MASKED, TIME, Body, NextCursor, Out, example
 from agi_router.schemas.fields import Number, Time
 from agi_router.tenants.model import check_tenant
 
@@ -40,7 +40,7 @@ class ConsentSearchIn(Body):
 
     person: Number
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"person": "13800000001"}]})
+    model_config = example({"person": "13800000001"})
 
 
 class _Said(ConsentSearchIn):
@@ -76,9 +76,7 @@ class WithdrawalIn(_ConsentSaid):
         description="Whether the calls that the person is in, on the bindings that end, are cut.",
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"person": "13800000001", "tenant": "couriers"}]}
-    )
+    model_config = example({"person": "13800000001", "tenant": "couriers"})
 
 
 class _Given(_Said):
@@ -97,11 +95,7 @@ class ConsentIn(_Given, _ConsentSaid):
     That a person agrees.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"person": "13800000001", "how": "app", "tenant": "couriers"}]
-        }
-    )
+    model_config = example({"person": "13800000001", "how": "app", "tenant": "couriers"})
 
 
 _GIVEN = {"person": "13800000001", "how": "app", "at": TIME, "version": "2026-02"}
@@ -170,7 +164,7 @@ class ConsentOut(Out):
     added_by: str | None = Field(description="Told to the operator alone.")
     damage: str | None = Field(description="Why its person cannot be read.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [CONSENT]})
+    model_config = example(CONSENT)
 
 
 class WithdrawalOut(ConsentOut):
@@ -180,10 +174,8 @@ class WithdrawalOut(ConsentOut):
 
     ended: list[str]
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{**CONSENT, "act": "withdrawn", "how": None, "ended": ["70012345678-1"]}]
-        }
+    model_config = example(
+        {**CONSENT, "act": "withdrawn", "how": None, "ended": ["70012345678-1"]}
     )
 
 
@@ -193,11 +185,9 @@ class ConsentsOut(Out):
     """
 
     consents: list[ConsentOut]
-    next_cursor: str | None = Field(
-        default=None, description="Where the next page begins; null: there is none."
-    )
+    next_cursor: NextCursor = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"consents": [CONSENT]}]})
+    model_config = example({"consents": [CONSENT]})
 
 
 class ConsentResultOut(Out):

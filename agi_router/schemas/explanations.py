@@ -2,10 +2,10 @@
 What is said of what would become of a call or a text.
 """
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from agi_router.bindings.reasons import Reason
-from agi_router.schemas.base import TIME, Body, Out
+from agi_router.schemas.base import TIME, Body, Out, example
 from agi_router.schemas.fields import Time
 
 __all__ = ["ExplanationIn", "ExplanationOut", "RuleOut", "TextExplanationIn", "TextExplanationOut"]
@@ -25,9 +25,7 @@ class ExplanationIn(Body):
     )
     at: Time | None = Field(default=None, description="Decide as of this time instead of now.")
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"caller": "13800000001", "x": "700123456780001"}]}
-    )
+    model_config = example({"caller": "13800000001", "x": "700123456780001"})
 
 
 class TextExplanationIn(Body):
@@ -45,9 +43,7 @@ class TextExplanationIn(Body):
     )
     at: Time | None = Field(default=None, description="Decide as of this time instead of now.")
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"sender": "13800000001", "x": "700123456780001"}]}
-    )
+    model_config = example({"sender": "13800000001", "x": "700123456780001"})
 
 
 class RuleOut(Out):
@@ -80,21 +76,17 @@ class ExplanationOut(Out):
         description="Rates that it is held to by what each router has counted; not judged here.",
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "verdict": "refuse",
-                    "reason": "stranger",
-                    "shown": None,
-                    "ring": None,
-                    "binding": None,
-                    "prompt": "no_binding",
-                    "cause": 21,
-                    "at": TIME,
-                    "rules": [{"rule": "numbers are of an accepted form", "holds": True}],
-                }
-            ]
+    model_config = example(
+        {
+            "verdict": "refuse",
+            "reason": "stranger",
+            "shown": None,
+            "ring": None,
+            "binding": None,
+            "prompt": "no_binding",
+            "cause": 21,
+            "at": TIME,
+            "rules": [{"rule": "numbers are of an accepted form", "holds": True}],
         }
     )
 
@@ -112,18 +104,14 @@ class TextExplanationOut(Out):
     at: str | None
     rules: list[RuleOut]
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "verdict": "take",
-                    "reason": None,
-                    "binding": "70012345678-42",
-                    "receiver": "138****0002",
-                    "shown": "700123456780001",
-                    "at": TIME,
-                    "rules": [{"rule": "texts are left", "holds": True}],
-                }
-            ]
+    model_config = example(
+        {
+            "verdict": "take",
+            "reason": None,
+            "binding": "70012345678-42",
+            "receiver": "138****0002",
+            "shown": "700123456780001",
+            "at": TIME,
+            "rules": [{"rule": "texts are left", "holds": True}],
         }
     )

@@ -15,7 +15,7 @@ from agi_router.feeds.model import (
     check_feed_name,
     check_file_name,
 )
-from agi_router.schemas.base import TIME, Body, Out
+from agi_router.schemas.base import TIME, Body, Out, example
 
 __all__ = [
     "FaultOut",
@@ -45,7 +45,7 @@ class FeedIn(Body):
         default=None, ge=60, le=366 * 86_400, description="Seconds until new records are expected."
     )
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "carriers"}]})
+    model_config = example({"name": "carriers"})
 
 
 class RecordIn(Body):
@@ -66,11 +66,7 @@ class RecordIn(Body):
         " day without a time is the whole day.",
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"number": "13800000001", "status": "reissued", "date": "2026-01-31"}]
-        }
-    )
+    model_config = example({"number": "13800000001", "status": "reissued", "date": "2026-01-31"})
 
 
 class RecordsIn(Body):
@@ -83,17 +79,13 @@ class RecordsIn(Body):
     )
     records: Annotated[list[RecordIn], Field(min_length=1, max_length=RECORDS_AT_ONCE)]
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "file": "2026-02-01/17",
-                    "records": [
-                        {"number": "13800000001", "status": "reissued", "date": "2026-01-31"},
-                        {"number": "13800000002", "status": "unknown"},
-                    ],
-                }
-            ]
+    model_config = example(
+        {
+            "file": "2026-02-01/17",
+            "records": [
+                {"number": "13800000001", "status": "reissued", "date": "2026-01-31"},
+                {"number": "13800000002", "status": "unknown"},
+            ],
         }
     )
 
@@ -141,7 +133,7 @@ class FeedOut(Out):
     failed_at: str | None = Field(description="When that failed last.")
     failure: str | None = Field(description="Why the last try has failed; null: it did not.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_FEED]})
+    model_config = example(_FEED)
 
 
 class FeedsOut(Out):
@@ -151,7 +143,7 @@ class FeedsOut(Out):
 
     feeds: list[FeedOut]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"feeds": [_FEED]}]})
+    model_config = example({"feeds": [_FEED]})
 
 
 _RUN: dict[str, Any] = {
@@ -207,7 +199,7 @@ class RunOut(Out):
     matched: int = Field(description="Live bindings that have such a party.")
     ended: int = Field(description="Those of them that ended by it.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_RUN]})
+    model_config = example(_RUN)
 
 
 class RunsOut(Out):
@@ -217,7 +209,7 @@ class RunsOut(Out):
 
     runs: list[RunOut]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"runs": [_RUN]}]})
+    model_config = example({"runs": [_RUN]})
 
 
 class FaultOut(Out):
@@ -256,7 +248,7 @@ class RunReportOut(RunOut):
     faults: list[FaultOut]
     matches: list[MatchOut]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_RUN_REPORT]})
+    model_config = example(_RUN_REPORT)
 
 
 class PushOut(RunReportOut):
@@ -268,4 +260,4 @@ class PushOut(RunReportOut):
         description="Rows that do not open and were passed over; `agi-router list` shows which."
     )
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{**_RUN_REPORT, "damaged": 0}]})
+    model_config = example({**_RUN_REPORT, "damaged": 0})

@@ -4,10 +4,10 @@ What is said of findings for carriers.
 
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from agi_router.feeds.findings import FindingStatus
-from agi_router.schemas.base import TIME, Body, Out
+from agi_router.schemas.base import TIME, Body, Out, example
 
 __all__ = [
     "AcknowledgementIn",
@@ -28,7 +28,7 @@ class TakeIn(Body):
     operator: int = Field(ge=0, le=9, description="The operator digit of 700 numbers.")
     limit: int = Field(default=1000, ge=1, le=10_000, description="At most so many.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"operator": 1}]})
+    model_config = example({"operator": 1})
 
 
 class AcknowledgementIn(Body):
@@ -39,7 +39,7 @@ class AcknowledgementIn(Body):
     operator: int = Field(ge=0, le=9, description="The operator digit of 700 numbers.")
     up_to: int = Field(ge=1, le=2**63 - 1, description="The id of the last finding that it has.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"operator": 1, "up_to": 17}]})
+    model_config = example({"operator": 1, "up_to": 17})
 
 
 _FINDING: dict[str, Any] = {
@@ -81,7 +81,7 @@ class FindingOut(Out):
     acknowledged_at: str | None = Field(description="When its carrier had it.")
     damage: str | None = Field(description="Why its number cannot be read.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_FINDING]})
+    model_config = example(_FINDING)
 
 
 class FindingsOut(Out):
@@ -92,9 +92,7 @@ class FindingsOut(Out):
     findings: list[FindingOut]
     next_cursor: str | None
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"findings": [_FINDING], "next_cursor": None}]}
-    )
+    model_config = example({"findings": [_FINDING], "next_cursor": None})
 
 
 class TakenFindingOut(Out):
@@ -111,7 +109,7 @@ class TakenFindingOut(Out):
     since: str
     rule: str | None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_TAKEN]})
+    model_config = example(_TAKEN)
 
 
 class TakenOut(Out):
@@ -121,7 +119,7 @@ class TakenOut(Out):
 
     findings: list[TakenFindingOut]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"findings": [_TAKEN]}]})
+    model_config = example({"findings": [_TAKEN]})
 
 
 class AcknowledgementOut(Out):
@@ -131,4 +129,4 @@ class AcknowledgementOut(Out):
 
     acknowledged: int = Field(description="How many findings.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"acknowledged": 17}]})
+    model_config = example({"acknowledged": 17})

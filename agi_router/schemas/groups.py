@@ -4,12 +4,12 @@ What is said of party groups.
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from agi_router.bindings.modes import GROUP_MAX
 from agi_router.bindings.party_groups import LONGEST_LABEL
 from agi_router.bindings.words import check_group
-from agi_router.schemas.base import MASKED, TIME, Body, Out
+from agi_router.schemas.base import MASKED, TIME, Body, NextCursor, Out, example
 from agi_router.schemas.fields import Number
 from agi_router.tenants.model import check_tenant
 
@@ -25,7 +25,7 @@ class MembersIn(Body):
 
     g: list[Number] = Field(min_length=1, max_length=GROUP_MAX)
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"g": ["13800000003"]}]})
+    model_config = example({"g": ["13800000003"]})
 
 
 class GroupChange(Body):
@@ -37,7 +37,7 @@ class GroupChange(Body):
         default=None, description="A text of your own; comes back with it."
     )
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"label": "couriers by night"}]})
+    model_config = example({"label": "couriers by night"})
 
 
 class GroupIn(GroupChange):
@@ -53,11 +53,7 @@ class GroupIn(GroupChange):
         default=None, description="Whose it is; the operator's keys alone may say so."
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"name": "night-shift", "g": ["13800000001", "13800000003"]}]
-        }
-    )
+    model_config = example({"name": "night-shift", "g": ["13800000001", "13800000003"]})
 
 
 _GROUP: dict[str, Any] = {
@@ -88,7 +84,7 @@ class GroupOut(Out):
     version: int = Field(description="Another one after each change.")
     damage: str | None = Field(description="Why its members cannot be read.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_GROUP]})
+    model_config = example(_GROUP)
 
 
 class GroupsOut(Out):
@@ -97,8 +93,6 @@ class GroupsOut(Out):
     """
 
     groups: list[GroupOut]
-    next_cursor: str | None = Field(
-        default=None, description="Where the next page begins; null: there is none."
-    )
+    next_cursor: NextCursor = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"groups": [_GROUP]}]})
+    model_config = example({"groups": [_GROUP]})

@@ -4,12 +4,12 @@ What is said of locks.
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from agi_router.persons.effects import LockReason, Subject
 from agi_router.persons.locks import LockState, check_rule, parse_lock_id
 from agi_router.records.audit import check_note
-from agi_router.schemas.base import MASKED, TIME, Body, Out
+from agi_router.schemas.base import MASKED, TIME, Body, NextCursor, Out, example
 from agi_router.schemas.fields import Number, Time, X
 from agi_router.tenants.model import check_tenant
 
@@ -42,11 +42,7 @@ class LockIn(Body):
         " security_risk only.",
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"person": "13800000001", "reason": "arrears", "rule": "R-7"}]
-        }
-    )
+    model_config = example({"person": "13800000001", "reason": "arrears", "rule": "R-7"})
 
 
 class LockSearchIn(Body):
@@ -57,7 +53,7 @@ class LockSearchIn(Body):
     person: Number
     everything: bool = Field(default=False, description="Those that are over, too.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"person": "13800000001"}]})
+    model_config = example({"person": "13800000001"})
 
 
 class LiftIn(Body):
@@ -67,7 +63,7 @@ class LiftIn(Body):
 
     note: Annotated[str, AfterValidator(check_note)] | None = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"note": "paid"}]})
+    model_config = example({"note": "paid"})
 
 
 def check_lock_id(text: str) -> str:
@@ -128,7 +124,7 @@ class LockOut(Out):
     cut: bool = Field(description="Whether calls that are up as it begins are cut.")
     damage: str | None = Field(description="Why what it is on cannot be read.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [LOCK]})
+    model_config = example(LOCK)
 
 
 class LocksOut(Out):
@@ -137,8 +133,6 @@ class LocksOut(Out):
     """
 
     locks: list[LockOut]
-    next_cursor: str | None = Field(
-        default=None, description="Where the next page begins; null: there is none."
-    )
+    next_cursor: NextCursor = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"locks": [LOCK]}]})
+    model_config = example({"locks": [LOCK]})

@@ -4,11 +4,11 @@ What is said of texts, their rules and their links.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from agi_router.messages.model import MessageState
 from agi_router.messages.rules import LONGEST_HOLD, MOST_WORDS, NumberRule, check_words
-from agi_router.schemas.base import TIME, Body, Out
+from agi_router.schemas.base import TIME, Body, NextCursor, Out, example
 
 __all__ = [
     "MESSAGE",
@@ -57,9 +57,7 @@ class MessageRulesIn(Body):
         " each before it is taken.",
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"numbers": "redact", "words": ["加微信"], "hold": 600}]}
-    )
+    model_config = example({"numbers": "redact", "words": ["加微信"], "hold": 600})
 
 
 _MESSAGE_RULES: dict[str, Any] = {
@@ -122,7 +120,7 @@ class MessageOut(Out):
     tenant_check_verdict: str | None = Field(description="yes or unavailable.")
     tenant_check_ms: int | None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [MESSAGE]})
+    model_config = example(MESSAGE)
 
 
 _MESSAGE_LINK: dict[str, Any] = {
@@ -149,7 +147,7 @@ class MessageLinkOut(Out):
     up_since: str | None
     owed: int = Field(description="How many texts are to go out by it.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_MESSAGE_LINK]})
+    model_config = example(_MESSAGE_LINK)
 
 
 class MessageLinksOut(Out):
@@ -159,7 +157,7 @@ class MessageLinksOut(Out):
 
     links: list[MessageLinkOut]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"links": [_MESSAGE_LINK]}]})
+    model_config = example({"links": [_MESSAGE_LINK]})
 
 
 class MessageRulesOut(Out):
@@ -176,7 +174,7 @@ class MessageRulesOut(Out):
     checked: bool = Field(description="Whether the tenant's verification service is asked.")
     changed_at: str | None = Field(description="Null: all texts go on, as of itself.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_MESSAGE_RULES]})
+    model_config = example(_MESSAGE_RULES)
 
 
 class MessagesOut(Out):
@@ -185,8 +183,6 @@ class MessagesOut(Out):
     """
 
     messages: list[MessageOut]
-    next_cursor: str | None = Field(
-        default=None, description="Where the next page begins; null: there is none."
-    )
+    next_cursor: NextCursor = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"messages": [MESSAGE]}]})
+    model_config = example({"messages": [MESSAGE]})

@@ -5,12 +5,12 @@ What is said of number pools.
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from agi_router.bindings.expiry import LONGEST_LIFE
 from agi_router.bindings.words import Callback, Language, Mode, check_pool, check_prompts
 from agi_router.numbers import Block
-from agi_router.schemas.base import TIME, Body, Out
+from agi_router.schemas.base import TIME, Body, NextCursor, Out, example
 from agi_router.schemas.fields import SECOND, read_field, seconds
 from agi_router.tenants.model import check_tenant
 
@@ -44,7 +44,7 @@ class PoolChange(Body):
     language: Annotated[Language, Field(strict=False)] | None = None
     prompts: _Prompts | None = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"mode": "gxb"}]})
+    model_config = example({"mode": "gxb"})
 
 
 class PoolIn(PoolChange):
@@ -57,17 +57,13 @@ class PoolIn(PoolChange):
         default=None, description="Whose it is; the operator's keys alone may say so."
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "FC1001",
-                    "blocks": ["70012345678"],
-                    "mode": "gxb",
-                    "callback": "last",
-                    "window": 1800,
-                }
-            ]
+    model_config = example(
+        {
+            "name": "FC1001",
+            "blocks": ["70012345678"],
+            "mode": "gxb",
+            "callback": "last",
+            "window": 1800,
         }
     )
 
@@ -123,7 +119,7 @@ class NumberPoolOut(Out):
     created_at: str
     version: int = Field(description="Counts its changes.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_NUMBER_POOL]})
+    model_config = example(_NUMBER_POOL)
 
 
 class NumberPoolsOut(Out):
@@ -132,10 +128,6 @@ class NumberPoolsOut(Out):
     """
 
     pools: list[NumberPoolOut]
-    next_cursor: str | None = Field(
-        default=None, description="Where the next page begins; null: there is none."
-    )
+    next_cursor: NextCursor = None
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"pools": [_NUMBER_POOL], "next_cursor": None}]}
-    )
+    model_config = example({"pools": [_NUMBER_POOL], "next_cursor": None})

@@ -4,10 +4,10 @@ What is said of real-name statuses.
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from agi_router.persons.real_names import RealName, check_source
-from agi_router.schemas.base import MASKED, TIME, Body, Out
+from agi_router.schemas.base import MASKED, TIME, Body, NextCursor, Out, example
 from agi_router.schemas.fields import Number, Time
 from agi_router.tenants.model import check_tenant
 
@@ -21,7 +21,7 @@ class RealNameSearchIn(Body):
 
     person: Number
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"person": "13800000001"}]})
+    model_config = example({"person": "13800000001"})
 
 
 class RealNameIn(RealNameSearchIn):
@@ -40,11 +40,7 @@ class RealNameIn(RealNameSearchIn):
         " else it counts for all.",
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"person": "13800000001", "status": "yes", "source": "carrier"}]
-        }
-    )
+    model_config = example({"person": "13800000001", "status": "yes", "source": "carrier"})
 
 
 _REAL_NAME: dict[str, Any] = {
@@ -77,7 +73,7 @@ class RealNameOut(Out):
     added_by: str | None = Field(description="Told to the operator alone.")
     damage: str | None = Field(description="Why its person cannot be read.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_REAL_NAME]})
+    model_config = example(_REAL_NAME)
 
 
 class RealNamesOut(Out):
@@ -86,11 +82,9 @@ class RealNamesOut(Out):
     """
 
     real_names: list[RealNameOut]
-    next_cursor: str | None = Field(
-        default=None, description="Where the next page begins; null: there is none."
-    )
+    next_cursor: NextCursor = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"real_names": [_REAL_NAME]}]})
+    model_config = example({"real_names": [_REAL_NAME]})
 
 
 class RealNameStatusOut(Out):
@@ -103,15 +97,11 @@ class RealNameStatusOut(Out):
     checked_at: str | None
     real_names: list[RealNameOut]
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "status": "yes",
-                    "source": "carrier",
-                    "checked_at": TIME,
-                    "real_names": [_REAL_NAME],
-                }
-            ]
+    model_config = example(
+        {
+            "status": "yes",
+            "source": "carrier",
+            "checked_at": TIME,
+            "real_names": [_REAL_NAME],
         }
     )

@@ -4,11 +4,11 @@ What is said of recordings.
 
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from agi_router.keys.segments import FileCipher
 from agi_router.recordings.model import Gap, RecordingState
-from agi_router.schemas.base import TIME, Body, Out
+from agi_router.schemas.base import TIME, Body, Out, example
 from agi_router.schemas.traces import CaseIn
 
 __all__ = ["RecordingDeleteIn", "RecordingOut", "RecordingsOut"]
@@ -47,7 +47,7 @@ class RecordingOut(Out):
     cipher: FileCipher | None
     key_id: int | None = Field(description="The seal key that its own key is sealed under.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_RECORDING]})
+    model_config = example(_RECORDING)
 
 
 class RecordingDeleteIn(Body):
@@ -58,11 +58,7 @@ class RecordingDeleteIn(Body):
     case: CaseIn
     early: bool = Field(default=False, description="Though six months are not over.")
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"case": {"id": "P-2026-17", "reason": "court order"}, "early": True}]
-        }
-    )
+    model_config = example({"case": {"id": "P-2026-17", "reason": "court order"}, "early": True})
 
 
 class RecordingsOut(Out):
@@ -73,6 +69,4 @@ class RecordingsOut(Out):
     recordings: list[RecordingOut]
     next_cursor: str | None
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"recordings": [_RECORDING], "next_cursor": None}]}
-    )
+    model_config = example({"recordings": [_RECORDING], "next_cursor": None})

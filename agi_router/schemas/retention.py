@@ -4,12 +4,12 @@ What is said of retention: classes, holds and proofs.
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from agi_router.bindings.words import check_order_id
 from agi_router.maintenance.classes import Kind, RetentionClass
 from agi_router.records.audit import check_case, check_note
-from agi_router.schemas.base import Body, Out
+from agi_router.schemas.base import Body, NextCursor, Out, example
 from agi_router.schemas.fields import Number
 from agi_router.tenants.model import check_tenant
 
@@ -40,12 +40,8 @@ class HoldIn(Body):
         default=None, description="Whose order alone."
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"case": "P-2026-17", "reason": "police request", "person": "13800000001"}
-            ]
-        }
+    model_config = example(
+        {"case": "P-2026-17", "reason": "police request", "person": "13800000001"}
     )
 
 
@@ -57,7 +53,7 @@ class HoldSearchIn(Body):
     person: Number
     everything: bool = Field(default=False, description="Those that were released, too.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"person": "13800000001"}]})
+    model_config = example({"person": "13800000001"})
 
 
 class ReleaseIn(Body):
@@ -67,7 +63,7 @@ class ReleaseIn(Body):
 
     note: Annotated[str, AfterValidator(check_note)]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"note": "case closed"}]})
+    model_config = example({"note": "case closed"})
 
 
 _KIND: dict[str, Any] = {
@@ -134,7 +130,7 @@ class RetentionOut(Out):
 
     kinds: list[KindOut]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"kinds": [_KIND]}]})
+    model_config = example({"kinds": [_KIND]})
 
 
 class ProofOut(Out):
@@ -163,7 +159,7 @@ class ProofsOut(Out):
 
     proofs: list[ProofOut]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"proofs": [_PROOF]}]})
+    model_config = example({"proofs": [_PROOF]})
 
 
 class HoldOut(Out):
@@ -185,7 +181,7 @@ class HoldOut(Out):
     release_note: str | None
     damage: str | None = Field(description="Why the person cannot be read.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_HOLD]})
+    model_config = example(_HOLD)
 
 
 class HoldsOut(Out):
@@ -194,8 +190,6 @@ class HoldsOut(Out):
     """
 
     holds: list[HoldOut]
-    next_cursor: str | None = Field(
-        default=None, description="Where the next page begins; null: there is none."
-    )
+    next_cursor: NextCursor = None
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"holds": [_HOLD]}]})
+    model_config = example({"holds": [_HOLD]})

@@ -4,10 +4,10 @@ What is said of tenants.
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from agi_router.rates import parse_rate
-from agi_router.schemas.base import TIME, Body, Out
+from agi_router.schemas.base import TIME, Body, Out, example
 from agi_router.schemas.fields import Time
 from agi_router.tenants.hours import check_hours
 from agi_router.tenants.model import UnknownNumbers, check_tenant
@@ -45,7 +45,7 @@ class TenantIn(Body):
         " the ledger before (`required`).",
     )
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "couriers"}]})
+    model_config = example({"name": "couriers"})
 
 
 class QualificationIn(Body):
@@ -76,7 +76,7 @@ class CallLimitsIn(Body):
     number: _Rate | None = Field(default=None, description="To each 700 number.")
     tenant: _Rate | None = Field(default=None, description="Of the tenant in all.")
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"caller": "30/1h"}]})
+    model_config = example({"caller": "30/1h"})
 
 
 class TenantChange(Body):
@@ -153,7 +153,7 @@ class TenantChange(Body):
         " answer, before they are joined.",
     )
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"active": False}]})
+    model_config = example({"active": False})
 
 
 _TENANT: dict[str, Any] = {
@@ -249,7 +249,7 @@ class TenantOut(Out):
     )
     created_at: str
 
-    model_config = ConfigDict(json_schema_extra={"examples": [_TENANT]})
+    model_config = example(_TENANT)
 
 
 class TenantsOut(Out):
@@ -259,4 +259,4 @@ class TenantsOut(Out):
 
     tenants: list[TenantOut]
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"tenants": [_TENANT]}]})
+    model_config = example({"tenants": [_TENANT]})

@@ -4,11 +4,11 @@ What is said in traces.
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from agi_router.bindings.words import BindingState, Mode
 from agi_router.records.audit import check_case, check_note
-from agi_router.schemas.base import MASKED, TIME, Body, Out
+from agi_router.schemas.base import MASKED, TIME, Body, Out, example
 from agi_router.schemas.calls import CALL, CallOut
 from agi_router.schemas.consents import CONSENT, ConsentOut
 from agi_router.schemas.fields import Number, Time, X
@@ -26,9 +26,7 @@ class CaseIn(Body):
     id: Annotated[str, AfterValidator(check_case)]
     reason: Annotated[str, AfterValidator(check_note)]
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"id": "P-2026-17", "reason": "police request"}]}
-    )
+    model_config = example({"id": "P-2026-17", "reason": "police request"})
 
 
 _Case = Annotated[CaseIn | None, Field(description="Show real numbers, for this case.")]
@@ -50,11 +48,7 @@ class TraceIn(Body):
     limit: _Most = 1000
     case: _Case = None
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"x": "700123456780001", "at": "2026-03-01T12:00:00+08:00"}]
-        }
-    )
+    model_config = example({"x": "700123456780001", "at": "2026-03-01T12:00:00+08:00"})
 
 
 class PersonTraceIn(Body):
@@ -68,11 +62,7 @@ class PersonTraceIn(Body):
     limit: _Most = 1000
     case: _Case = None
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"person": "13800000001", "since": "2026-03-01T00:00:00+08:00"}]
-        }
-    )
+    model_config = example({"person": "13800000001", "since": "2026-03-01T00:00:00+08:00"})
 
 
 _STRETCH: dict[str, Any] = {
@@ -133,19 +123,15 @@ class TraceOut(Out):
     )
     cut: bool = Field(description="Whether there is more than was asked for.")
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "since": TIME,
-                    "until": "2026-01-31T17:04:05+00:00",
-                    "bound": [_STRETCH],
-                    "calls": [CALL],
-                    "messages": [MESSAGE],
-                    "locks": [LOCK],
-                    "consents": [CONSENT],
-                    "cut": False,
-                }
-            ]
+    model_config = example(
+        {
+            "since": TIME,
+            "until": "2026-01-31T17:04:05+00:00",
+            "bound": [_STRETCH],
+            "calls": [CALL],
+            "messages": [MESSAGE],
+            "locks": [LOCK],
+            "consents": [CONSENT],
+            "cut": False,
         }
     )

@@ -5,7 +5,7 @@ What is said of webhooks and their deliveries.
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from agi_router.events.model import (
     LARGEST_BATCH,
@@ -98,14 +98,10 @@ class WebhookIn(Body):
         default=None, description="Whose it is; the operator's keys alone may say so."
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "url": "https://shop.example/hooks",
-                    "types": ["binding.ended", "call.ended"],
-                }
-            ]
+    model_config = example(
+        {
+            "url": "https://shop.example/hooks",
+            "types": ["binding.ended", "call.ended"],
         }
     )
 
@@ -122,7 +118,7 @@ class WebhookChange(Body):
     batch: int | None = Field(default=None, ge=1, le=LARGEST_BATCH)
     batch_wait: int | None = Field(default=None, ge=0, le=LONGEST_WAIT)
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"types": ["call.ended"]}]})
+    model_config = example({"types": ["call.ended"]})
 
 
 class RotationIn(Body):
@@ -137,7 +133,7 @@ class RotationIn(Body):
         description="Seconds for which the old secret signs, too.",
     )
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"overlap": 86_400}]})
+    model_config = example({"overlap": 86_400})
 
 
 class ResendIn(Body):
@@ -151,9 +147,7 @@ class ResendIn(Body):
     since: Time | None = Field(default=None, description="Those since this time.")
     until: Time | None = Field(default=None, description="With since: those before this time.")
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"event": "evt_4711"}, {"since": "2026-01-31T15:04:05Z"}]}
-    )
+    model_config = example({"event": "evt_4711"}, {"since": "2026-01-31T15:04:05Z"})
 
 
 class EventTypesIn(Body):
@@ -170,9 +164,7 @@ class EventTypesIn(Body):
         default=None, description="Whose; the operator's keys alone may say so."
     )
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{"types": ["binding.ended", "call.ended"]}]}
-    )
+    model_config = example({"types": ["binding.ended", "call.ended"]})
 
 
 def read_webhook_change(body: WebhookChange) -> dict[str, Any]:
