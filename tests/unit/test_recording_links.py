@@ -16,7 +16,12 @@ NOW = datetime(2026, 1, 31, 7, 4, 5, tzinfo=UTC)
 LINK = RecordingLink.new("abcdefab", "qwertyuiop", NOW)
 
 
-@given(secret=st.binary(min_size=1), other=st.binary(min_size=1))
+# Of one length, as secrets are. HMAC fills a shorter one up with zeros (RFC 2104), so one that
+# ends with them has the tags of another.
+SECRETS = st.binary(min_size=32, max_size=32)
+
+
+@given(secret=SECRETS, other=SECRETS)
 def test_a_tag(secret: bytes, other: bytes) -> None:
     """It is good for what it was made of and for nothing else, and is letters."""
     target = urlsplit(LINK.target(secret))
