@@ -101,6 +101,12 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _bucket(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", value):
+        raise ValueError("3 to 63 small letters, digits, '.' and '-'")
+    return value
+
+
 def _language(value: str) -> Language:
     try:
         return Language(value.lower())
@@ -352,7 +358,17 @@ class Settings:
         journal: Directory of the end journal; the same as the dialplan's ``AGI_ROUTER_JOURNAL``.
         recordings: Directory in memory of calls as they are recorded; the same as the dialplan's
             ``AGI_ROUTER_RECORDINGS``.
-        recordings_sealed: Directory in which sealed recordings are kept.
+        recordings_sealed: Directory in which sealed recordings are kept; where there is a bucket,
+            until they are in it.
+        s3_endpoint: URL of an S3-compatible store that sealed recordings are brought to; not set:
+            they stay in the directory. Needs the extra ``agi_router[s3]``.
+        s3_bucket: The bucket in it, which holds nothing else.
+        s3_region: Its region.
+        s3_credentials_file: The file that holds the access key: its id, and its secret in a second
+            line.
+        s3_addressing: Where the store expects the name of the bucket: in the ``path``, or in front
+            of the host (``virtual``).
+        s3_ca_file: A file of the certificates that are believed; not set: those of the system.
         unsafe_profile: Faults of the PBX's profile that the operator accepts, by the names that
             ``doctor`` prints; ``allow`` accepts all.
         media_ports: ``FIRST-LAST``, the ports of Asterisk's sound as ``rtp.conf`` has them. Set
@@ -477,6 +493,12 @@ class Settings:
     journal: Path = _setting(_path, default=Path("/var/spool/agi-router"))
     recordings: Path | None = _setting(_path)
     recordings_sealed: Path = _setting(_path, default=Path("/var/lib/agi-router/recordings"))
+    s3_endpoint: str | None = _setting(_url)
+    s3_bucket: str | None = _setting(_bucket)
+    s3_region: str = _setting(_name, default="us-east-1")
+    s3_credentials_file: Path | None = _setting(_path)
+    s3_addressing: str = _setting(_word("path", "virtual"), default="path")
+    s3_ca_file: Path | None = _setting(_path)
     unsafe_profile: frozenset[str] = _setting(_names, default=frozenset())
     media_ports: MediaPorts | None = _setting(MediaPorts.parse)
     media_state: Path = _setting(_path, default=Path("/run/agi-router-media/state.json"))
@@ -592,6 +614,7 @@ class Settings:
             )
         if settings.check_url is not None:
             settings._judge_check()
+        settings._judge_s3()
         return settings
 
     def _judge_check(self) -> None:
@@ -605,6 +628,21 @@ class Settings:
             raise SettingsError(
                 f"{PREFIX}CHECK_NUMBERS sends real numbers, which anybody on the way could read:"
                 f" give {PREFIX}CHECK_URL by https"
+            )
+
+    def _judge_s3(self) -> None:
+        needed = {
+            "S3_ENDPOINT": self.s3_endpoint,
+            "S3_BUCKET": self.s3_bucket,
+            "S3_CREDENTIALS_FILE": self.s3_credentials_file,
+        }
+        missing = [PREFIX + name for name, value in needed.items() if value is None]
+        if missing and len(missing) < len(needed):
+            raise SettingsError(f"a store of recordings needs {' and '.join(missing)} too")
+        parts = urlsplit(self.s3_endpoint or "")
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise SettingsError(
+                f"{PREFIX}S3_ENDPOINT would be reached without TLS: give it by https"
             )
 
     def agi_address(self) -> tuple[str, int] | None:
@@ -763,6 +801,23 @@ class Settings:
             )
         return line
 
+    def load_s3_credentials(self) -> tuple[str, str]:
+        """
+        Return id and secret of the access key of the store of recordings, from its file.
+
+        Raises:
+            SettingsError: None is set, or the file cannot be read, is open to others, or is
+                malformed.
+        """
+        text = _private_text(self.s3_credentials_file, "S3_CREDENTIALS", "access key of the store")
+        match text.split():
+            case [key_id, secret]:
+                return key_id, secret
+        raise SettingsError(
+            f"{PREFIX}S3_CREDENTIALS_FILE is malformed; expected the id of the access key, and its"
+            " secret in a second line"
+        )
+
     def load_check_token(self) -> str | None:
         """
         Return what is sent to the verification service as a bearer token, if anything is.
@@ -812,22 +867,25 @@ def _split(listen: str) -> tuple[str, int] | None:
 
 
 def _first_line(file: Path | None, name: str, what: str) -> str:
+    line = _private_text(file, name, what).partition("\n")[0].strip()
+    if not line:
+        raise SettingsError(f"{PREFIX}{name}_FILE is empty")
+    return line
+
+
+def _private_text(file: Path | None, name: str, what: str) -> str:
     variable = PREFIX + name
     if file is None:
         raise SettingsError(f"no {what} is set: set {variable} or {variable}_FILE")
     try:
         # With or without a byte order mark.
-        text = read_private(file, largest=_LARGEST_PASSWORD).decode("utf-8-sig")
+        return read_private(file, largest=_LARGEST_PASSWORD).decode("utf-8-sig")
     except OSError as exc:
         raise SettingsError(f"{variable}_FILE cannot be read: {exc.strerror}") from exc
     except UnfitFile as exc:
         raise SettingsError(f"{variable}_FILE {exc}") from None
     except UnicodeDecodeError:
         raise SettingsError(f"{variable}_FILE is not text") from None
-    line = text.partition("\n")[0].strip()
-    if not line:
-        raise SettingsError(f"{variable}_FILE is empty")
-    return line
 
 
 def _unknown(name: str, known: list[str]) -> str:

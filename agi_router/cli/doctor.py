@@ -64,6 +64,7 @@ from agi_router.pbx.rules import Profile, find_faults, find_gaps, ways_in
 from agi_router.recordings.clear import judge_directory
 from agi_router.service.account import Account
 from agi_router.service.health import CLOCKS_APART
+from agi_router.service.recording_places import bucket_of
 from agi_router.settings import Settings, is_loopback
 from agi_router.texts import shown
 
@@ -132,7 +133,7 @@ def doctor(context: click.Context, *, as_json: bool) -> None:
     with eyes.acting():
         database = [*_database(settings)]
         journal = _journal(settings)
-        recordings = [*_recordings(settings)]
+        recordings = [*_recordings(settings), *_store_of_recordings(settings)]
         sets = _prompt_sets(settings)
     checks = [
         *eyes.told(),
@@ -222,6 +223,20 @@ def _recordings(settings: Settings) -> Iterator[_Check]:
     yield from (_Check("recordings", "fail", f"{settings.recordings} {each}") for each in faults)
     if not faults:
         yield _Check("recordings", "ok", f"{settings.recordings} is in memory, and closed")
+
+
+def _store_of_recordings(settings: Settings) -> Iterator[_Check]:
+    """
+    Whether the bucket that they are brought to can be used, and by nobody else.
+    """
+    bucket = bucket_of(settings)
+    if bucket is None:
+        return
+    faults = [*bucket.faults()]
+    yield from (_Check("bucket", "fail", f"{bucket.address} {each}") for each in faults)
+    if not faults:
+        told = f"{bucket.address} can be written to and read, and not by strangers"
+        yield _Check("bucket", "ok", told)
 
 
 def _database(settings: Settings) -> Iterator[_Check]:

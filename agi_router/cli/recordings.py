@@ -12,16 +12,17 @@ from agi_router.bindings.model import BindingId
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import COUNT, SINCE, TENANT, Checked
 from agi_router.cli.context import open_serving_database, read_settings
-from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
+from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import find_scope
 from agi_router.db.connection import Queries
 from agi_router.keys.registry import check_keys
 from agi_router.numbers import XNumber
+from agi_router.recordings.reconciliation import compare
 from agi_router.recordings.store import RecordingLedger, RecordingStore
-from agi_router.recordings.vault import Vault
 from agi_router.recordings.views import describe_recording
 from agi_router.records.audit import check_case, check_note
 from agi_router.service.keeping import KeepingService
+from agi_router.service.recording_places import bucket_of, places_of
 
 __all__ = ["group"]
 
@@ -119,7 +120,7 @@ def listen(call: str, case: str, reason: str) -> None:
         store = RecordingStore(queries)
         ring = check_keys(connection, keys)
         recording = store.find(call)
-        heard = store.listen(recording, Vault(settings.recordings_sealed), ring)
+        heard = store.listen(recording, places_of(settings), ring)
         record_act(queries, f"recording of call {call}", reason=reason, case=case)
     for some in heard:
         sys.stdout.buffer.write(some)
@@ -170,3 +171,42 @@ def keep(*, once: bool) -> None:
     service = KeepingService(settings, keys)
     logs.set_up(settings.log_level)
     (service.once if once else service.run)()
+
+
+@group.command("reconcile")
+@click.option("--remove", is_flag=True, help="Remove from the bucket what no record has.")
+@json_option
+@click.pass_context
+def reconcile(context: click.Context, *, remove: bool, as_json: bool) -> None:
+    r"""
+    Compare the bucket of sealed recordings with the records, by the names of files.
+
+    Exits with 1 if a file is missing that is on record there. A file that no record has is one
+    that nobody can open, unless the database was restored to an older state: see docs/restore.md.
+
+    \b
+    Example:
+      agi-router recording reconcile
+    """
+    settings = read_settings()
+    bucket = bucket_of(settings)
+    if bucket is None:
+        raise click.UsageError("there is no bucket: AGI_ROUTER_S3_ENDPOINT is not set")
+    with open_serving_database(settings) as connection:
+        queries = Queries(connection)
+        found = compare(bucket, RecordingLedger(queries))
+        if remove and found.strange:
+            record_act(queries, f"{len(found.strange)} files of {bucket.address}")
+            for each in found.strange:
+                bucket.erase(each)
+    if as_json:
+        echo_json({"files": found.files, "missing": found.missing, "strange": found.strange})
+    else:
+        for name in found.missing:
+            echo(f"missing  {name}")
+        for name in found.strange:
+            echo(f"{'removed' if remove else 'strange'}  {name}")
+        missing, strange = len(found.missing), len(found.strange)
+        echo(f"{found.files} files, {missing} missing, {strange} on no record")
+    if found.missing:
+        context.exit(1)

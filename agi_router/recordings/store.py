@@ -2,7 +2,7 @@
 Recordings, as the database keeps them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from agi_router.keys.ring import KeyRing
 from agi_router.keys.segments import FileCipher
 from agi_router.numbers import Block, XNumber
 from agi_router.recordings.model import Gap, Kept, Note, Recording, RecordingState
-from agi_router.recordings.vault import Vault, open_key, renewed_key
+from agi_router.recordings.vault import SealedSound, open_key, renewed_key
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 
@@ -115,9 +115,34 @@ class RecordingLedger:
                 " authority has ordered to be deleted goes with --early, once nothing holds it"
             )
 
-    def erase_gone(self, vault: Vault) -> int:
+    def find_vault(self, name: str) -> str | None:
         """
-        Remove the files of a directory whose keys were destroyed.
+        The name of the place that a file lies in; :obj:`None`: it has no key on record.
+        """
+        row = self._queries.row("find_recording_vault", {"name": name})
+        return None if row is None else str(row["vault"])
+
+    def move(self, name: str, source: str, target: str) -> None:
+        """
+        Put on record that a file was brought from one place to another, if it has a key still.
+        """
+        values = {"name": name, "source": source, "target": target}
+        self._queries.execute("move_recording", values)
+
+    def names(self, folder: str) -> list[tuple[str, str]]:
+        """
+        The names of the files that begin so and have a key, and of the places that they lie in.
+        """
+        rows = self._queries.rows("list_recording_names", {"folder": folder})
+        return [(row["name"], row["vault"]) for row in rows]
+
+    def erase_gone(self, vault: str, erase: Callable[[str], None]) -> int:
+        """
+        Remove the files of a place whose keys were destroyed.
+
+        Args:
+            vault: Its name.
+            erase: Removes a file, if it is there.
 
         Returns:
             How many there were.
@@ -125,10 +150,9 @@ class RecordingLedger:
         Raises:
             RecordingsUnusable: They cannot be removed.
         """
-        values = {"vault": vault.name, "limit": _FILES}
-        rows = self._queries.rows("list_gone_recordings", values)
+        rows = self._queries.rows("list_gone_recordings", {"vault": vault, "limit": _FILES})
         for row in rows:
-            vault.erase(row["name"])
+            erase(row["name"])
             self._queries.execute("forget_gone_recording", {"name": row["name"]})
         return len(rows)
 
@@ -240,7 +264,7 @@ class RecordingStore:
         }
         return [_read(row) for row in self._queries.rows("list_recordings", values)]
 
-    def listen(self, recording: Recording, vault: Vault, keys: KeyRing) -> Iterator[bytes]:
+    def listen(self, recording: Recording, place: SealedSound, keys: KeyRing) -> Iterator[bytes]:
         """
         What was said, as a WAV file in stereo, some at a time, each bit checked.
 
@@ -250,7 +274,7 @@ class RecordingStore:
             SealError: Its key does not open with these.
         """
         name, cipher, sealed_key = check_heard(recording)
-        return vault.read(name, cipher, open_key(keys, name, sealed_key))
+        return place.read(name, cipher, open_key(keys, name, sealed_key))
 
 
 def check_heard(recording: Recording) -> tuple[str, FileCipher, bytes]:

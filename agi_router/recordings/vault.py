@@ -14,10 +14,10 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Protocol
 
 from agi_router.errors import AgiRouterError, RecordingDamaged, RecordingsUnusable
 from agi_router.files import written_whole
@@ -26,7 +26,18 @@ from agi_router.keys.segments import FileCipher, SegmentSealer, open_segments
 from agi_router.numbers import XNumber
 from agi_router.recordings.model import Gap, Kept, Note, RecordingState, is_name
 
-__all__ = ["Vault", "key_sealed_for", "new_key", "open_key", "renewed_key"]
+__all__ = [
+    "SealedSound",
+    "Vault",
+    "checked",
+    "key_sealed_for",
+    "new_key",
+    "new_vault_name",
+    "open_key",
+    "opened_segments",
+    "place_of",
+    "renewed_key",
+]
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +46,21 @@ _NOTE: Final = ".note"
 _NAMED: Final = "name"
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 _FOLDER: Final = 2
+
+
+class SealedSound(Protocol):
+    """
+    Where sealed recordings are heard from.
+    """
+
+    def read(self, name: str, cipher: FileCipher, key: bytes) -> Iterator[bytes]:
+        """
+        What a recording says, some at a time, each checked.
+
+        Raises:
+            RecordingDamaged: It is not there, or not as it was sealed.
+        """
+        ...
 
 
 class Vault:
@@ -62,7 +88,7 @@ class Vault:
             (self.path / _NEW).mkdir(mode=0o700, parents=True, exist_ok=True)
             if not (self.path / _NAMED).exists():
                 with written_whole(self.path / _NAMED, replace=True) as file:
-                    file.write("".join(secrets.choice(_LETTERS) for _ in range(16)))
+                    file.write(new_vault_name())
             if not os.access(self.path / _NEW, os.W_OK | os.X_OK):
                 raise RecordingsUnusable(f"{self.path} is not this account's to write to")
 
@@ -202,6 +228,26 @@ class Vault:
             for place in (self._new(name), self._place(name)):
                 place.unlink(missing_ok=True)
 
+    def names(self) -> list[str]:
+        """
+        Those of the sealed files that lie where they stay.
+
+        Raises:
+            RecordingsUnusable: They cannot be listed.
+        """
+        with self._in_words():
+            found = self.path.glob(f"{'[a-f]' * _FOLDER}/*")
+            return sorted(each.name for each in found if is_name(each.name))
+
+    def open(self, name: str) -> BinaryIO:
+        """
+        A sealed file where it stays, open to be read.
+
+        Raises:
+            OSError: It is not there, or cannot be.
+        """
+        return self._place(name).open("rb")
+
     def read(self, name: str, cipher: FileCipher, key: bytes) -> Iterator[bytes]:
         """
         What a recording says, some at a time, each checked.
@@ -210,12 +256,11 @@ class Vault:
             RecordingDamaged: It is not there, or not as it was sealed.
         """
         try:
-            with self._open(name) as file:
-                yield from open_segments(file.read, cipher, key, name.encode("ascii"))
+            file = self.open(name)
         except OSError as error:
             raise RecordingDamaged(f"its file cannot be read: {error.strerror}") from error
-        except ValueError as error:
-            raise RecordingDamaged(f"its file {error}") from None
+        with file:
+            yield from opened_segments(file.read, name, cipher, key)
 
     def _tell_unread(self, name: str) -> None:
         if name not in self._unread:
@@ -223,17 +268,14 @@ class Vault:
             why = "the note of its sealed file is not as it was written"
             log.error("recording.unreadable", extra={"recording": name, "why": why})
 
-    def _open(self, name: str) -> BinaryIO:
-        return self._place(name).open("rb")
-
     def _new(self, name: str) -> Path:
-        return self.path / _NEW / _checked(name)
+        return self.path / _NEW / checked(name)
 
     def _noted(self, name: str) -> Path:
-        return self.path / _NEW / (_checked(name) + _NOTE)
+        return self.path / _NEW / (checked(name) + _NOTE)
 
     def _place(self, name: str) -> Path:
-        return self.path / _checked(name)[:_FOLDER] / name
+        return self.path / place_of(checked(name))
 
     @contextlib.contextmanager
     def _in_words(self) -> Iterator[None]:
@@ -283,7 +325,50 @@ def key_sealed_for(name: str) -> str:
     return f"recording {name}"
 
 
-def _checked(name: str) -> str:
+def opened_segments(
+    read: Callable[[int], bytes], name: str, cipher: FileCipher, key: bytes
+) -> Iterator[bytes]:
+    """
+    What a sealed file says, some at a time, each checked.
+
+    Args:
+        read: Reads so many octets of it, fewer at its end alone.
+        name: Its name.
+        cipher: By what it is sealed.
+        key: Under which.
+
+    Raises:
+        RecordingDamaged: It is not as it was sealed, or cannot be read.
+    """
+    try:
+        yield from open_segments(read, cipher, key, name.encode("ascii"))
+    except OSError as error:
+        raise RecordingDamaged(f"its file cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise RecordingDamaged(f"its file {error}") from None
+
+
+def place_of(name: str) -> str:
+    """
+    Where a sealed file lies: a folder by the first letters of its name, and its name.
+    """
+    return f"{name[:_FOLDER]}/{name}"
+
+
+def new_vault_name() -> str:
+    """
+    What a place of sealed files is called on record.
+    """
+    return "".join(secrets.choice(_LETTERS) for _ in range(16))
+
+
+def checked(name: str) -> str:
+    """
+    A name of a recording, which is no way out of its directory.
+
+    Raises:
+        RecordingsUnusable: It is none.
+    """
     if not is_name(name):
         raise RecordingsUnusable("a recording has a name of small letters, a to f")
     return name
@@ -320,7 +405,7 @@ def _to_json(kept: Kept) -> dict[str, Any]:
 
 def _from_json(told: dict[str, Any]) -> Kept:
     return Kept(
-        name=_checked(told["name"]),
+        name=checked(told["name"]),
         note=Note(
             call_id=told["call"],
             day=date.fromisoformat(told["day"]),

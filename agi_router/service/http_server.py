@@ -31,6 +31,7 @@ from agi_router.keys.ring import KeyRing
 from agi_router.numbering import RangesFollower
 from agi_router.service.http_connections import HttpConnection
 from agi_router.service.process import keep_for_good
+from agi_router.service.recording_places import bucket_of
 from agi_router.service.systemd import Notifier
 from agi_router.settings import Settings
 
@@ -106,6 +107,7 @@ def options_of(settings: Settings) -> Options:
         ttl=settings.ttl,
         traces_per_hour=settings.traces_per_hour,
         recordings_sealed=settings.recordings_sealed,
+        recordings_bucket=bucket_of(settings),
         fixed_lines=settings.fixed_lines,
         open_modes=settings.open_modes,
         strict=settings.strict,

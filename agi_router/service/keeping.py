@@ -8,12 +8,13 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from agi_router.db.connection import Queries, connect
+from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.migrate import check_schema
 from agi_router.db.rights import check_rights
 from agi_router.errors import AgiRouterError, RecordingsUnusable, SettingsError
@@ -24,7 +25,7 @@ from agi_router.keys.segments import FileCipher
 from agi_router.recordings.clear import ClearDirectory
 from agi_router.recordings.keeper import Keeper
 from agi_router.recordings.store import RecordingLedger
-from agi_router.recordings.vault import Vault
+from agi_router.service.recording_places import places_of
 from agi_router.service.systemd import Notifier
 from agi_router.settings import PREFIX, Settings
 
@@ -33,10 +34,14 @@ __all__ = ["KeepingService"]
 log = logging.getLogger(__name__)
 
 # Seconds between two looks at what was recorded, and after a failure; looks between two tidyings.
+# Whoever brings files to a bucket looks as often.
 _LOOK: Final = 0.5
 _RETRY: Final = 2
 _TIDY: Final = 120
 _TIMEOUT: Final = 30
+# Seconds between two words of one bucket that cannot be used; for which the end waits for it.
+_REMIND: Final = 600
+_LAST: Final = 5
 
 
 class KeepingService:
@@ -60,7 +65,8 @@ class KeepingService:
             )
         self._settings = settings
         self._clear = ClearDirectory(settings.recordings)
-        self._vault = Vault(settings.recordings_sealed)
+        self._places = places_of(settings)
+        self._vault = self._places.vault
         self._clear.check()
         self._vault.prepare()
         self._vault.claim()
@@ -68,6 +74,8 @@ class KeepingService:
         cipher = FileCipher(settings.cipher.value)
         self._keeper = Keeper(self._clear, self._vault, self._keys.now, cipher)
         self._stop = threading.Event()
+        self._broken: Exception | None = None
+        self._away_at: float | None = None
         self._notifier = Notifier(os.environ)
 
     def once(self) -> None:
@@ -80,6 +88,8 @@ class KeepingService:
         """
         with self._store() as (store, ring):
             self._look(store, ring)
+            self._places.bring(store)
+            self._places.tidy(store)
             self._tidy(store)
 
     def run(self) -> None:
@@ -89,6 +99,8 @@ class KeepingService:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
         self._notifier.ready()
+        bringing = threading.Thread(target=self._bring, daemon=True)
+        bringing.start()
         while not self._stop.is_set():
             try:
                 with self._store() as (store, ring):
@@ -98,6 +110,9 @@ class KeepingService:
                 self._seal_alone()
                 self._notifier.alive()
                 self._stop.wait(_RETRY)
+        bringing.join(_LAST)
+        if self._broken is not None:
+            raise self._broken
 
     def _end(self, _: int, __: FrameType | None) -> None:
         self._notifier.stopping("what is being sealed is waited for")
@@ -123,9 +138,45 @@ class KeepingService:
 
     def _tidy(self, store: RecordingLedger) -> None:
         self._clear.remove_strays()
-        store.erase_gone(self._vault)
         for call in store.mark_lost():
             log.error("recording.gap", extra={"call": call, "gap": "lost"})
+
+    def _bring(self) -> None:
+        """
+        Bring what was sealed to the bucket, and remove what is gone: no sealing waits for it.
+        """
+        while not self._stop.is_set():
+            try:
+                with self._connected("agi_router brings recordings") as connection:
+                    self._bring_all(RecordingLedger(Queries(connection)))
+            except RecordingsUnusable as error:
+                self._tell_away(error)
+                self._stop.wait(_RETRY)
+            except AgiRouterError:
+                # Of the database, which who seals tells.
+                self._stop.wait(_RETRY)
+            except Exception as error:  # noqa: BLE001 - the process is to end with it
+                self._broken = error
+                self._stop.set()
+
+    def _bring_all(self, store: RecordingLedger) -> None:
+        looks = 0
+        while not self._stop.is_set():
+            self._places.bring(store)
+            if looks % _TIDY == 0:
+                self._places.tidy(store)
+            if self._away_at is not None:
+                self._away_at = None
+                log.info("recordings.store_back")
+            looks += 1
+            self._stop.wait(_LOOK)
+
+    def _tell_away(self, error: RecordingsUnusable) -> None:
+        now = time.monotonic()
+        if self._away_at is None or now - self._away_at >= _REMIND:
+            self._away_at = now
+            waiting = self._places.count_waiting()
+            log.error("recordings.store_away", extra={"error": str(error), "waiting": waiting})
 
     def _seal_alone(self) -> None:
         """
@@ -141,10 +192,14 @@ class KeepingService:
     def _store(self) -> Iterator[tuple[RecordingLedger, KeyRing]]:
         keys = self._keys.now()
         # By the name whoever rotates the keys sees which of them are known here.
-        name = f"agi_router serve recordings {keys.digest}"
+        with self._connected(f"agi_router serve recordings {keys.digest}") as connection:
+            ring = check_keys(connection, keys, remember=False)
+            yield RecordingLedger(Queries(connection)), ring
+
+    @contextmanager
+    def _connected(self, name: str) -> Iterator[Connection]:
         dsn = self._settings.dsn
         with connect(dsn, timeout=_TIMEOUT, writable=True, name=name) as connection:
             check_schema(connection)
             check_rights(connection)
-            ring = check_keys(connection, keys, remember=False)
-            yield RecordingLedger(Queries(connection)), ring
+            yield connection

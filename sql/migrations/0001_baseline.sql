@@ -716,7 +716,7 @@ COMMENT ON COLUMN agi_router.recording.x_number IS 'The 700 number dialled';
 COMMENT ON COLUMN agi_router.recording.tenant_id IS 'Whose binding the call used; null: not known';
 COMMENT ON COLUMN agi_router.recording.binding_id IS 'Binding that the call used; null: not known';
 COMMENT ON COLUMN agi_router.recording.name IS 'Name of its file, letters alone; null: there never was one';
-COMMENT ON COLUMN agi_router.recording.vault IS 'Name of the directory that its file lies in; null: there never was one';
+COMMENT ON COLUMN agi_router.recording.vault IS 'Name of the directory or bucket that its file lies in; null: there never was one';
 COMMENT ON COLUMN agi_router.recording.state IS 'ready: all of it is there; partial: a part; missing: nothing ever was; deleted: its key was destroyed';
 COMMENT ON COLUMN agi_router.recording.gap IS 'Why something is not there; null: all is, or was';
 COMMENT ON COLUMN agi_router.recording.begun_at IS 'When the parties were joined; where nothing is known of it, when the call came';
@@ -741,7 +741,7 @@ CREATE TABLE agi_router.recording_gone (
 CREATE INDEX recording_gone_vault ON agi_router.recording_gone (vault, gone_at);
 COMMENT ON TABLE agi_router.recording_gone IS 'Files of recordings whose key was destroyed, and which are still to be removed';
 COMMENT ON COLUMN agi_router.recording_gone.name IS 'Name of the file';
-COMMENT ON COLUMN agi_router.recording_gone.vault IS 'Name of the directory that it lies in: whoever keeps that one removes it';
+COMMENT ON COLUMN agi_router.recording_gone.vault IS 'Name of the directory or bucket that it lies in: whoever keeps recordings there removes it';
 COMMENT ON COLUMN agi_router.recording_gone.gone_at IS 'When its key was destroyed';
 COMMENT ON INDEX agi_router.recording_gone_vault IS 'What one keeper has to remove';
 

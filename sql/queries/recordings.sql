@@ -81,6 +81,22 @@ SELECT g.name FROM agi_router.recording_gone g WHERE g.vault = %(vault)s ORDER B
 -- It was removed.
 DELETE FROM agi_router.recording_gone WHERE name = %(name)s;
 
+-- find_recording_vault --
+-- The place that a file lies in whose key is there still.
+SELECT r.vault FROM agi_router.recording r WHERE r.name = %(name)s AND r.sealed_key IS NOT NULL;
+
+-- move_recording --
+-- A file was brought to another place.
+UPDATE agi_router.recording
+   SET vault = %(target)s
+ WHERE name = %(name)s AND vault = %(source)s AND sealed_key IS NOT NULL;
+
+-- list_recording_names --
+-- The files whose names begin with two letters, of those from a to f, and where they lie.
+SELECT r.name, r.vault
+  FROM agi_router.recording r
+ WHERE r.name >= %(folder)s AND r.name < %(folder)s::text || 'g' AND r.sealed_key IS NOT NULL;
+
 -- list_recording_keys --
 -- Keys of recordings that are sealed otherwise than with this header, some of them.
 SELECT r.name, r.sealed_key

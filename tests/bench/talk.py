@@ -5,7 +5,7 @@ One Asterisk with Debian's own configuration and a plain Dial(), and beside it r
 network of their own. Calls are up by the simple bridge, by the native one, and by rtpengine, all
 the time; the phones of one kind talk, for a window of some seconds, and then those of the next. So
 windows are short, no signalling is in them, and a slow minute of the machine meets all alike. The
-guard is put in front of Asterisk's sound while calls are up.
+guard is put in front of Asterisk's sound, and recordings begin and end, while calls are up.
 """
 
 # ruff: noqa: T201  (a command prints)
@@ -42,8 +42,9 @@ from .sound import Heard, Sound
 __all__ = ["Window", "measure"]
 
 ABOUT = """\
-CPU per talked second of a call: by the simple bridge, by the native one without and with the media
-guard, and by rtpengine; in turn, while all calls are up. See tests/bench/README.md.
+CPU per talked second of a call: by the simple bridge, and recorded there, by the native one
+without and with the media guard, and by rtpengine; in turn, while all calls are up. See
+tests/bench/README.md.
 """
 # As Debian's rtp.conf has them.
 _PORTS = MediaPorts(10000, 20000)
@@ -54,6 +55,7 @@ VARIANTS = {
     "native": "native",
     "guarded": "native",
     "rtpengine": "rtpengine",
+    "recorded": "simple",
     "simple_again": "simple",
 }
 _GROUPS = ("simple", "native", "rtpengine")
@@ -164,12 +166,16 @@ def measure(
         if pinned:
             for core, pid in enumerate((sound.pid, asterisk.pid, engine.pid)):
                 _pin(pid, min(core, 1))
-        for native in (False, True):
-            bridges.call(int(native), calls, native=native)
+        bridges.call(_GROUPS.index("simple"), calls, native=False)
+        recorded = asterisk.callees()
+        bridges.call(_GROUPS.index("native"), calls, native=True)
         place(engine.call, sound, _GROUPS.index("rtpengine"), calls)
         for number in range(rounds):
             for variant in list(VARIANTS)[:: -1 if number % 2 else 1]:
-                with _guard(on=variant == "guarded"):
+                with (
+                    _guard(on=variant == "guarded"),
+                    asterisk.recorded(recorded if variant == "recorded" else ()),
+                ):
                     pid = engine.pid if variant == "rtpengine" else asterisk.pid
                     yield _look(variant, pid, sound, calls=calls, seconds=seconds)
                     refused = sum(_refused().values()) if variant == "guarded" else 0
@@ -322,6 +328,7 @@ def summed_up(windows: Sequence[Window], *, calls: int) -> dict[str, Any]:
         "void": len(whole) - len(clean),
         "bridges": {name: row(name) for name in VARIANTS},
         "guarded_vs_native": ratios("guarded", "native"),
+        "recorded_vs_simple": ratios("recorded", "simple"),
         "guarded_vs_rtpengine": ratios("guarded", "rtpengine"),
         "noise": ratios("simple_again", "simple"),
     }
@@ -352,6 +359,7 @@ def _show(told: Mapping[str, Any]) -> None:
             f" | {100 * row['late_share']:.3f} % | {row['p50_ms']:.2f}, {row['p99_ms']:.2f} |"
         )
     print(f"\nguarded ÷ native: {_shown(told['guarded_vs_native'])}")
+    print(f"recorded ÷ simple: {_shown(told['recorded_vs_simple'])}")
     print(f"guarded ÷ rtpengine, one thread: {_shown(told['guarded_vs_rtpengine'])}")
     print(f"rounds: {told['rounds']}, of them void, for packets lost or late: {told['void']}")
     print(f"simple, at the other end of the round ÷ simple: {_shown(told['noise'])}")
@@ -362,7 +370,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests/bench/run talk", description=ABOUT)
     parser.add_argument("--calls", type=int, metavar="N", default=60, help="of each kind")
     parser.add_argument("--seconds", type=float, metavar="S", default=3.0, help="of a window")
-    parser.add_argument("--rounds", type=int, metavar="N", default=20, help="of five windows")
+    parser.add_argument("--rounds", type=int, metavar="N", default=20, help="of six windows")
     parser.add_argument(
         "--pin", action="store_true", help="the phones to one core, all else to another"
     )

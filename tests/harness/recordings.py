@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from agi_router.bindings.model import BindingId
 from agi_router.calls.end import call_day
@@ -10,11 +13,12 @@ from agi_router.db.connection import Connection, Queries
 from agi_router.keys.ring import KeyRing
 from agi_router.keys.segments import FileCipher
 from agi_router.numbers import XNumber
+from agi_router.recordings.bucket import Bucket
 from agi_router.recordings.model import Kept, Note, RecordingState
 from agi_router.recordings.store import RecordingLedger
 from agi_router.recordings.vault import Vault, new_key
 
-__all__ = ["SOUND", "keep_recording"]
+__all__ = ["SOUND", "DirectoryBucket", "keep_recording"]
 
 SOUND = b"sound"
 """What is heard of it."""
@@ -60,3 +64,49 @@ def keep_recording(
         sealed_key=sealed_key,
     )
     assert RecordingLedger(Queries(connection)).keep(kept, ring, vault.name)
+
+
+class DirectoryBucket(Bucket):
+    """
+    Stands for a bucket: another directory. The real thing is in ``tests/clients``.
+
+    Args:
+        path: The directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.vault = Vault(path)
+        """What lies in it."""
+        self.vault.prepare()
+
+    def prepare(self) -> None:
+        """It is."""
+
+    @property
+    def name(self) -> str:
+        """The directory's."""
+        return self.vault.name
+
+    def put(self, name: str, file: BinaryIO) -> None:
+        """Bring a file."""
+        place = self.vault.path / name[:2]
+        place.mkdir(exist_ok=True)
+        (place / name).write_bytes(file.read())
+
+    def read(self, name: str, cipher: FileCipher, key: bytes) -> Iterator[bytes]:
+        """What a recording says."""
+        return self.vault.read(name, cipher, key)
+
+    def erase(self, name: str) -> None:
+        """Remove a file."""
+        self.vault.erase(name)
+
+    def names(self, folder: str) -> Iterator[tuple[str, datetime]]:
+        """Those of a folder."""
+        for each in self.vault.path.glob(f"{folder}/*"):
+            yield each.name, datetime.fromtimestamp(each.stat().st_mtime, UTC)
+
+    def abort_left(self, before: datetime) -> int:
+        """Nothing is left."""
+        assert before
+        return 0

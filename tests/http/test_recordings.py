@@ -12,7 +12,7 @@ from agi_router.doors.http.options import Options
 from agi_router.keys.ring import KeyRing
 from agi_router.recordings.vault import Vault
 from harness.api import Client
-from harness.recordings import SOUND, keep_recording
+from harness.recordings import SOUND, DirectoryBucket, keep_recording
 
 A, B = "13800000911", "13800000912"
 CALL, NAME = "pbx1-1790000000.911", "abcdefabcdefabcdef"
@@ -20,8 +20,9 @@ CALL, NAME = "pbx1-1790000000.911", "abcdefabcdefabcdef"
 
 @pytest.fixture
 def options(options: Options, tmp_path: Path) -> Options:
-    """With a directory of sealed recordings of its own."""
-    return replace(options, recordings_sealed=tmp_path)
+    """With places of sealed recordings of its own."""
+    bucket = DirectoryBucket(tmp_path / "bucket")
+    return replace(options, recordings_sealed=tmp_path / "sealed", recordings_bucket=bucket)
 
 
 def test_a_recording(
@@ -49,12 +50,20 @@ def test_a_recording(
     assert drivers.get("/v1/recordings")["recordings"] == []
     for path in (f"/v1/recordings/{CALL}", f"/v1/recordings/{CALL}/sound"):
         assert drivers.ask("GET", path).json()["code"] == "recording_not_found"
+    # In the bucket it is heard as well.
+    vault = Vault(options.recordings_sealed)
+    assert options.recordings_bucket is not None
+    with vault.open(NAME) as file:
+        options.recordings_bucket.put(NAME, file)
+    vault.erase(NAME)
+    assert couriers.ask("GET", sound).content == SOUND
     # A file that is not there is told as such, and it is on record that it was asked for.
-    Vault(options.recordings_sealed).erase(NAME)
+    options.recordings_bucket.erase(NAME)
     lost = couriers.ask("GET", sound)
     assert (lost.status_code, lost.json()["code"]) == (500, "recording_damaged")
     rows = operator.get("/v1/audit?act=GET+/v1/recordings")["audit"]
     assert [(row["case_id"], row["reason"]) for row in rows] == [
+        (None, None),
         (None, None),
         ("P-1", "court order"),
         (None, None),

@@ -2354,7 +2354,7 @@ COMMENT ON COLUMN agi_router.recording.binding_id IS 'Binding that the call used
 
 COMMENT ON COLUMN agi_router.recording.name IS 'Name of its file, letters alone; null: there never was one';
 
-COMMENT ON COLUMN agi_router.recording.vault IS 'Name of the directory that its file lies in; null: there never was one';
+COMMENT ON COLUMN agi_router.recording.vault IS 'Name of the directory or bucket that its file lies in; null: there never was one';
 
 COMMENT ON COLUMN agi_router.recording.state IS 'ready: all of it is there; partial: a part; missing: nothing ever was; deleted: its key was destroyed';
 
@@ -2384,7 +2384,7 @@ COMMENT ON TABLE agi_router.recording_gone IS 'Files of recordings whose key was
 
 COMMENT ON COLUMN agi_router.recording_gone.name IS 'Name of the file';
 
-COMMENT ON COLUMN agi_router.recording_gone.vault IS 'Name of the directory that it lies in: whoever keeps that one removes it';
+COMMENT ON COLUMN agi_router.recording_gone.vault IS 'Name of the directory or bucket that it lies in: whoever keeps recordings there removes it';
 
 COMMENT ON COLUMN agi_router.recording_gone.gone_at IS 'When its key was destroyed';
 

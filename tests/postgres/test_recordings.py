@@ -28,6 +28,8 @@ from agi_router.keys.ring import KeyRing
 from agi_router.keys.segments import FileCipher
 from agi_router.maintenance.rotation import Rotation
 from agi_router.recordings.model import Gap, Kept, Note, RecordingState
+from agi_router.recordings.places import Places
+from agi_router.recordings.reconciliation import Comparison, compare
 from agi_router.recordings.store import RecordingLedger, RecordingStore
 from agi_router.recordings.vault import Vault, new_key
 from agi_router.recordings.wav import HEADER
@@ -43,6 +45,7 @@ from harness.database import (
     one,
     until,
 )
+from harness.recordings import DirectoryBucket
 from harness.values import X
 
 _TOLD = (EventType.RECORDING_KEPT, EventType.RECORDING_MISSING, EventType.RECORDING_DELETED)
@@ -270,7 +273,8 @@ def test_gone_files_are_removed(
     )
     other = Vault(tmp_path / "other")
     other.prepare()
-    assert [ledger.erase_gone(each) for each in (other, vault, vault)] == [0, 1, 0]
+    erased = [ledger.erase_gone(each.name, each.erase) for each in (other, vault, vault)]
+    assert erased == [0, 1, 0]
     assert not [each for each in vault.path.rglob("[a-f]*") if each.is_file()]
 
 
@@ -309,10 +313,45 @@ def test_deletion(
     (proof, *_) = run(["retention", "proofs", "--json"], env).json
     assert (proof["kind"], proof["rows"]) == ("recording", 1)
     assert [each.call_id for each in recordings.all(limit=9)] == [young]
-    assert ledger.erase_gone(vault) == 2
+    assert ledger.erase_gone(vault.name, vault.erase) == 2
     assert not [each for each in vault.path.rglob("[a-f]*") if each.is_file()]
     found = connection.execute(b"SELECT sealed_key FROM agi_router.recording").fetchall()
     assert [each["sealed_key"] for each in found] == [None]
+
+
+def test_what_is_brought_and_compared(
+    ledger: RecordingLedger,
+    recordings: RecordingStore,
+    keys: KeyRing,
+    vault: Vault,
+    tmp_path: Path,
+) -> None:
+    """What is on record with a key, and no other; what one of the two lacks is told."""
+    bucket = DirectoryBucket(tmp_path / "bucket")
+    places = Places(vault, bucket)
+    call_id, unknown, gone = new_call_id(), "d" * 18, "e" * 18
+    ledger.keep(sealed(vault, keys, call_id), keys, vault.name)
+    ledger.keep(sealed(vault, keys, new_call_id(), gone), keys, vault.name)
+    sealed(vault, keys, new_call_id(), unknown)
+    ledger.delete(recordings.find_named(gone), early=True)
+    assert places.bring(ledger) == 1
+    assert (vault.names(), bucket.vault.names()) == ([unknown, gone], [NAME])
+    found = recordings.find(call_id)
+    assert b"".join(recordings.listen(found, places, keys)) == call_id.encode()
+    places.tidy(ledger)
+    assert vault.names() == [unknown]
+
+    assert compare(bucket, ledger) == Comparison(files=1)
+    with vault.open(unknown) as file:
+        bucket.put(unknown, file)
+    assert compare(bucket, ledger).strange == []
+    os.utime(bucket.vault.path / unknown[:2] / unknown, (1, 1))
+    assert compare(bucket, ledger) == Comparison(files=2, strange=[unknown])
+    bucket.erase(NAME)
+    assert compare(bucket, ledger).missing == [NAME]
+    ledger.delete(found, early=True)
+    places.tidy(ledger)
+    assert compare(bucket, ledger).missing == []
 
 
 @pytest.fixture

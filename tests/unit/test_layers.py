@@ -208,6 +208,7 @@ def test_where_the_libraries_are() -> None:
     assert {name.partition(".")[0] for name in users("click")} == {"cli"}
     assert users("h11") == {"calls.verifier"}
     assert users("uvloop") == {"cli.serving"}
+    assert users("botocore") == {"recordings.bucket"}
     assert users("uvicorn") == {"service.http_connections", "service.http_server"}
     for library in ("fastapi", "pydantic"):
         assert {name.rpartition(".")[0] for name in users(library)} == {"doors.http", "schemas"}
@@ -221,6 +222,7 @@ def test_no_library_but_those_that_are_installed_with_us() -> None:
     """Besides the standard library there are these."""
     foreign = set().union(*map(theirs, MODULES)) - sys.stdlib_module_names
     assert foreign == {
+        "botocore",
         "click",
         "cryptography",
         "fastapi",

@@ -42,7 +42,12 @@ def required(*extras: str) -> list[Requirement]:
 
 @pytest.mark.parametrize(
     ("file", "extras"),
-    [("router.txt", ()), ("http.txt", ("api",)), ("tests.txt", ("api", "test", "pbx"))],
+    [
+        ("router.txt", ()),
+        ("http.txt", ("api",)),
+        ("s3.txt", ("api", "s3")),
+        ("tests.txt", ("api", "s3", "test", "pbx")),
+    ],
     ids=str,
 )
 def test_setup_cfg_is_met(file: str, extras: tuple[str, ...]) -> None:
@@ -56,11 +61,12 @@ def test_setup_cfg_is_met(file: str, extras: tuple[str, ...]) -> None:
 def test_router_has_nothing_that_tests_lack() -> None:
     """Both name the same versions."""
     assert pinned("router.txt").items() <= pinned("http.txt").items()
-    assert pinned("http.txt").items() <= pinned("tests.txt").items()
+    assert pinned("http.txt").items() <= pinned("s3.txt").items()
+    assert pinned("s3.txt").items() <= pinned("tests.txt").items()
 
 
 def test_licences_are_told() -> None:
-    """Every package of the router and of the HTTP door stands in NOTICE."""
+    """Every package of the router, the HTTP door and a store of recordings stands in NOTICE."""
     notice = (CHECKOUT / "NOTICE").read_text("utf-8")
     told = re.findall(r"(?m)^  (\S+) {2,}\S", notice)
-    assert sorted(told[1:]) == sorted(pinned("http.txt").keys() - {"setuptools"})
+    assert sorted(told[1:]) == sorted(pinned("s3.txt").keys() - {"setuptools"})

@@ -144,6 +144,8 @@ def test_forms(name: str, text: str, value: object) -> None:
         ("ARI_URL", "http://[::1", "a URL like"),
         ("ARI_USER", "a:b", "a name of letters"),
         ("ARI_APP", "a,b", "a name of letters"),
+        ("S3_BUCKET", "Calls", "3 to 63 small letters"),
+        ("S3_ADDRESSING", "host", "path or virtual"),
         ("LANGUAGE", "fr", "zh or en"),
         ("UNKNOWN_END", "maybe", "likely, taken or given_back"),
         ("FIXED_LINES", "maybe", "on or off"),
@@ -420,3 +422,31 @@ def test_token_of_a_check(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="CHECK_TOKEN_FILE is malformed") as raised:
         from_file.load_check_token()
     assert "a token" not in str(raised.value)
+
+
+def test_a_store_of_recordings(tmp_path: Path) -> None:
+    """All that it needs, by TLS but on this host; its secret is read from a closed file alone."""
+    file = tmp_path / "s3"
+    file.touch(0o600)
+    file.write_text(f"id\n{SECRET}\n")
+    whole = {
+        "S3_ENDPOINT": "https://s3.example",
+        "S3_BUCKET": "calls-2026",
+        "S3_CREDENTIALS_FILE": str(file),
+    }
+    assert settings(**whole).load_s3_credentials() == ("id", SECRET)
+    for name in whole:
+        with pytest.raises(SettingsError, match=f"needs AGI_ROUTER_{name} too"):
+            settings(**{**whole, name: ""})
+    for host in ("127.0.0.1", "localhost", "[::1]"):
+        assert settings(**{**whole, "S3_ENDPOINT": f"http://{host}:8333"})
+    with pytest.raises(SettingsError, match="without TLS"):
+        settings(**{**whole, "S3_ENDPOINT": "http://s3.example"})
+    for text in ("", "id", f"id {SECRET} more"):
+        file.write_text(text)
+        with pytest.raises(SettingsError, match="S3_CREDENTIALS_FILE is malformed") as caught:
+            settings(**whole).load_s3_credentials()
+        assert SECRET not in str(caught.value)
+    file.chmod(0o640)
+    with pytest.raises(SettingsError, match="is open to others"):
+        settings(**whole).load_s3_credentials()

@@ -10,6 +10,7 @@ from agi_router.maintenance.classes import Retention
 from agi_router.persons.appeal_states import Spans
 from agi_router.persons.complaint_limits import ComplaintLimits
 from agi_router.rates import Rate
+from agi_router.recordings.bucket import Bucket
 
 __all__ = ["Options"]
 
@@ -31,6 +32,7 @@ class Options:
         kept: How long what is over is kept.
         complaint_limits: How many complaints are too many.
         recordings_sealed: Where sealed recordings lie.
+        recordings_bucket: The bucket that they are brought to, if there is one.
         webhook_hosts: Hosts of webhooks that may have any address, and be reached without TLS.
     """
 
@@ -43,6 +45,7 @@ class Options:
     strict: bool = False
     webhook_hosts: frozenset[str] = frozenset()
     recordings_sealed: Path = Path("/var/lib/agi-router/recordings")
+    recordings_bucket: Bucket | None = None
     appeal_spans: Spans = field(default_factory=Spans)
     complaint_limits: ComplaintLimits = field(default_factory=ComplaintLimits)
     kept: Retention = field(default_factory=Retention)

@@ -17,6 +17,7 @@ from agi_router.logs import redact
 from agi_router.numbers import XNumber
 from agi_router.recordings.links import RecordingLink
 from agi_router.recordings.model import Recording
+from agi_router.recordings.places import Places
 from agi_router.recordings.store import RecordingLedger, RecordingStore
 from agi_router.recordings.vault import Vault
 from agi_router.recordings.views import describe_recording
@@ -168,8 +169,8 @@ def _sound(
     """
     What was said, once it is on record that somebody hears it.
     """
-    vault = Vault(desk.options.recordings_sealed)
-    heard = _store(desk).listen(found, vault, desk.store.keys)
+    places = Places(Vault(desk.options.recordings_sealed), desk.options.recordings_bucket)
+    heard = _store(desk).listen(found, places, desk.store.keys)
     subject = f"recording of call {found.call_id}"
     if case is None or reason is None:
         desk.audit(act, subject)

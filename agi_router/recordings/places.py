@@ -1,0 +1,127 @@
+"""
+Where sealed recordings lie: in a directory here, or in a bucket that they were brought to.
+
+A file is on record with the name of the one place that it lies in. It is brought in steps, each of
+which may be the last one of a process, and done again: it is put into the bucket; the record says
+so; it goes from the directory. Whoever looks for it looks here first, and then there.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from agi_router.errors import RecordingDamaged, RecordingsUnusable
+from agi_router.keys.segments import FileCipher
+from agi_router.recordings.bucket import Bucket
+from agi_router.recordings.store import RecordingLedger
+from agi_router.recordings.vault import Vault, opened_segments
+
+__all__ = ["Places"]
+
+# After which what was begun and never ended is nobody's any more.
+_LEFT: Final = timedelta(days=1)
+
+
+class Places:
+    """
+    A directory, and the bucket that its files are brought to.
+
+    Args:
+        vault: The directory.
+        bucket: The bucket; :obj:`None`: they stay.
+    """
+
+    def __init__(self, vault: Vault, bucket: Bucket | None) -> None:
+        self.vault = vault
+        """The directory."""
+        self.bucket = bucket
+        """The bucket, if there is one."""
+
+    def read(self, name: str, cipher: FileCipher, key: bytes) -> Iterator[bytes]:
+        """
+        What a recording says, some at a time, each checked.
+
+        Raises:
+            RecordingDamaged: It is not there, or not as it was sealed.
+            RecordingsUnusable: The bucket cannot be asked.
+        """
+        try:
+            file = self.vault.open(name)
+        except OSError as error:
+            # Not here, or not for the account that asks.
+            if self.bucket is None:
+                raise RecordingDamaged(f"its file cannot be read: {error.strerror}") from error
+            yield from self.bucket.read(name, cipher, key)
+            return
+        with file:
+            yield from opened_segments(file.read, name, cipher, key)
+
+    def bring(self, ledger: RecordingLedger) -> int:
+        """
+        Bring what is on record to the bucket.
+
+        Returns:
+            How many files were brought.
+
+        Raises:
+            RecordingsUnusable: Directory or bucket cannot be used; what is left waits.
+            StoreError: The database failed; nothing is lost.
+        """
+        if self.bucket is None:
+            return 0
+        self.bucket.prepare()
+        return sum(self._bring(each, self.bucket, ledger) for each in self.vault.names())
+
+    def count_waiting(self) -> int | None:
+        """
+        How many files are still here; :obj:`None`: the directory cannot be used.
+        """
+        try:
+            return len(self.vault.names())
+        except RecordingsUnusable:
+            return None
+
+    def tidy(self, ledger: RecordingLedger) -> None:
+        """
+        Remove the files whose keys were destroyed, and what was begun in the bucket and left.
+
+        Raises:
+            RecordingsUnusable: Directory or bucket cannot be used.
+        """
+        bucket = self.bucket
+        if bucket is None:
+            ledger.erase_gone(self.vault.name, self.vault.erase)
+            return
+        bucket.prepare()
+        ledger.erase_gone(self.vault.name, self._erase_both)
+        ledger.erase_gone(bucket.name, bucket.erase)
+        bucket.abort_left(datetime.now(UTC) - _LEFT)
+
+    def _bring(self, name: str, bucket: Bucket, ledger: RecordingLedger) -> bool:
+        place = ledger.find_vault(name)
+        if place not in {self.vault.name, bucket.name}:
+            # Not on record yet, or no more: then it is erased by that.
+            return False
+        try:
+            with self.vault.open(name) as file:
+                bucket.put(name, file)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise RecordingsUnusable(f"a sealed file cannot be read: {error.strerror}") from error
+        if place == self.vault.name:
+            ledger.move(name, self.vault.name, bucket.name)
+        if ledger.find_vault(name) != bucket.name:
+            # Its key was destroyed meanwhile.
+            bucket.erase(name)
+            return False
+        self.vault.erase(name)
+        return True
+
+    def _erase_both(self, name: str) -> None:
+        """
+        A file that is on record here may be in the bucket already.
+        """
+        self.vault.erase(name)
+        if self.bucket is not None:
+            self.bucket.erase(name)
