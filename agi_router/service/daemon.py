@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from agi_router.ari import AriUnavailable
 from agi_router.calls.checker import CallChecker
 from agi_router.calls.cutting import Cutter
+from agi_router.calls.hang_ups import HangUpWatch
 from agi_router.calls.journal import EndJournal
 from agi_router.calls.journal_probe import JournalProbe
 from agi_router.calls.router import Router
@@ -264,6 +265,7 @@ class _Parts:
             JournalProbe(self.journal),
             watch,
             at_hand,
+            hang_ups=HangUpWatch(self.store, at_hand, longest=self.settings.max_duration),
             cuts=self.store.cuts,
             first=first,
         )

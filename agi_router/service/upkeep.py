@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 
 from agi_router.ari import AriClient, AriError
 from agi_router.calls.cutting import Cutter
+from agi_router.calls.hang_ups import HangUpWatch
 from agi_router.calls.journal_probe import JournalProbe
 from agi_router.calls.router import Router
 from agi_router.calls.settlement import Settlement
@@ -193,11 +194,12 @@ def asterisk_jobs(
     watch: "ProfileWatch",
     at_hand: AriAtHand,
     *,
+    hang_ups: HangUpWatch,
     cuts: asyncio.Event,
     first: float,
 ) -> list[Job]:
     """
-    Those that ask Asterisk: reconcile, cut calls, see that its lines come, watch its profile.
+    Those that ask Asterisk: reconcile, end calls, see that its lines come, watch its profile.
 
     Each is woken by its event: Asterisk has come back, and may have done so with another profile.
 
@@ -207,6 +209,7 @@ def asterisk_jobs(
         probe: What sees whether lines come.
         watch: Who looks at the profile; the last of the jobs is its.
         at_hand: How Asterisk is asked.
+        hang_ups: Who sees hang-ups that Asterisk's player has taken.
         cuts: Set when calls are to be cut.
         first: Seconds until they run for the first time, unless they are woken.
     """
@@ -217,6 +220,9 @@ def asterisk_jobs(
 
     async def cut(_: Alive) -> None:
         await cutter.look()
+
+    async def watch_hang_ups(_: Alive) -> None:
+        await hang_ups.look()
 
     async def probe_journal(_: Alive) -> None:
         async with at_hand("journal") as ari:
@@ -231,6 +237,13 @@ def asterisk_jobs(
         job(name="reconcile", work=reconcile, every=300.0, retry=_RETRY, wake=asyncio.Event()),
         # As locks begin; now and then for what was missed.
         job(name="cut", work=cut, every=300.0, retry=_RETRY, wake=cuts),
+        job(
+            name="hang_ups",
+            work=watch_hang_ups,
+            every=1.0,
+            retry=_RETRY_LATER,
+            wake=asyncio.Event(),
+        ),
         job(
             name="journal",
             work=probe_journal,

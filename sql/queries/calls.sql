@@ -129,6 +129,10 @@ SELECT agi_router.answer_calls(%(block)s::bigint[], %(day)s, %(id)s::text[], %(a
 -- Calls of one node that go on though a lock which cuts calls is in force on what they use or on a person who may be in them.
 SELECT * FROM agi_router.find_cuts(%(node)s, %(after)s, %(before)s);
 
+-- find_warned --
+-- Calls of one node that are warned of their end from now on, or soon, and in how many seconds that can be.
+SELECT * FROM agi_router.find_warned(%(node)s, %(after)s, %(before)s, %(longest)s::integer, %(warning)s::integer);
+
 -- note_cut --
 -- Write on the record of a call that goes on why it is about to be cut.
 UPDATE agi_router.call

@@ -1,5 +1,5 @@
 """
-Warnings before the end of the longest talk, at several marks, on either bridge.
+Warnings before the end of the longest talk, at several marks, on either bridge, and hang-ups then.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from calls import test_media_guard as media_guard
 from calls.sound import Sound, listening
 from calls.test_locks import put_tone
 from calls.test_media_guard import native
-from calls.test_notice import tones
+from calls.test_notice import tones, write_tone
 from harness.pbx import Asterisk, Cli, Dialplan, Router
 from harness.prompts import restored, shorten
 from testpbx.phones import Phones
@@ -84,3 +84,35 @@ def test_on_the_native_bridge(
             assert check_warnings(cli, phones, a, b, asterisk) == "native_rtp"
     finally:
         media_guard.unguard()
+
+
+@pytest.mark.parametrize("who", ["caller", "callee"])
+def test_a_hang_up_during_it(
+    pbx: dict[str, Any],
+    cli: Cli,
+    phones: Phones,
+    router: Router,
+    dialplan: Dialplan,
+    a: str,
+    b: str,
+    who: str,
+) -> None:
+    """Asterisk's player swallows it; the call is over for both all the same, by who hung up."""
+    root = Path(pbx["rootfs"])
+    dialplan.set(AGI_ROUTER_WARNING="38")
+    x = cli.bind(a, b, "--max-duration", "40s")["x"]
+    said = len(router.log)
+    with restored(root):
+        shorten(root)
+        write_tone(root / "usr/share/asterisk/sounds/zh/agi-router/ends_soon.wav", 3)
+        with listening() as sound:
+            call = phones.call(a, x, talk=3.0, hung_up_by=who)
+    for phone in (call.caller.messages, call.callee):
+        assert tones(sound, phone)
+        assert any(m.start_line.startswith("BYE ") for m in phone)
+    record = cli.record(x)
+    assert (record["outcome"], record["released_by"]) == ("answered", who)
+    assert (record["clock"], record["cause"]) == (None, 16)
+    # Without sound a side is given up after 30 s.
+    assert record["talk_ms"] < 20_000
+    assert router.says("call.left", since=said)

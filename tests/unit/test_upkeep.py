@@ -17,6 +17,7 @@ import pytest
 
 from agi_router.ari import AriClient
 from agi_router.calls.cutting import Cutter
+from agi_router.calls.hang_ups import HangUpWatch
 from agi_router.calls.journal import EndJournal
 from agi_router.calls.journal_probe import JournalProbe
 from agi_router.calls.settlement import Settlement
@@ -44,6 +45,7 @@ NAMES = [
     "cut",
     "database",
     "days",
+    "hang_ups",
     "journal",
     "keys",
     "profile",
@@ -141,6 +143,11 @@ def jobs_over(
             JournalProbe(EndJournal(tmp_path), patience=0.05),
             watch,
             lent(cast(AriClient, broken)),
+            hang_ups=HangUpWatch(
+                cast(Any, SimpleNamespace(node="pbx1", pool=broken)),
+                lent(cast(AriClient, broken)),
+                longest=timedelta(hours=1),
+            ),
             cuts=asyncio.Event(),
             first=300.0,
         ),
@@ -239,6 +246,7 @@ async def test_a_profile_that_leaks_ends_the_router(monkeypatch: pytest.MonkeyPa
         JournalProbe(EndJournal(Path("/nowhere"))),
         watch,
         lent(cast(AriClient, None)),
+        hang_ups=cast(HangUpWatch, None),
         cuts=asyncio.Event(),
         first=0,
     )
