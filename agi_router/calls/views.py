@@ -131,6 +131,7 @@ def describe_call(row: dict[str, Any]) -> dict[str, Any]:
         "tenant_check_id": None if row["tenant_check_id"] is None else str(row["tenant_check_id"]),
         "tenant_check_verdict": row["tenant_check_verdict"],
         "tenant_check_ms": row["tenant_check_ms"],
+        "recording": row["recording"],
     }
 
 

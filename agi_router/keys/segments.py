@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-__all__ = ["SEGMENT", "FileCipher", "SegmentSealer", "open_segments"]
+__all__ = ["SEGMENT", "FileCipher", "SegmentSealer", "clear_length", "open_segments"]
 
 SEGMENT: Final = 2**20
 """Octets of clear text in a segment."""
@@ -135,6 +135,13 @@ def open_segments(
         if not following:
             return
         sealed, place = following, place + 1
+
+
+def clear_length(sealed: int) -> int:
+    """
+    Octets of clear text in so many that were sealed, tags and all.
+    """
+    return sealed - _TAG * max(1, -(-sealed // (SEGMENT + _TAG)))
 
 
 def _nonce(place: int, *, last: bool) -> bytes:

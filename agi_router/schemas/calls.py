@@ -9,6 +9,7 @@ from pydantic import Field
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.end import Clock
 from agi_router.persons.effects import LockReason
+from agi_router.recordings.model import RecordingState
 from agi_router.schemas.base import TIME, NextCursor, Out, example
 
 __all__ = ["CALL", "CallOut", "CallsOut"]
@@ -41,6 +42,7 @@ CALL: dict[str, Any] = {
     "tenant_check_id": None,
     "tenant_check_verdict": None,
     "tenant_check_ms": None,
+    "recording": None,
 }
 
 
@@ -83,6 +85,10 @@ class CallOut(Out):
     tenant_check_id: str | None = Field(description="The same of the tenant's own service.")
     tenant_check_verdict: str | None
     tenant_check_ms: int | None
+    recording: RecordingState | Literal["awaited"] | None = Field(
+        description="What there is of its recording; awaited: it is not sealed yet; null: it was"
+        " not to be recorded, or nobody talked."
+    )
 
     model_config = example(CALL)
 

@@ -154,6 +154,7 @@ DOOR: Final[Mapping[str, tuple[int, str]]] = {
     "method_not_allowed": (405, "The path does not take this method"),
     "body_late": (408, "The body did not come in time: send it again"),
     "body_too_large": (413, "A body has 1 MiB at most"),
+    "range_unsatisfiable": (416, "Nothing lies in the range: Content-Range says how long it is"),
     "media_type_unsupported": (415, "A body is application/json, and not compressed"),
     "query_invalid": (
         422,

@@ -73,7 +73,8 @@ WITH number AS MATERIALIZED (
 SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.side, c.received_at, c.answered_at,
        c.ended_at, c.ring_ms, c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause,
        c.sip_status, c.clock, c.cut, c.check_id, c.check_verdict, c.check_ms, c.tenant_check_id,
-       c.tenant_check_verdict, c.tenant_check_ms
+       c.tenant_check_verdict, c.tenant_check_ms,
+       CASE WHEN c.record THEN agi_router.recording_state(c.id, c.day, c.block, c.state, c.talk_ms) END AS recording
   FROM found c
   LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
  WHERE c.x_number = %(x_number)s
@@ -121,7 +122,8 @@ WITH lived AS MATERIALIZED (
 SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.side, c.received_at, c.answered_at,
        c.ended_at, c.ring_ms, c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause,
        c.sip_status, c.clock, c.cut, c.check_id, c.check_verdict, c.check_ms, c.tenant_check_id,
-       c.tenant_check_verdict, c.tenant_check_ms
+       c.tenant_check_verdict, c.tenant_check_ms,
+       CASE WHEN c.record THEN agi_router.recording_state(c.id, c.day, c.block, c.state, c.talk_ms) END AS recording
   FROM found c
   LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
  ORDER BY c.received_at DESC, c.id DESC

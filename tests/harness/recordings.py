@@ -39,9 +39,10 @@ def keep_recording(
     """Put a call on record that used a binding, and its recording."""
     number, bound, day = XNumber.parse(x), BindingId.parse(binding), call_day(call_id)
     connection.execute(
-        b"INSERT INTO agi_router.call (block, id, day, x_number, binding_id, tenant_id, state)"
-        b" SELECT b.block, %s, %s, %s, b.id, b.tenant_id, 'settled' FROM agi_router.binding b"
-        b" WHERE b.block = %s AND b.id = %s",
+        b"INSERT INTO agi_router.call"
+        b" (block, id, day, x_number, binding_id, tenant_id, state, record)"
+        b" SELECT b.block, %s, %s, %s, b.id, b.tenant_id, 'settled', true"
+        b" FROM agi_router.binding b WHERE b.block = %s AND b.id = %s",
         [call_id, day, number.value, bound.block.value, bound.id],
     )
     vault = Vault(directory)

@@ -47,6 +47,18 @@ def test_a_recording(
     for client, query in ((couriers, ""), (operator, "?case=P-1&reason=court+order")):
         heard = client.ask("GET", sound + query)
         assert (heard.content, heard.headers["content-type"]) == (SOUND, "audio/wav")
+    for said, first, last in (("bytes=1-2", 1, 2), ("bytes=3-", 3, 4), ("bytes=-2", 3, 4)):
+        heard = couriers.ask("GET", sound, Range=said)
+        told = f"bytes {first}-{last}/{len(SOUND)}"
+        assert (heard.status_code, heard.headers["content-range"]) == (206, told)
+        assert heard.content == SOUND[first : last + 1]
+    beyond = couriers.ask("GET", sound, Range="bytes=5-")
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, "bytes */5")
+    assert beyond.json()["code"] == "range_unsatisfiable"
+    assert couriers.ask("GET", sound, Range="bytes=0-1,3-4").content == SOUND
+    query = f"binding={bound['id']}&since=2026-09-20T00:00:00Z"
+    (call,) = couriers.get(f"/v1/calls?{query}")["calls"]
+    assert call["recording"] == "ready"
     assert drivers.get("/v1/recordings")["recordings"] == []
     for path in (f"/v1/recordings/{CALL}", f"/v1/recordings/{CALL}/sound"):
         assert drivers.ask("GET", path).json()["code"] == "recording_not_found"
@@ -62,9 +74,9 @@ def test_a_recording(
     lost = couriers.ask("GET", sound)
     assert (lost.status_code, lost.json()["code"]) == (500, "recording_damaged")
     rows = operator.get("/v1/audit?act=GET+/v1/recordings")["audit"]
+    # The last first: a lost one, one that was heard in a bucket, four ranges, and the whole.
     assert [(row["case_id"], row["reason"]) for row in rows] == [
-        (None, None),
-        (None, None),
+        *[(None, None)] * 6,
         ("P-1", "court order"),
         (None, None),
     ]

@@ -250,6 +250,7 @@ async def test_record_of_a_call(
         "tenant_check_id": None,
         "tenant_check_verdict": None,
         "tenant_check_ms": None,
+        "recording": None,
     }
 
 

@@ -5,7 +5,7 @@
 from itertools import chain
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request
 from pydantic import AfterValidator
 from starlette.responses import Response, StreamingResponse
 
@@ -13,6 +13,8 @@ from agi_router.bindings.model import BindingId
 from agi_router.db.connection import Queries
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs, admit_link, take_turn
+from agi_router.doors.http.ranges import read_range
+from agi_router.keys.segments import clear_length
 from agi_router.logs import redact
 from agi_router.numbers import XNumber
 from agi_router.recordings.links import RecordingLink
@@ -45,12 +47,20 @@ _Reason = Annotated[
     AfterValidator(lambda text: None if text is None else check_note(text)),
     Query(max_length=4096, description="Why; goes with the case."),
 ]
+_Range = Annotated[
+    str | None,
+    Header(alias="Range", description="One range of octets, like bytes=58-; for players."),
+]
 _Keeps = Annotated[Desk, Depends(Needs(KeyScope.RETENTION_WRITE), scope="function")]
 
 _SOUND = {
-    **answers(RecordingOut, 404, 429),
+    **answers(RecordingOut, 404, 416, 429),
     200: {
         "description": "WAV in stereo: the caller on the left, the callee on the right",
+        "content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}},
+    },
+    206: {
+        "description": "The range that was asked for",
         "content": {"audio/wav": {"schema": {"type": "string", "format": "binary"}}},
     },
 }
@@ -92,21 +102,26 @@ def get_recording(call: str, desk: _Reads) -> Response:
 
 @router.get("/recordings/{call}/sound", responses=_SOUND, response_model=None)
 def hear_recording(
-    call: str, desk: _Hears, case: _Case = None, reason: _Reason = None
+    call: str,
+    desk: _Hears,
+    case: _Case = None,
+    reason: _Reason = None,
+    asked: _Range = None,
 ) -> Response:
     """
     Hear what was said: a row of the audit comes first, and nothing is written to a disk.
 
-    The operator's keys name a case and a reason, and hear so many in an hour.
+    The operator's keys name a case and a reason, and hear so many in an hour. Each range that is
+    asked for is a listening of its own.
     """
     found = _store(desk).find(call)
     act = "GET /v1/recordings/{call}/sound"
     if desk.key.tenant is not None and case is None and reason is None:
-        return _sound(desk, act, found)
+        return _sound(desk, act, found, asked)
     for name, said in (("case", case), ("reason", reason)):
         if said is None:
             raise Problem.of_fields([FieldFault(f"/{name}", "missing", f"say the {name}")])
-    return _sound(desk, act, found, case=case, reason=reason)
+    return _sound(desk, act, found, asked, case=case, reason=reason)
 
 
 @router.post(
@@ -131,13 +146,14 @@ def delete_recording(call: str, body: RecordingDeleteIn, desk: _Keeps) -> Respon
 
 
 @router.get("/recordings/links/{name}", include_in_schema=False)
-def hear_by_link(
+def hear_by_link(  # noqa: PLR0917 - query and header
     request: Request,
     _: Annotated[None, Depends(take_turn, scope="function")],
     name: str,
     key: Annotated[str, Query(max_length=64)],
     until: Annotated[int, Query(ge=0, le=2**40)],
     tag: Annotated[str, Query(max_length=64)],
+    asked: _Range = None,
 ) -> Response:
     """
     Hear a recording by an address that was made for it, which is the key's listening.
@@ -155,20 +171,23 @@ def hear_by_link(
     if link.is_over(desk.now) or desk.key.tenant is None:
         raise Problem.of_door("link_invalid")
     found = _store(desk).find_named(name)
-    return _sound(desk, "GET /v1/recordings/links/{name}", found)
+    return _sound(desk, "GET /v1/recordings/links/{name}", found, asked)
 
 
 def _sound(
     desk: Desk,
     act: str,
     found: Recording,
+    asked: str | None,
     *,
     case: str | None = None,
     reason: str | None = None,
 ) -> Response:
     """
-    What was said, once it is on record that somebody hears it.
+    What was said, or a range of it, once it is on record that somebody hears it.
     """
+    # What has no sound is told as such below.
+    part = read_range(asked, clear_length(found.octets)) if found.octets else None
     places = Places(Vault(desk.options.recordings_sealed), desk.options.recordings_bucket)
     heard = _store(desk).listen(found, places, desk.store.keys)
     subject = f"recording of call {found.call_id}"
@@ -176,9 +195,14 @@ def _sound(
         desk.audit(act, subject)
     else:
         desk.audit_reveal(act, subject, case=case, reason=reason, acts=[act])
+    headers = {"Cache-Control": "no-store", "Accept-Ranges": "bytes"}
+    if part is not None:
+        heard = part.cut(heard)
+        headers["Content-Range"] = str(part)
     # A file that is not there is no answer of 200.
     sound = chain([next(heard, b"")], heard)
-    return StreamingResponse(sound, media_type="audio/wav", headers={"Cache-Control": "no-store"})
+    status = 200 if part is None else 206
+    return StreamingResponse(sound, status, headers=headers, media_type="audio/wav")
 
 
 def _store(desk: Desk) -> RecordingStore:
