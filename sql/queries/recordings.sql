@@ -120,7 +120,7 @@ WITH gone AS (
     UPDATE agi_router.recording r
        SET state = 'deleted', sealed_key = NULL
      WHERE r.call_id = %(call_id)s AND r.sealed_key IS NOT NULL
-       AND (%(early)s OR r.day < (now() - interval '184 days')::date)
+       AND (%(early)s OR r.day <= agi_router.last_free_day(now()))
        AND NOT EXISTS (SELECT 1
                          FROM agi_router.list_held() h
                         WHERE h.block = r.block AND h.binding_id = r.binding_id)

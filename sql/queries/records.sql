@@ -160,4 +160,5 @@ SELECT coalesce(bool_or(d.ended_at IS NULL AND d.begun_at > clock_timestamp() - 
   FROM agi_router.deletion d
  WHERE d.kind = %(kind)s AND d.deleted > 0
    AND CASE WHEN d.whole THEN d.day = %(day)s ELSE d.day >= %(day)s END
-   AND least(d.ended_at, clock_timestamp()) > greatest(%(since)s, %(day)s::date + 184);
+   AND least(d.ended_at, clock_timestamp()) > %(since)s
+   AND %(day)s::date <= agi_router.last_free_day(least(d.ended_at, clock_timestamp()));

@@ -8,7 +8,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
          WHERE (block, call_id, day) IN (
                SELECT r.block, r.call_id, r.day
                  FROM agi_router.recording r
-                WHERE r.day < (least(_before, now() - interval '183 days') AT TIME ZONE 'UTC')::date
+                WHERE r.day < (_before AT TIME ZONE 'UTC')::date AND r.day <= agi_router.last_free_day(now())
                   AND NOT EXISTS (SELECT 1 FROM held h WHERE h.block = r.block AND h.binding_id = r.binding_id)
                   AND NOT EXISTS (SELECT 1
                                     FROM agi_router.hold n

@@ -10,7 +10,7 @@ BEGIN
         RAISE invalid_parameter_value USING MESSAGE = format('%s has no days', _kind);
     END IF;
     -- Whoever asks: what is younger than six months has to be kept.
-    IF _day >= (now() AT TIME ZONE 'UTC')::date - 183 THEN
+    IF _day > agi_router.last_free_day(now()) THEN
         RETURN false;
     END IF;
     EXECUTE format('LOCK TABLE agi_router.%I IN ACCESS EXCLUSIVE MODE', _own);

@@ -14,7 +14,7 @@ BEGIN
                    '    RETURNING *)'
                    ' INSERT INTO agi_router.%I SELECT * FROM held ON CONFLICT DO NOTHING',
                    _kind || '_other', 'kept_' || _kind)
-      USING ('agi_router.' || _kind || '_other')::regclass, least(_day, (now() AT TIME ZONE 'UTC')::date - 184);
+      USING ('agi_router.' || _kind || '_other')::regclass, least(_day, agi_router.last_free_day(now()));
     GET DIAGNOSTICS _rows = ROW_COUNT;
     RETURN _rows;
 END
