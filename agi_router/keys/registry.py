@@ -149,7 +149,8 @@ def known_keys(queries: Queries, keys: KeyRing) -> dict[tuple[KeyKind, int], dic
             if row["state"] not in _GONE:
                 raise KeyMismatch(
                     f"the key ring lacks {kind} key {keyid}, which this database was written with:"
-                    " was it rotated elsewhere? bring the key file up to date"
+                    " was it rotated elsewhere? bring the key file up to date. If it was destroyed"
+                    " since, this database is a backup from before, which nobody can use any more"
                 )
         elif ours[kind, keyid] != row["fingerprint"]:
             raise KeyMismatch

@@ -74,6 +74,16 @@ class Period:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Needed:
+    """
+    How many sealed values need each key; and each seal key, of what is over and out of the way.
+    """
+
+    keys: Counter[tuple[KeyKind, int]]
+    past: Counter[int]
+
+
 class Rotation:
     """
     The keys of one database, to be changed; nobody else changes them meanwhile.
@@ -200,7 +210,9 @@ class Rotation:
         floor = parse_duration(FLOORS[RetentionClass.RECORDS])
         row = self._queries.row("weigh_destruction", {"id": keyid, "floor": floor})
         assert row is not None  # noqa: S101 - it counts
-        elsewhere = self.uses()["seal", keyid] - row["values"]
+        needed = self._needed()
+        values = needed.past[keyid]
+        elsewhere = needed.keys["seal", keyid] - values
         anew = "run 'agi-router key rotate --seal --leave-over'"
         rested = "'agi-router sweep' moves what is over once nobody's quarantine needs it"
         for count, what in (
@@ -211,7 +223,7 @@ class Rotation:
         ):
             if count > 0:
                 raise KeyInUse(f"seal key {keyid} has sealed {count} {what}")
-        return Period(keyid, row["values"], row["bindings"], row["digest"])
+        return Period(keyid, values, row["bindings"], row["digest"])
 
     def destroy(self, period: Period, note: Callable[[Queries], None]) -> None:
         """
@@ -302,15 +314,21 @@ class Rotation:
         """
         How many sealed values need each key: to be opened, or to find their row.
 
-        What is too short to be one needs none.
+        What is too short to be one needs none; what nobody can open needs no tag, as it is never
+        tagged anew.
         """
-        found: Counter[tuple[KeyKind, int]] = Counter()
+        return self._needed().keys
+
+    def _needed(self) -> "_Needed":
+        needed = _Needed(keys=Counter(), past=Counter())
         for row in self._queries.rows("count_keys", {}):
             if len(row["header"]) == _HEADER:
                 _, seal, tag = row["header"]
-                found["seal", seal] += row["values"]
-                found["tag", tag] += row["values"]
-        return found
+                needed.past[seal] += row["past"]
+                needed.keys["seal", seal] += row["values"]
+                if seal not in self.keys.destroyed:
+                    needed.keys["tag", tag] += row["values"]
+        return needed
 
     def listed(self) -> list[dict[str, object]]:
         """

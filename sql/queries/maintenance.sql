@@ -15,30 +15,30 @@ SELECT pid, application_name, usename AS role, host(client_addr) AS address,
    AND has_schema_privilege(usesysid, 'agi_router', 'USAGE');
 
 -- count_keys --
--- How many sealed values begin with each header, and so need its keys.
-SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values
-  FROM (SELECT callee FROM agi_router.route
-        UNION ALL SELECT caller FROM agi_router.route
-        UNION ALL SELECT last_callee FROM agi_router.route
-        UNION ALL SELECT callee FROM agi_router.past_route
-        UNION ALL SELECT caller FROM agi_router.past_route
-        UNION ALL SELECT callee FROM agi_router.message_out
-        UNION ALL SELECT body FROM agi_router.message_out
-        UNION ALL SELECT sealed FROM agi_router.message_part
-        UNION ALL SELECT sealed FROM agi_router.group_member
-        UNION ALL SELECT sealed FROM agi_router.lock
-        UNION ALL SELECT sealed FROM agi_router.lock_mark
-        UNION ALL SELECT other_sealed FROM agi_router.lock_mark
-        UNION ALL SELECT sealed FROM agi_router.blocklist
-        UNION ALL SELECT other_sealed FROM agi_router.blocklist
-        UNION ALL SELECT sealed FROM agi_router.person_mark
-        UNION ALL SELECT sealed FROM agi_router.api_key
-        UNION ALL SELECT secret FROM agi_router.webhook
-        UNION ALL SELECT old_secret FROM agi_router.webhook
-        UNION ALL SELECT secret FROM agi_router.tenant_check
-        UNION ALL SELECT old_secret FROM agi_router.tenant_check
-        UNION ALL SELECT sealed_key FROM agi_router.recording
-        UNION ALL SELECT sealed FROM agi_router.feed_pull) s (sealed)
+-- How many sealed values begin with each header, and so need its keys; past: those of what is over and out of the way.
+SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values, count(*) FILTER (WHERE s.past) AS past
+  FROM (SELECT callee, false FROM agi_router.route
+        UNION ALL SELECT caller, false FROM agi_router.route
+        UNION ALL SELECT last_callee, false FROM agi_router.route
+        UNION ALL SELECT callee, true FROM agi_router.past_route
+        UNION ALL SELECT caller, true FROM agi_router.past_route
+        UNION ALL SELECT callee, false FROM agi_router.message_out
+        UNION ALL SELECT body, false FROM agi_router.message_out
+        UNION ALL SELECT sealed, false FROM agi_router.message_part
+        UNION ALL SELECT sealed, false FROM agi_router.group_member
+        UNION ALL SELECT sealed, false FROM agi_router.lock
+        UNION ALL SELECT sealed, false FROM agi_router.lock_mark
+        UNION ALL SELECT other_sealed, false FROM agi_router.lock_mark
+        UNION ALL SELECT sealed, false FROM agi_router.blocklist
+        UNION ALL SELECT other_sealed, false FROM agi_router.blocklist
+        UNION ALL SELECT sealed, false FROM agi_router.person_mark
+        UNION ALL SELECT sealed, false FROM agi_router.api_key
+        UNION ALL SELECT secret, false FROM agi_router.webhook
+        UNION ALL SELECT old_secret, false FROM agi_router.webhook
+        UNION ALL SELECT secret, false FROM agi_router.tenant_check
+        UNION ALL SELECT old_secret, false FROM agi_router.tenant_check
+        UNION ALL SELECT sealed_key, false FROM agi_router.recording
+        UNION ALL SELECT sealed, false FROM agi_router.feed_pull) s (sealed, past)
  WHERE s.sealed IS NOT NULL
  GROUP BY 1
  ORDER BY 1;
@@ -51,20 +51,16 @@ SELECT count(*) AS bindings
  WHERE %(over)s OR b.ended_at IS NULL;
 
 -- weigh_destruction --
--- What would go with a seal key: how many values and bindings, by how many of them it may not, and a digest of their
--- names. floor: how long what is over is kept by law.
+-- Which bindings would go with a seal key: how many, by how many of them it may not, and a digest of their names. floor: how
+-- long what is over is kept by law.
 WITH held AS MATERIALIZED (
     SELECT h.block, h.binding_id FROM agi_router.list_held() h
 ), past AS (
-    SELECT p.block, p.binding_id,
-           count(*) FILTER (WHERE substring(p.callee FROM 2 FOR 1) = s.id)
-           + count(*) FILTER (WHERE substring(p.caller FROM 2 FOR 1) = s.id) AS values
+    SELECT DISTINCT p.block, p.binding_id
       FROM agi_router.past_route p
-     CROSS JOIN (SELECT substring(int2send(%(id)s::smallint) FROM 2) AS id) s
-     WHERE substring(p.callee FROM 2 FOR 1) = s.id OR substring(p.caller FROM 2 FOR 1) = s.id
-     GROUP BY 1, 2
+     WHERE agi_router.sealed_with(p.callee, %(id)s::smallint) OR agi_router.sealed_with(p.caller, %(id)s::smallint)
 )
-SELECT coalesce(sum(p.values), 0)::bigint AS values, count(*) AS bindings,
+SELECT count(*) AS bindings,
        count(*) FILTER (WHERE b.ended_at IS NULL) AS living,
        count(*) FILTER (WHERE b.ended_at > now() - %(floor)s::interval) AS young,
        count(*) FILTER (WHERE h.block IS NOT NULL) AS held,

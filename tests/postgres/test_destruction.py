@@ -119,6 +119,10 @@ def test_a_period(cli: Cli, store: BindingStore, key_file: Path, tmp_path: Path)
     checks = json.loads(cli("doctor", "--json").out)["checks"]
     [key] = [each["text"] for each in checks if each["check"] == "key"]
     assert key.endswith("destroyed: seal key 1")
+    # The tag key that only such values need goes, too.
+    assert cli("key", "rotate", "--tag", "--json").code == 0
+    assert cli("key", "retire", "tag", "1").code == 0
+    assert cli("show", str(over.id), "--json").json["damage"] == "destroyed"
     assert one(store.connection, "SELECT count(*) FROM agi_router.binding") == 2
 
 

@@ -15,7 +15,7 @@ LANGUAGE sql STABLE AS $$
                          FROM agi_router.past_route p
                          JOIN agi_router.key k ON k.kind = 'seal' AND k.state = 'destroyed'
                         WHERE p.block = _block AND p.binding_id = _binding_id
-                          AND substring(int2send(k.id) FROM 2) IN (substring(p.callee FROM 2 FOR 1), substring(p.caller FROM 2 FOR 1)))
+                          AND (agi_router.sealed_with(p.callee, k.id) OR agi_router.sealed_with(p.caller, k.id)))
      LIMIT 1
 $$;
 COMMENT ON FUNCTION agi_router.find_unrenewed IS 'One row if a route of a binding, or a past one, is sealed or tagged with other keys than those of this header, or by the other cipher. LIMIT: each binding is looked up by its key, none is scanned for';
