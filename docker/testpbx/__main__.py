@@ -1,19 +1,15 @@
 """The command `./docker/pbx`."""
 
 import argparse
-import fcntl
 import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from testpbx import pbx
 from testpbx.errors import PbxError
-from testpbx.state import Places
+from testpbx.state import Places, alone
 
 ABOUT = """\
 The test PBX: Asterisk, PostgreSQL and the router on 127.0.0.1.
@@ -51,14 +47,6 @@ def arguments() -> argparse.Namespace:
         "--no-router", action="store_true", help="up: only PostgreSQL and Asterisk"
     )
     return parser.parse_args()
-
-
-@contextmanager
-def alone(places: Places) -> Iterator[None]:
-    """One command at a time; the lock is not inherited by the servers."""
-    with Path(f"{places.state}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def shell(answer: dict[str, Any]) -> str:

@@ -195,7 +195,7 @@ def text_table(results: Sequence[TextResult]) -> str:
                 "DIFFERS" if result.differences else "ok",
             )
         )
-    return _columns(rows)
+    return as_columns(rows)
 
 
 def _user(address: str) -> str:
@@ -221,10 +221,11 @@ def table(results: Sequence[Result]) -> str:
                 "DIFFERS" if result.differences else "ok",
             )
         )
-    return _columns(rows)
+    return as_columns(rows)
 
 
-def _columns(rows: list[tuple[str, ...]]) -> str:
+def as_columns(rows: list[tuple[str, ...]]) -> str:
+    """Render rows for people, the first as a head."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, tuple("-" * width for width in widths))
     lines = (
@@ -326,9 +327,9 @@ class Demo:
             attempt.caller.number,
             attempt.dialled,
             name=attempt.caller.name,
-            headers=[_identity(attempt.caller)],
+            headers=[identity(attempt.caller)],
             talk=0.6,
-            callee_headers=[_identity(callee)],
+            callee_headers=[identity(callee)],
         )
 
     def _refused(self, attempts: Sequence[Attempt]) -> list[Call]:
@@ -339,7 +340,7 @@ class Demo:
                     attempt.caller.number,
                     attempt.dialled,
                     name=attempt.caller.name,
-                    headers=[_identity(attempt.caller)],
+                    headers=[identity(attempt.caller)],
                     # Should one be answered after all, it need not last.
                     hold=0.6,
                 )
@@ -426,7 +427,8 @@ def _in(*, seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
-def _identity(party: Party) -> str:
+def identity(party: Party) -> str:
+    """The header by which the carrier asserts who somebody is."""
     return f'P-Asserted-Identity: "{party.name}" <sip:{party.number}@127.0.0.1>'
 
 

@@ -108,7 +108,7 @@ def environment(pbx: State, places: Places) -> dict[str, str]:
     return {
         "AGI_ROUTER_DSN": pbx.dsn,
         "AGI_ROUTER_KEY_FILE": str(places.key_file),
-        "AGI_ROUTER_ARI_URL": f"http://{HOST}:{ARI_PORT}",
+        "AGI_ROUTER_ARI_URL": f"http://{pbx.host}:{ARI_PORT}",
         "AGI_ROUTER_ARI_USER": "router",
         "AGI_ROUTER_ARI_PASSWORD": pbx.ari_password,
         "AGI_ROUTER_AGI_SECRET": pbx.agi_secret,

@@ -19,7 +19,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -204,10 +204,17 @@ class RunningCall(RunningPhone):
         Raises:
             PhoneError: As :meth:`end`.
         """
-        calls: dict[str, list[Message]] = {}
-        for message in self.end(timeout=timeout):
-            calls.setdefault(message.call_id, []).append(message)
-        return tuple(Heard.of(messages) for messages in calls.values())
+        return _calls_in(self.end(timeout=timeout))
+
+    def over(self, *, timeout: float = 30.0) -> tuple[Heard, ...]:
+        """Wait for the end of all its calls, however they end; give each one's outcome so far."""
+        with suppress(PhoneError):
+            self.end(timeout=timeout)
+        return self.so_far()
+
+    def so_far(self) -> tuple[Heard, ...]:
+        """The outcome of each call up to now."""
+        return _calls_in(self.messages)
 
 
 class Phones:
@@ -303,11 +310,52 @@ class Phones:
             port=_free_ports(1)[0],
             keys=keys,
             headers=more,
-            replace=("<!-- TYPES -->", _typing(types)),
+            replace={"<!-- TYPES -->": _typing(types)},
             options=[
                 *("-m", str(calls), "-l", str(calls), "-r", str(rate)),
                 *("-recv_timeout", _milliseconds(hold if patience is None else patience)),
                 f"{host}:{self._sip[1]}",
+            ],
+        )
+        call = RunningCall(process, files, control)
+        self._started.append(call)
+        return call
+
+    def load(
+        self, callers: Sequence[tuple[str, str]], *, name: str, rate: int, hold: float
+    ) -> RunningCall:
+        """
+        Place calls until the phone is told to hang up, by all callers in turns.
+
+        Whoever hears nothing more for nine seconds gives up, and then this phone's process ends
+        with an error: see :meth:`RunningCall.over`.
+
+        Args:
+            callers: Their own numbers, and what each dials.
+            name: The name of each, which it asserts.
+            rate: How many calls are placed in a second.
+            hold: Seconds of talk after which a caller hangs up.
+        """
+        host = self._sip[0]
+        caller = f'"{name}" <sip:[field0]@{host}>'
+        asserted = f"70\n      P-Asserted-Identity: {caller}"
+        rows = "".join(f"{number};{dialled}\n" for number, dialled in callers)
+        process, files, control = self._start(
+            "uac-answered-or-refused",
+            port=_free_ports(1)[0],
+            keys={},
+            headers=(),
+            replace={
+                "[number]": "[field0]",
+                "[dialled]": "[field1]",
+                "[caller]": caller,
+                "70[headers]": asserted,
+                'timeout="60000"': 'timeout="9000"',
+            },
+            files={"callers.csv": f"SEQUENTIAL\n{rows}"},
+            options=[
+                *("-inf", "callers.csv", "-r", str(rate), "-l", "100000"),
+                *("-recv_timeout", _milliseconds(hold), f"{host}:{self._sip[1]}"),
             ],
         )
         call = RunningCall(process, files, control)
@@ -329,6 +377,7 @@ class Phones:
         hold: float = LONG,
         status: str = "603 Decline",
         headers: Sequence[str] = (),
+        whole: bool = True,
     ) -> Iterator[RunningPhone]:
         """
         Let a phone take every call that the PBX sends to the carrier, for the time of a block.
@@ -339,6 +388,7 @@ class Phones:
             hold: Seconds of talk after which it hangs up.
             status: With what :attr:`Does.REJECT` refuses.
             headers: More header lines, in each of its responses.
+            whole: Whether each of its calls has to end as one should.
 
         Yields:
             The phone. After the block it has ended and its ``messages`` are complete.
@@ -352,7 +402,7 @@ class Phones:
             keys={},
             headers=headers,
             options=["-d", _milliseconds(ring), "-recv_timeout", _milliseconds(hold)],
-            replace=("603 Decline", status),
+            replace={"603 Decline": status},
         )
         phone = RunningPhone(process, files, control)
         try:
@@ -362,7 +412,8 @@ class Phones:
             phone.kill()
             raise
         phone.hang_up()
-        phone.end(timeout=20)
+        with nullcontext() if whole else suppress(PhoneError):
+            phone.end(timeout=20)
 
     def call(
         self,
@@ -447,41 +498,45 @@ class Phones:
         keys: Mapping[str, str],
         headers: Sequence[str],
         options: Sequence[str],
-        replace: tuple[str, str] = ("", ""),
+        replace: Mapping[str, str],
+        files: Mapping[str, str] | None = None,
     ) -> tuple[subprocess.Popen[bytes], Path, int]:
         media, control = _free_ports(2)
-        files = self._new_directory(scenario)
+        directory = self._new_directory(scenario)
         # A container sees the work directory, not the checkout.
-        text = (SCENARIOS / f"{scenario}.xml").read_text("utf-8").replace(*replace)
-        (files / "scenario.xml").write_text(text, "utf-8")
+        text = (SCENARIOS / f"{scenario}.xml").read_text("utf-8")
+        for shipped, own in replace.items():
+            text = text.replace(shipped, own)
+        for name, content in {"scenario.xml": text, **(files or {})}.items():
+            (directory / name).write_text(content, "utf-8")
         # A second of nothing, and one of something, for scenarios that send media.
-        (files / "silence.alaw").write_bytes(b"\xd5" * 8000)
-        (files / "sound.alaw").write_bytes(b"\x55\x6e" * 4000)
+        (directory / "silence.alaw").write_bytes(b"\xd5" * 8000)
+        (directory / "sound.alaw").write_bytes(b"\x55\x6e" * 4000)
         # SIPp's own Call-IDs, tags and branches come from its process id: 1 in every container.
         phone = secrets.token_hex(6)
         more = "".join(f"\r\n{line}" for line in headers)
         all_keys = {**keys, "phone": phone, "headers": more}
         command = [
             *self._command,
-            *("-sf", str(files / "scenario.xml"), "-i", self._carrier_out[0], "-p", str(port)),
+            *("-sf", str(directory / "scenario.xml"), "-i", self._carrier_out[0], "-p", str(port)),
             *("-mp", str(media), "-ci", "127.0.0.1", "-cp", str(control), "-nostdin"),
             *("-cid_str", f"%u-{phone}@%s", "-timer_resol", "1"),
-            *("-trace_msg", "-message_file", str(files / "messages.log")),
-            *("-trace_err", "-error_file", str(files / "errors.log")),
+            *("-trace_msg", "-message_file", str(directory / "messages.log")),
+            *("-trace_err", "-error_file", str(directory / "errors.log")),
             *(part for key, value in all_keys.items() for part in ("-key", key, value)),
             *options,
         ]
-        with (files / "screen.log").open("wb") as screen:
+        with (directory / "screen.log").open("wb") as screen:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=screen,
                 stderr=subprocess.STDOUT,
-                cwd=files,
+                cwd=directory,
                 # parse_trace reads local times; the container mounts PBX_WORK.
                 env={**os.environ, "TZ": "UTC", "PBX_WORK": str(self.work)},
             )
-        return process, files, control
+        return process, directory, control
 
     def _new_directory(self, scenario: str) -> Path:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -501,6 +556,13 @@ class Phones:
             if not phone.running or time.monotonic() > deadline:
                 raise PhoneError(f"a phone does not listen: {files}")
             time.sleep(0.01)
+
+
+def _calls_in(messages: Sequence[Message]) -> tuple[Heard, ...]:
+    calls: dict[str, list[Message]] = {}
+    for message in messages:
+        calls.setdefault(message.call_id, []).append(message)
+    return tuple(Heard.of(each) for each in calls.values())
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -18,10 +18,14 @@ from pathlib import Path
 from testpbx import processes
 from testpbx.errors import PbxError, last_line
 from testpbx.state import (
+    AGI_PORT,
     ASTERISK_ACCOUNT,
+    CARRIER_OUT_PORT,
     HOST,
     METRICS_PORTS,
+    NAME,
     ROUTER_ACCOUNT,
+    SIP_PORT,
     Places,
     State,
     share_journal,
@@ -77,6 +81,20 @@ def place_router(places: Places) -> None:
     os.chown(places.key_file, ROUTER_ACCOUNT, ASTERISK_ACCOUNT)
 
 
+def configured(text: str, pbx: State) -> str:
+    """A file of Asterisk's configuration, with the addresses and the name of one PBX."""
+    for shipped, own in (
+        (f"bind={HOST}:{SIP_PORT}", f"bind={pbx.host}:{SIP_PORT}"),
+        (f"media_address={HOST}", f"media_address={pbx.host}"),
+        (f"match={HOST}", f"match={pbx.carrier}"),
+        (f"contact=sip:{HOST}:{CARRIER_OUT_PORT}", f"contact=sip:{pbx.out}"),
+        (f"bindaddr={HOST}", f"bindaddr={pbx.host}"),
+        (f"systemname = {NAME}", f"systemname = {pbx.name}"),
+    ):
+        text = text.replace(f"\n{shipped}\n", f"\n{own}\n")
+    return text
+
+
 class RootFs:
     """Starts and stops the servers as processes of this machine."""
 
@@ -108,7 +126,7 @@ class RootFs:
         shutil.rmtree(staged, ignore_errors=True)
         etc.mkdir(parents=True)
         for source in (places.checkout / "docker/asterisk").glob("*.conf"):
-            shutil.copy(source, etc)
+            (etc / source.name).write_text(configured(source.read_text("utf-8"), pbx), "utf-8")
         shutil.copy(places.checkout / "dialplan/agi_router.conf", etc)
         (etc / "ari_password.conf").write_text(f"[router](+)\npassword={pbx.ari_password}\n")
         (etc / "agi_router_secret.conf").write_text(pbx.secret_conf)
@@ -211,21 +229,25 @@ class RootFs:
         self._wait(
             "asterisk",
             messages,
-            lambda: ari_answers("asterisk/info?only=status", pbx.ari_password),
+            lambda: ari_answers("asterisk/info?only=status", pbx.ari_password, host=pbx.host),
         )
         self._inside(pbx, "asterisk", "-rx", "core waitfullybooted")
 
     def start_router(self, pbx: State, env: dict[str, str]) -> None:
         """Start the router's doors, a process each, and wait until both answer."""
         place_router(self._places)
-        known = partial(ari_answers, "applications/agi_router", pbx.ari_password)
+        known = partial(ari_answers, "applications/agi_router", pbx.ari_password, host=pbx.host)
         for service, door, ready in (
             ("router", "ari", known),
-            ("fastagi", "agi", fastagi_answers),
+            ("fastagi", "agi", partial(fastagi_answers, pbx.host)),
         ):
             log = self._places.logs / f"{service}.log"
             command = ["agi-router", "serve", "--door", door]
-            own = {**env, "AGI_ROUTER_METRICS_LISTEN": f"{HOST}:{METRICS_PORTS[door]}"}
+            own = {
+                **env,
+                "AGI_ROUTER_METRICS_LISTEN": f"{pbx.host}:{METRICS_PORTS[door]}",
+                "AGI_ROUTER_AGI_LISTEN": f"{pbx.host}:{AGI_PORT}",
+            }
             processes.start(
                 self._pid_file(service),
                 command,

@@ -6,10 +6,13 @@ What `up` remembers for `down` and `status`: one directory, one JSON file in it.
 """
 
 import dataclasses
+import fcntl
 import json
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +20,7 @@ from typing import Any, Self
 from testpbx.errors import PbxError
 
 HOST = "127.0.0.1"
+NAME = "pbx1"
 SIP_PORT = 5060
 CARRIER_OUT_PORT = 5090
 ARI_PORT = 8088
@@ -86,6 +90,10 @@ class State:
         database_port: Port of the server we start; 0 if the caller brought a database.
         router: Whether a router belongs to this PBX.
         complete: Whether `up` came to its end.
+        host: The address at which all its servers listen.
+        name: Its Asterisk's `systemname`.
+        carrier: From which address calls come.
+        out: Where calls go out to.
     """
 
     engine: str
@@ -99,6 +107,10 @@ class State:
     agi_secret: str
     router: bool = False
     complete: bool = False
+    host: str = HOST
+    name: str = NAME
+    carrier: str = HOST
+    out: str = f"{HOST}:{CARRIER_OUT_PORT}"
 
     @staticmethod
     def password() -> str:
@@ -107,12 +119,23 @@ class State:
 
     @property
     def secret_conf(self) -> str:
-        """The file by which Asterisk's dialplan has the secret of FastAGI."""
-        return f"[globals](+)\nAGI_ROUTER_AGI_SECRET={self.agi_secret}\n"
+        """The file by which Asterisk's dialplan has the secret of FastAGI, and where it is."""
+        return (
+            f"[globals](+)\nAGI_ROUTER_AGI_SECRET={self.agi_secret}\n"
+            f"AGI_ROUTER_AGI={self.host}:{AGI_PORT}\n"
+        )
 
     def replace(self, **changes: Any) -> Self:
         """The same PBX, with *changes*."""
         return dataclasses.replace(self, **changes)
+
+
+@contextmanager
+def alone(places: Places) -> Iterator[None]:
+    """One command at a time; the lock is not inherited by the servers."""
+    with Path(f"{places.state}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def load(places: Places) -> State | None:

@@ -10,13 +10,17 @@ from collections.abc import Callable
 from testpbx.state import AGI_PORT, ARI_PORT, HOST
 
 
-def until(condition: Callable[[], bool], *, timeout: float) -> bool:
-    """Poll *condition* until it holds; :obj:`False` if it does not within *timeout* seconds."""
+def until(condition: Callable[[], bool], *, timeout: float, pause: float = 0.05) -> bool:
+    """
+    Poll *condition* until it holds; :obj:`False` if it does not within *timeout* seconds.
+
+    Between two looks there are *pause* seconds.
+    """
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.05)
+        time.sleep(pause)
     return True
 
 
@@ -33,16 +37,16 @@ def until_ready(ready: Callable[[], bool], alive: Callable[[], bool]) -> bool:
     return answered
 
 
-def ari_answers(path: str, password: str) -> bool:
+def ari_answers(path: str, password: str, *, host: str = HOST) -> bool:
     """Whether ARI answers 200 to a GET of *path*."""
-    return ari_tells(path, password) is not None
+    return ari_tells(path, password, host=host) is not None
 
 
-def ari_tells(path: str, password: str) -> bytes | None:
+def ari_tells(path: str, password: str, *, host: str = HOST) -> bytes | None:
     """What ARI answers to a GET of *path*; :obj:`None` unless it is 200."""
     credentials = base64.b64encode(f"router:{password}".encode()).decode()
     request = urllib.request.Request(
-        f"http://{HOST}:{ARI_PORT}/ari/{path}",
+        f"http://{host}:{ARI_PORT}/ari/{path}",
         headers={"Authorization": f"Basic {credentials}"},
     )
     # No proxy of the environment may come between us and loopback.
@@ -67,10 +71,10 @@ def health_answers(path: str, port: int) -> tuple[int, str]:
         return 0, ""
 
 
-def fastagi_answers() -> bool:
+def fastagi_answers(host: str = HOST) -> bool:
     """Whether the FastAGI door answers: with a command, as to Asterisk."""
     try:
-        with socket.create_connection((HOST, AGI_PORT), timeout=2) as connection:
+        with socket.create_connection((host, AGI_PORT), timeout=2) as connection:
             connection.sendall(b"agi_network_script: health\n\n")
             return connection.recv(5) == b"NOOP\n"
     except OSError:

@@ -72,8 +72,7 @@ class Front:
     def lead(self, *lines: str) -> None:
         """Let calls go elsewhere, without a restart."""
         export(self.cli, self.home, lines)
-        for command in ("dispatcher.reload", "htable.reload trunks", "htable.reload blocks"):
-            self.proxy.tell(*command.split())
+        self.proxy.reload()
 
     def send(self, *messages: str, source: str = CARRIER) -> set[int]:
         """Send requests from outside at once; the final statuses that come."""

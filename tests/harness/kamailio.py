@@ -1,12 +1,13 @@
 """
-Kamailio as Debian has it, with a configuration and a directory of its own.
+Kamailio for the time of a test, with a configuration and a directory of its own.
 """
 
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from testpbx.kamailio import command, environment, reload, tell
 
 __all__ = ["Kamailio", "kamailio"]
 
@@ -14,10 +15,8 @@ __all__ = ["Kamailio", "kamailio"]
 class Kamailio:
     """One that runs."""
 
-    def __init__(self, home: Path, libraries: Path, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
+    def __init__(self, home: Path) -> None:
         self._home = home
-        self._libraries = libraries
 
     @property
     def log(self) -> str:
@@ -26,37 +25,21 @@ class Kamailio:
 
     def tell(self, *words: str) -> str:
         """Run a command of kamcmd, and return what it printed."""
-        program = Path(os.environ["PBX_KAMAILIO"]).with_name("kamcmd")
-        done = subprocess.run(
-            [program, "-s", f"unix:{self._home}/kamailio_ctl", *words],
-            env={"LD_LIBRARY_PATH": str(self._libraries)},
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        # It ends with 0 all the same.
-        assert "error" not in done.stdout + done.stderr, done
-        return done.stdout
+        return tell(self._home, *words)
+
+    def reload(self) -> None:
+        """Let it read its tables again."""
+        reload(self._home)
 
 
 @contextmanager
 def kamailio(home: Path) -> Iterator[Kamailio]:
     """Run ``kamailio.cfg`` of a directory, whose other files are its own too."""
-    program = Path(os.environ["PBX_KAMAILIO"])
-    modules = next(program.parents[1].glob("lib/*/kamailio/modules"))
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(
-            [
-                program,
-                *("-f", home / "kamailio.cfg", "-L", modules, "-Y", home, "-w", home),
-                *("-n", "1", "-DD", "-E"),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={"LD_LIBRARY_PATH": str(modules.parent)},
+            command(home), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment()
         )
-    running = Kamailio(home, modules.parent, process)
+    running = Kamailio(home)
     try:
         yield running
         assert process.poll() is None, running.log

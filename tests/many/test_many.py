@@ -1,0 +1,45 @@
+"""
+Many on one machine, as a newcomer tries it: what is printed is true, and nothing of it stays.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+CELLS = Path(__file__).parents[2] / "docker/cells"
+SCENES = {
+    "an Asterisk of the north is killed",
+    "the primary of the north is killed",
+}
+
+
+def cells(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    return subprocess.run([CELLS, *words], check=False, capture_output=True, text=True)
+
+
+def test_the_demo() -> None:
+    """Callers of both cells are connected whatever dies, nobody else rings, books are exact."""
+    done = cells("demo", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["differences"] == []
+    rows = report["rows"]
+    assert {(row["scene"], row["cell"]) for row in rows} == {
+        (scene, cell) for scene in SCENES for cell in ("north", "south")
+    }
+    for row in rows:
+        seen, books = row["seen"], row["books"]
+        assert seen["connected"] > 0
+        assert (seen["wrong"], seen["leaks"], books["reserved"]) == (0, 0, 0)
+        assert books["used"] == books["answered"]
+    assert (cells("status").stdout, cells("run", "true").returncode) == ("down\n", 1)
+    left = [*Path("/run").glob("agi-router-cells*"), *_cache().glob("postgres-agi-router-cells")]
+    assert [each.name for each in left] == ["agi-router-cells.lock"]
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("PBX_CACHE", "/var/cache/agi-router"))
