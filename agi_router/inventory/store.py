@@ -13,10 +13,13 @@ from agi_router.errors import (
     BlockExists,
     BlockInUse,
     BlockNotFound,
+    StoreUnavailable,
 )
 from agi_router.inventory.capacity import Quarantine, forecast_exhaustion
 from agi_router.inventory.cells import Cell
 from agi_router.inventory.model import BlockState, NumberState
+from agi_router.inventory.moves import BlockMove
+from agi_router.inventory.views import describe_load
 from agi_router.numbers import BLOCK_SIZE, Block, XNumber
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
@@ -115,6 +118,44 @@ class InventoryStore:
             )
             for row in self._queries.rows("list_cells", {})
         ]
+
+    def move(self, block: Block, to_name: str) -> BlockMove:
+        """
+        The way of a block to another cell.
+
+        Raises:
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("moves blocks")
+        return BlockMove(self._queries, block, to_name)
+
+    def loads(self) -> list[dict[str, Any]]:
+        """
+        What each cell has to do, how many numbers it has left, and whether it answers.
+
+        Returns:
+            One dictionary a cell, by their numbers, see :func:`describe_load
+            <agi_router.inventory.views.describe_load>`.
+
+        Raises:
+            OperatorOnly: A tenant asks.
+        """
+        blocks = {cell.number: cell.blocks for cell in self.cells()}
+        return [
+            describe_load(row, blocks[row["cell"]], self._room(row, blocks[row["cell"]]))
+            for row in self._queries.rows("list_loads", {})
+        ]
+
+    def _room(
+        self, row: dict[str, Any], blocks: Sequence[Block]
+    ) -> Sequence[dict[str, Any]] | None:
+        if not row["answers"] or row["away"]:
+            return None
+        try:
+            return self.statistics(blocks=blocks) if blocks else []
+        except StoreUnavailable:
+            # It has gone meanwhile, or a block of it is on its way.
+            return None
 
     def set_block_state(self, block: Block, state: BlockState) -> dict[str, Any]:
         """

@@ -1,17 +1,427 @@
--- What lets a database of agi_router become a cell: docs/operate-many.md. Its owner runs it once, behind
--- `agi-router db migrate`, and then `SELECT agi_cells.become(number)`.
+-- What lets a database of agi_router become a cell: docs/operate-many.md. A superuser runs it once, behind
+-- `agi-router db migrate` and `agi-router db grant`, and then `SELECT agi_cells.become(number)`.
 
 CREATE SCHEMA agi_cells;
 COMMENT ON SCHEMA agi_cells IS 'What makes this database one of several';
 
 ALTER TABLE agi_router.block ADD COLUMN cell integer;
-COMMENT ON COLUMN agi_router.block.cell IS 'The cell that has it: this one';
+COMMENT ON COLUMN agi_router.block.cell IS 'The cell that has it: this one, unless it is being moved';
+ALTER TABLE agi_router.block ADD COLUMN next_cell integer;
+COMMENT ON COLUMN agi_router.block.next_cell IS 'While it is being moved, the other cell that has to do with it; else -1';
+
+CREATE TABLE agi_cells.me (
+    cell integer NOT NULL CONSTRAINT me_pkey PRIMARY KEY
+);
+COMMENT ON TABLE agi_cells.me IS 'One row: which cell this is';
+COMMENT ON COLUMN agi_cells.me.cell IS 'Its number';
+
+CREATE TABLE agi_cells.moving_stub (
+    block bigint NOT NULL,
+    id    text   NOT NULL,
+    day   date   NOT NULL,
+    CONSTRAINT moving_stub_pkey PRIMARY KEY (block, id)
+);
+COMMENT ON TABLE agi_cells.moving_stub IS 'Calls that were up when their block went to another cell. Their nodes settle them here; from here they are settled there';
+COMMENT ON COLUMN agi_cells.moving_stub.block IS 'Block of the call';
+COMMENT ON COLUMN agi_cells.moving_stub.id IS 'The call';
+COMMENT ON COLUMN agi_cells.moving_stub.day IS 'Its day';
+
+CREATE FUNCTION agi_cells.is_me(_cell integer) RETURNS void
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM agi_cells.me m WHERE m.cell = _cell) THEN
+        RAISE 'this database is not cell %: look at agi_cells.cell of the global database', _cell
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.is_me IS 'Fails where another cell was meant';
+
+CREATE FUNCTION agi_cells.close_others() RETURNS trigger
+LANGUAGE plpgsql AS $$
+-- Of two cells that know a block one alone may admit, whatever reaches which of them first.
+BEGIN
+    IF NEW.cell <> (SELECT m.cell FROM agi_cells.me m) THEN
+        NEW.state := 'returned';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.close_others IS 'Takes no call for a block that another cell has';
+CREATE TRIGGER agi_cells_close_others BEFORE INSERT OR UPDATE ON agi_router.block
+    FOR EACH ROW EXECUTE FUNCTION agi_cells.close_others();
+-- Rows of blocks come by replication.
+ALTER TABLE agi_router.block ENABLE ALWAYS TRIGGER agi_cells_close_others;
+
+CREATE FUNCTION agi_cells.tables() RETURNS SETOF text
+LANGUAGE sql STABLE AS $$
+    SELECT c.relname::text
+      FROM pg_class c
+      JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] AND a.attname = 'block'
+     WHERE c.relnamespace = 'agi_router'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+       AND c.relname <> 'block'
+     ORDER BY c.relname
+$$;
+COMMENT ON FUNCTION agi_cells.tables IS 'The tables whose rows go along with their block: those whose key begins with it';
+
+CREATE FUNCTION agi_cells.stays() RETURNS TABLE (name text, why text)
+LANGUAGE sql IMMUTABLE AS $$
+    VALUES ('block', 'each cell that has to do with it has a copy of its row'),
+           ('appeal_rebind', 'it is written in the global database'),
+           ('feed_match', 'a feed tells what it did in the cell that it ran in'),
+           ('event', 'the deliverer of the cell that wrote it tells it'),
+           ('delivery', 'the deliverer of the cell that wrote it tells it'),
+           ('message_sent', 'a receipt comes to the door that has sent the text')
+$$;
+COMMENT ON FUNCTION agi_cells.stays IS 'The tables that name a block and stay where they are when it is moved, with the reason';
+
+CREATE FUNCTION agi_cells.order_of(_name text, OUT at_once text, OUT later text)
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT coalesce(n.at_once, 'true'), coalesce(n.later, 'false')
+      FROM (SELECT 1) one
+      LEFT JOIN (VALUES
+           ('past_route', 'false', 'true'),
+           ('recording', 'false', 'true'),
+           ('kept_call', 'false', 'true'),
+           ('kept_message', 'false', 'true'),
+           ('binding', 't.id = ANY ($2)', 'true'),
+           ('message', '(t.id, t.day) IN (SELECT o.id, o.day FROM agi_router.message_out o WHERE o.block = $1)', 'true'),
+           ('call', 'false', 't.state = ''settled'' AND NOT EXISTS'
+                             ' (SELECT 1 FROM agi_cells.moving_stub s WHERE s.block = t.block AND s.id = t.id)')
+           ) n (name, at_once, later) ON n.name = _name
+$$;
+COMMENT ON FUNCTION agi_cells.order_of IS 'Which rows of a table calls and texts have a use for, so that they are moved while none is taken; and which are history, and follow when calls come to the new cell. Of a table that is not named here all go at once. $1: the block, $2: bindings that are of use';
+
+CREATE FUNCTION agi_cells.prepare(_cell integer, _block bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+-- What is set aside for the way has tables of its own. They are made anew where nothing is in them: columns may have come.
+DECLARE
+    name  text;
+    aside text;
+    used  boolean;
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    PERFORM set_config('client_min_messages', 'error', true);
+    FOR name IN SELECT agi_cells.tables() LOOP
+        aside := 'moving_' || name;
+        used := false;
+        IF to_regclass(format('agi_cells.%I', aside)) IS NOT NULL THEN
+            EXECUTE format('SELECT EXISTS (SELECT 1 FROM agi_cells.%I)', aside) INTO used;
+        END IF;
+        IF NOT used THEN
+            EXECUTE format('DROP TABLE IF EXISTS agi_cells.%I', aside);
+            EXECUTE format('CREATE TABLE agi_cells.%I (LIKE agi_router.%I)', aside, name);
+            EXECUTE format('CREATE INDEX ON agi_cells.%I (block)', aside);
+            EXECUTE format('COMMENT ON TABLE agi_cells.%I IS %L', aside, 'Rows of ' || name || ' that are on their way to another cell, or from one');
+        END IF;
+        EXECUTE format('GRANT SELECT, INSERT ON agi_cells.%I TO %I', aside, session_user);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.prepare IS 'Makes the tables in which rows of blocks are set aside';
+
+CREATE FUNCTION agi_cells.sees(_cell integer, _block bigint) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    RETURN (SELECT k.cell || ' ' || k.state FROM agi_router.block k WHERE k.block = _block);
+END
+$$;
+COMMENT ON FUNCTION agi_cells.sees IS 'Whose a block is, and its state, as this cell knows it; null: it does not know it';
+
+CREATE FUNCTION agi_cells.writers(_cell integer, _block bigint) RETURNS text[]
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+-- Whoever writes a table holds a lock on it from before it looks until its end.
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    RETURN ARRAY(
+        SELECT DISTINCT l.virtualtransaction
+          FROM pg_locks l
+         WHERE l.locktype = 'relation' AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+           AND l.mode = 'RowExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()
+           AND l.relation IN (SELECT format('agi_router.%I', n)::regclass FROM agi_cells.tables() n));
+END
+$$;
+COMMENT ON FUNCTION agi_cells.writers IS 'Who is writing rows of any block: transactions that may have looked at a block before it was closed';
+
+CREATE FUNCTION agi_cells.set_aside(_cell integer, _block bigint, _limit integer) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET session_replication_role = replica AS $$
+-- Neither foreign keys nor triggers heed that rows go: they go to where the others are. Who waits for one of them finds it gone.
+DECLARE
+    name  text;
+    key   text;
+    wanted record;
+    used  bigint[];
+    taken bigint;
+    total bigint := 0;
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    IF _limit IS NULL THEN
+        -- In the order of settling: calls, then bindings.
+        PERFORM 1 FROM agi_router.call c WHERE c.block = _block AND c.state = 'reserved' ORDER BY c.id FOR UPDATE;
+        PERFORM 1 FROM agi_router.binding b WHERE b.block = _block AND b.ended_at IS NULL ORDER BY b.id FOR UPDATE;
+        -- A call that is up stays here for its node, and goes along as well.
+        WITH up AS (
+            INSERT INTO agi_cells.moving_stub (block, id, day)
+            SELECT c.block, c.id, c.day FROM agi_router.call c WHERE c.block = _block AND c.state = 'reserved'
+                ON CONFLICT DO NOTHING
+            RETURNING id, day
+        )
+        INSERT INTO agi_cells.moving_call
+        SELECT c.* FROM up JOIN agi_router.call c ON c.block = _block AND c.id = up.id AND c.day = up.day;
+        used := ARRAY(
+            SELECT b.id FROM agi_router.binding b WHERE b.block = _block AND b.ended_at IS NULL
+             UNION SELECT r.binding_id FROM agi_router.route r WHERE r.block = _block
+             UNION SELECT r.child_id FROM agi_router.route r WHERE r.block = _block AND r.child_id IS NOT NULL
+             UNION SELECT o.binding_id FROM agi_router.message_out o WHERE o.block = _block
+             UNION SELECT c.binding_id FROM agi_cells.moving_call c WHERE c.block = _block AND c.binding_id IS NOT NULL);
+    END IF;
+    FOR name IN SELECT n FROM agi_cells.tables() n LOOP
+        SELECT * INTO wanted FROM agi_cells.order_of(name);
+        IF _limit IS NULL AND wanted.at_once <> 'false' THEN
+            EXECUTE format('WITH gone AS (DELETE FROM agi_router.%I t WHERE t.block = $1 AND %s RETURNING t.*)'
+                           ' INSERT INTO agi_cells.%I SELECT * FROM gone',
+                           name, wanted.at_once, 'moving_' || name)
+              USING _block, used;
+        ELSIF _limit > total AND wanted.later <> 'false' THEN
+            -- Rows of several days may have one place: they are told apart by their keys.
+            SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attname)
+              INTO key
+              FROM pg_index i
+              JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+             WHERE i.indrelid = format('agi_router.%I', name)::regclass AND i.indisprimary;
+            EXECUTE format('WITH old AS MATERIALIZED (SELECT %1$s FROM agi_router.%2$I t WHERE t.block = $1 AND %3$s LIMIT $2),'
+                           ' gone AS (DELETE FROM agi_router.%2$I t USING old o WHERE t.block = $1 AND (%4$s) = (%5$s)'
+                           ' RETURNING t.*) INSERT INTO agi_cells.%6$I SELECT * FROM gone',
+                           key, name, wanted.later, 't.' || replace(key, ', ', ', t.'), 'o.' || replace(key, ', ', ', o.'),
+                           'moving_' || name)
+              USING _block, _limit - total;
+        ELSE
+            CONTINUE;
+        END IF;
+        GET DIAGNOSTICS taken = ROW_COUNT;
+        total := total + taken;
+    END LOOP;
+    RETURN total;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.set_aside IS 'Takes rows of a block out of the tables, for the way: so many of its history, or with null all that calls and texts have a use for; returns how many';
+
+CREATE FUNCTION agi_cells.digest(_cell integer, _block bigint) RETURNS TABLE (name text, rows bigint, digest numeric)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    FOR name IN SELECT agi_cells.tables() LOOP
+        -- Whatever the order, and alike in all versions.
+        EXECUTE format('SELECT count(*), coalesce(sum((''x'' || left(md5(t::text), 15))::bit(60)::bigint), 0)'
+                       ' FROM agi_cells.%I t WHERE t.block = $1', 'moving_' || name)
+           INTO rows, digest USING _block;
+        IF rows > 0 THEN
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.digest IS 'What of a block is set aside: of each table that has any, how many rows, and a digest';
+
+CREATE FUNCTION agi_cells.forget(_cell integer, _block bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    name text;
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    FOR name IN SELECT agi_cells.tables() LOOP
+        EXECUTE format('DELETE FROM agi_cells.%I WHERE block = $1', 'moving_' || name) USING _block;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.forget IS 'Deletes what of a block is set aside';
+
+CREATE FUNCTION agi_cells.make_days(_cell integer, _block bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+-- By itself: a transaction that makes a day holds what calls wait for.
+DECLARE
+    name text;
+    _day date;
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    FOR name IN SELECT c.relname FROM pg_class c
+                 WHERE c.relnamespace = 'agi_router'::regnamespace AND c.relkind = 'p' AND c.relname IN (SELECT agi_cells.tables()) LOOP
+        FOR _day IN EXECUTE format('SELECT DISTINCT day FROM agi_cells.%I WHERE block = $1', 'moving_' || name) USING _block LOOP
+            -- Where it cannot be made now the rows are kept with those that have no day.
+            PERFORM agi_router.ensure_days(name, _day, _day);
+        END LOOP;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.make_days IS 'Makes the days that rows on their way here need';
+
+CREATE FUNCTION agi_cells.take_in(_cell integer, _block bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET session_replication_role = replica AS $$
+-- No trigger tells of them: that has been told.
+DECLARE
+    name    text;
+    _link   text;
+    missing bigint;
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    -- A text goes out by a door of this cell.
+    SELECT l.name INTO _link FROM agi_router.message_link l ORDER BY l.drained, l.up_since DESC NULLS LAST, l.name LIMIT 1;
+    UPDATE agi_cells.moving_message_out o
+       SET link_out = _link
+     WHERE o.block = _block AND _link IS NOT NULL
+       AND NOT EXISTS (SELECT 1 FROM agi_router.message_link l WHERE l.name = o.link_out);
+    FOR name IN SELECT agi_cells.tables() LOOP
+        EXECUTE format('INSERT INTO agi_router.%I SELECT * FROM agi_cells.%I WHERE block = $1 ON CONFLICT DO NOTHING',
+                       name, 'moving_' || name)
+          USING _block;
+        EXECUTE format('SELECT count(*) FROM agi_cells.%1$I m WHERE m.block = $1'
+                       ' AND NOT EXISTS (SELECT 1 FROM agi_router.%2$I t WHERE %3$s)', 'moving_' || name, name,
+                       (SELECT string_agg(format('t.%1$I = m.%1$I', a.attname), ' AND ')
+                          FROM pg_index i
+                          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+                         WHERE i.indrelid = format('agi_router.%I', name)::regclass AND i.indisprimary))
+           INTO missing USING _block;
+        IF missing > 0 THEN
+            RAISE '% rows of % cannot be taken in', missing, name USING ERRCODE = 'object_not_in_prerequisite_state';
+        END IF;
+    END LOOP;
+    PERFORM agi_cells.forget(_cell, _block);
+END
+$$;
+COMMENT ON FUNCTION agi_cells.take_in IS 'Puts what has come of a block into the tables';
+
+CREATE FUNCTION agi_cells.settled(_cell integer, _block bigint)
+RETURNS TABLE (
+    id text, day date, x_number bigint, ended_at timestamptz, reason text, outcome text, ring_ms integer, talk_ms integer,
+    released_by text, cause integer, sip_status integer, clock text, kept boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    RETURN QUERY
+    SELECT c.id, c.day, c.x_number, c.ended_at, c.reason, c.outcome, c.ring_ms, c.talk_ms, c.released_by,
+           c.cause::integer, c.sip_status::integer, c.clock, c.outcome IS NULL AND c.answered_at IS NOT NULL
+      FROM agi_cells.moving_stub s
+      JOIN agi_router.call c ON c.block = s.block AND c.id = s.id AND c.day = s.day
+     WHERE s.block = _block AND c.state = 'settled'
+     ORDER BY c.id;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.settled IS 'Calls that were up when their block went, and have ended here: as agi_router.settle takes them';
+
+CREATE FUNCTION agi_cells.drop_settled(_cell integer, _block bigint, _id text[]) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    WITH gone AS (
+        DELETE FROM agi_cells.moving_stub s WHERE s.block = _block AND s.id = ANY (_id) RETURNING s.id, s.day
+    )
+    DELETE FROM agi_router.call c USING gone g WHERE c.block = _block AND c.id = g.id AND c.day = g.day;
+    RETURN (SELECT count(*) FROM agi_cells.moving_stub s WHERE s.block = _block);
+END
+$$;
+COMMENT ON FUNCTION agi_cells.drop_settled IS 'Deletes calls that are settled where their block is now; returns how many of those that were up are not';
+
+CREATE FUNCTION agi_cells.put_back(_cell integer, _block bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET session_replication_role = replica AS $$
+DECLARE
+    name text;
+    late record;
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    FOR name IN SELECT agi_cells.tables() LOOP
+        EXECUTE format('INSERT INTO agi_router.%I SELECT * FROM agi_cells.%I WHERE block = $1 ON CONFLICT DO NOTHING',
+                       name, 'moving_' || name)
+          USING _block;
+    END LOOP;
+    -- Who has ended meanwhile did so without its binding; from here on triggers tell of it.
+    PERFORM set_config('session_replication_role', 'origin', true);
+    FOR late IN SELECT * FROM agi_cells.settled(_cell, _block) LOOP
+        UPDATE agi_router.call c SET state = 'reserved' WHERE c.block = _block AND c.id = late.id AND c.day = late.day;
+        PERFORM agi_router.settle(
+            ARRAY[_block], late.day, ARRAY[late.id], ARRAY[late.x_number], ARRAY[late.ended_at], ARRAY[late.reason],
+            ARRAY[late.outcome], ARRAY[late.ring_ms], ARRAY[late.talk_ms], ARRAY[late.released_by], ARRAY[late.cause],
+            ARRAY[late.sip_status], ARRAY[late.clock], ARRAY[late.kept]);
+    END LOOP;
+    DELETE FROM agi_cells.moving_stub s WHERE s.block = _block;
+    PERFORM agi_cells.forget(_cell, _block);
+END
+$$;
+COMMENT ON FUNCTION agi_cells.put_back IS 'Puts what was set aside of a block back into the tables';
+
+CREATE FUNCTION agi_cells.wipe(_cell integer, _block bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET session_replication_role = replica AS $$
+DECLARE
+    name text;
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    IF EXISTS (SELECT 1 FROM agi_router.block k WHERE k.block = _block AND k.cell = _cell) THEN
+        RAISE 'the block is that of this cell' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    PERFORM agi_cells.forget(_cell, _block);
+    FOR name IN SELECT agi_cells.tables() LOOP
+        EXECUTE format('DELETE FROM agi_router.%I WHERE block = $1', name) USING _block;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.wipe IS 'Deletes what has come here of a block that stays another cell''s after all';
+
+CREATE FUNCTION agi_cells.count_refused(_cell integer, _block bigint, _from timestamptz) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    RETURN (SELECT count(*)
+              FROM agi_router.call c
+             WHERE c.block = _block AND c.day >= (_from AT TIME ZONE 'UTC')::date - 1
+               AND c.state = 'settled' AND c.reason = 'certificate_invalid' AND c.ended_at >= _from);
+END
+$$;
+COMMENT ON FUNCTION agi_cells.count_refused IS 'How many calls to a block have been refused since a time because it was closed';
+
+CREATE FUNCTION agi_cells.load(_cell integer)
+RETURNS TABLE (bindings bigint, calls_up bigint, calls_lately bigint, size bigint, followed boolean, reached text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    RETURN QUERY
+    SELECT l.bindings, l.calls_up, l.calls_lately, l.size, coalesce(s.pid IS NOT NULL, false), s.latest_end_lsn::text
+      FROM agi_router.describe_load() l
+      LEFT JOIN LATERAL (
+           SELECT st.pid, st.latest_end_lsn
+             FROM pg_subscription su
+             JOIN pg_stat_subscription st ON st.subid = su.oid AND st.relid IS NULL
+            WHERE su.subdbid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+            ORDER BY st.pid IS NULL LIMIT 1) s ON true;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.load IS 'What this cell has to do, and how far it follows the global database';
 
 CREATE FUNCTION agi_cells.become(_cell integer) RETURNS void
 LANGUAGE plpgsql AS $$
+DECLARE
+    -- The global database gives the first ids; each cell those from here on, to numbers that B is shown, and to events.
+    first CONSTANT bigint := (_cell + 1) * 10000000000000;
+    who   text;
 BEGIN
-    -- The global database gives the first ids; each cell those from here on, to numbers that B is shown.
-    PERFORM setval('agi_router.binding_id', (_cell + 1) * 10000000000000, false);
+    DELETE FROM agi_cells.me;
+    INSERT INTO agi_cells.me (cell) VALUES (_cell);
+    -- Said again, it gives nobody an id that another one has.
+    IF (SELECT s.last_value FROM agi_router.binding_id s) < first THEN
+        PERFORM setval('agi_router.binding_id', first, false);
+    END IF;
+    IF (SELECT s.last_value FROM agi_router.event_id s) < first THEN
+        PERFORM setval('agi_router.event_id', first, false);
+    END IF;
+    -- Who serves is who asks for the global database, too.
+    FOR who IN SELECT DISTINCT pg_get_userbyid(a.grantee)
+                 FROM pg_class c
+                CROSS JOIN LATERAL aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
+                WHERE c.oid = 'agi_router.binding'::regclass AND a.privilege_type = 'INSERT' AND a.grantee <> 0 LOOP
+        EXECUTE format('GRANT USAGE ON SCHEMA agi_cells TO %I', who);
+        EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA agi_cells TO %I', who);
+    END LOOP;
 END
 $$;
-COMMENT ON FUNCTION agi_cells.become IS 'Makes this database the cell of that number: its ids are no other''s';
+COMMENT ON FUNCTION agi_cells.become IS 'Makes this database the cell of that number: its ids are no other''s; and lets those who serve move blocks';
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA agi_cells FROM PUBLIC;

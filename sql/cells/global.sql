@@ -51,13 +51,62 @@ COMMENT ON FUNCTION agi_cells.next_cell IS 'The cell that a new block comes to: 
 ALTER TABLE agi_router.block ADD COLUMN cell integer NOT NULL DEFAULT agi_cells.next_cell()
     CONSTRAINT block_cell_fkey REFERENCES agi_cells.cell;
 COMMENT ON COLUMN agi_router.block.cell IS 'The cell that has it';
-CREATE UNIQUE INDEX block_cell ON agi_router.block (block, cell);
+ALTER TABLE agi_router.block ADD COLUMN next_cell integer NOT NULL DEFAULT -1;
+COMMENT ON COLUMN agi_router.block.next_cell IS 'While it is being moved, the other cell that has to do with it; else -1';
+CREATE UNIQUE INDEX block_cell ON agi_router.block (block, cell, next_cell);
 ALTER TABLE agi_router.block REPLICA IDENTITY USING INDEX block_cell;
+
+CREATE TABLE agi_cells.move (
+    block     bigint      NOT NULL CONSTRAINT move_pkey PRIMARY KEY
+              CONSTRAINT move_block_fkey REFERENCES agi_router.block,
+    from_cell integer     NOT NULL CONSTRAINT move_from_cell_fkey REFERENCES agi_cells.cell,
+    to_cell   integer     NOT NULL CONSTRAINT move_to_cell_fkey REFERENCES agi_cells.cell,
+    step      text        NOT NULL DEFAULT 'prepare',
+    was       text        NOT NULL,
+    begun_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    closed_at timestamptz,
+    opened_at timestamptz,
+    ended_at  timestamptz,
+    late      boolean     NOT NULL DEFAULT false,
+    tries     integer     NOT NULL DEFAULT 0,
+    writers   text[],
+    moved     bigint      NOT NULL DEFAULT 0,
+    refused   bigint
+);
+COMMENT ON TABLE agi_cells.move IS 'Blocks that go, or last went, from one cell to another';
+COMMENT ON COLUMN agi_cells.move.block IS 'The block';
+COMMENT ON COLUMN agi_cells.move.from_cell IS 'Where it was';
+COMMENT ON COLUMN agi_cells.move.to_cell IS 'Where it goes';
+COMMENT ON COLUMN agi_cells.move.step IS 'What is to be done next; see agi_cells.take_step';
+COMMENT ON COLUMN agi_cells.move.was IS 'The state that the block had, and is to have again';
+COMMENT ON COLUMN agi_cells.move.begun_at IS 'When it began';
+COMMENT ON COLUMN agi_cells.move.closed_at IS 'Since when no call was taken; null: calls are';
+COMMENT ON COLUMN agi_cells.move.opened_at IS 'Since when the new cell takes calls; null: it does not yet';
+COMMENT ON COLUMN agi_cells.move.ended_at IS 'When nothing was left to do; null: something is';
+COMMENT ON COLUMN agi_cells.move.late IS 'Whether all calls have ended that were up, and only what has come since is looked for';
+COMMENT ON COLUMN agi_cells.move.tries IS 'How often what was sent did not come as it went';
+COMMENT ON COLUMN agi_cells.move.writers IS 'Transactions that may have looked at the block before it was closed; null: not asked yet';
+COMMENT ON COLUMN agi_cells.move.moved IS 'How many rows have come';
+COMMENT ON COLUMN agi_cells.move.refused IS 'How many calls were refused; null: not counted yet';
+
+CREATE FUNCTION agi_cells.cell_of_moving(_block bigint, _cell integer) RETURNS integer
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM agi_cells.move m
+                WHERE m.block = _block AND m.ended_at IS NULL AND m.closed_at IS NOT NULL AND m.opened_at IS NULL) THEN
+        RAISE 'the block is being moved' USING ERRCODE = 'lock_not_available';
+    END IF;
+    RETURN _cell;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.cell_of_moving IS 'The cell of a block that is being moved; fails for the seconds in which it is in none';
 
 CREATE FUNCTION agi_cells.cell_of(_block bigint) RETURNS SETOF integer
 LANGUAGE sql STABLE AS $$
     -- One row. What returns a set is planned with the statement that asks it, once in a session.
-    SELECT coalesce((SELECT k.cell FROM agi_router.block k WHERE k.block = _block), 0)
+    SELECT coalesce((SELECT CASE WHEN k.next_cell < 0 THEN k.cell ELSE agi_cells.cell_of_moving(_block, k.cell) END
+                       FROM agi_router.block k
+                      WHERE k.block = _block), 0)
 $$;
 COMMENT ON FUNCTION agi_cells.cell_of IS 'The cell that has a block; one that nobody has is asked for in cell 0, which has it as little';
 
@@ -71,7 +120,7 @@ COMMENT ON FUNCTION agi_cells.tables IS 'The tables whose rows are in the cells:
 CREATE FUNCTION agi_cells.here() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['add_to_blocklist', 'assert_current_keys', 'bind_asked', 'find_complained', 'is_listed', 'note_rebind',
-                 'refuse_locked', 'set_lock', 'tell', 'tell_binding', 'why_closed']
+                 'refuse_locked', 'set_lock', 'step_move', 'tell', 'tell_binding', 'undo_move', 'why_closed']
 $$;
 COMMENT ON FUNCTION agi_cells.here IS 'The functions that are given a block and run in the global database all the same: what they read and write is there';
 
@@ -260,8 +309,8 @@ BEGIN
     FOR cell IN SELECT c.id FROM agi_cells.cell c
                  WHERE NOT EXISTS (SELECT 1 FROM pg_publication p WHERE p.pubname = 'agi_cell_' || c.id) LOOP
         EXECUTE format(
-            'CREATE PUBLICATION %I FOR TABLE agi_router.block WHERE (cell = %s), %s WITH (publish = %L)',
-            'agi_cell_' || cell.id, cell.id,
+            'CREATE PUBLICATION %I FOR TABLE agi_router.block WHERE (cell = %s OR next_cell = %s), %s WITH (publish = %L)',
+            'agi_cell_' || cell.id, cell.id, cell.id,
             (SELECT string_agg('agi_router.' || name, ', ') FROM unnest(agi_cells.copied()) name),
             'insert, update, delete');
     END LOOP;
@@ -294,6 +343,364 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION agi_cells.set_away IS 'Has lists and ends of orders go on without a cell, and no number be chosen there; or no longer';
+
+-- What a cell is asked beside its blocks; sql/cells/cell.sql has each of these there.
+CREATE FUNCTION agi_cells.prepare(_cell integer, _block bigint) RETURNS void
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.prepare IS 'Has a cell make the tables in which rows of blocks are set aside';
+CREATE FUNCTION agi_cells.sees(_cell integer, _block bigint) RETURNS text
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.sees IS 'Whose a block is, and its state, as a cell knows it';
+CREATE FUNCTION agi_cells.writers(_cell integer, _block bigint) RETURNS text[]
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.writers IS 'Who is writing rows of blocks in a cell';
+CREATE FUNCTION agi_cells.set_aside(_cell integer, _block bigint, _limit integer) RETURNS bigint
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.set_aside IS 'Has a cell take rows of a block out of its tables, for the way';
+CREATE FUNCTION agi_cells.digest(_cell integer, _block bigint) RETURNS TABLE (name text, rows bigint, digest numeric)
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.digest IS 'What of a block a cell has set aside';
+CREATE FUNCTION agi_cells.forget(_cell integer, _block bigint) RETURNS void
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.forget IS 'Has a cell delete what of a block it has set aside';
+CREATE FUNCTION agi_cells.make_days(_cell integer, _block bigint) RETURNS void
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.make_days IS 'Has a cell make the days that rows on their way there need';
+CREATE FUNCTION agi_cells.take_in(_cell integer, _block bigint) RETURNS void
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.take_in IS 'Has a cell put what has come of a block into its tables';
+CREATE FUNCTION agi_cells.settled(_cell integer, _block bigint)
+RETURNS TABLE (
+    id text, day date, x_number bigint, ended_at timestamptz, reason text, outcome text, ring_ms integer, talk_ms integer,
+    released_by text, cause integer, sip_status integer, clock text, kept boolean)
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.settled IS 'Calls that were up when their block left a cell, and have ended there';
+CREATE FUNCTION agi_cells.drop_settled(_cell integer, _block bigint, _id text[]) RETURNS bigint
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.drop_settled IS 'Has a cell delete calls that are settled where their block is now; returns how many are up still';
+CREATE FUNCTION agi_cells.put_back(_cell integer, _block bigint) RETURNS void
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.put_back IS 'Has a cell put what it has set aside of a block back into its tables';
+CREATE FUNCTION agi_cells.wipe(_cell integer, _block bigint) RETURNS void
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.wipe IS 'Has a cell delete what has come of a block that stays another cell''s after all';
+CREATE FUNCTION agi_cells.count_refused(_cell integer, _block bigint, _from timestamptz) RETURNS bigint
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.count_refused IS 'How many calls to a block have been refused in a cell since a time because it was closed';
+CREATE FUNCTION agi_cells.load(_cell integer)
+RETURNS TABLE (bindings bigint, calls_up bigint, calls_lately bigint, size bigint, followed boolean, reached text)
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.load IS 'What a cell has to do, and how far it follows this database';
+
+CREATE FUNCTION agi_cells.send(_block bigint, _from integer, _to integer) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    name    text;
+    number  integer;
+    columns text;
+BEGIN
+    PERFORM agi_cells.forget(_to, _block);
+    FOR name IN SELECT d.name FROM agi_cells.digest(_from, _block) d LOOP
+        SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum)
+          INTO columns
+          FROM pg_attribute a
+         WHERE a.attrelid = format('agi_router.%I', name)::regclass AND a.attnum > 0 AND NOT a.attisdropped;
+        FOREACH number IN ARRAY ARRAY[_from, _to] LOOP
+            EXECUTE format(
+                'CREATE FOREIGN TABLE agi_cells.%I (%s) SERVER %I OPTIONS (schema_name %L, table_name %L, batch_size %L)',
+                'moving_' || name || '_' || number,
+                (SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
+                   FROM pg_attribute a
+                  WHERE a.attrelid = format('agi_router.%I', name)::regclass AND a.attnum > 0 AND NOT a.attisdropped),
+                'agi_cell_' || (SELECT c.name FROM agi_cells.cell c WHERE c.id = number),
+                'agi_cells', 'moving_' || name, '1000');
+        END LOOP;
+        EXECUTE format('INSERT INTO agi_cells.%1$I (%3$s) SELECT %3$s FROM agi_cells.%2$I WHERE block = $1',
+                       'moving_' || name || '_' || _to, 'moving_' || name || '_' || _from, columns)
+          USING _block;
+        EXECUTE format('DROP FOREIGN TABLE agi_cells.%I, agi_cells.%I',
+                       'moving_' || name || '_' || _to, 'moving_' || name || '_' || _from);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.send IS 'Copies what is set aside of a block in one cell to another, in place of what is there';
+
+CREATE FUNCTION agi_cells.forward(_block bigint, _from integer) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    late record;
+    ids  text[] := '{}';
+BEGIN
+    FOR late IN SELECT * FROM agi_cells.settled(_from, _block) LOOP
+        PERFORM agi_router.settle(
+            ARRAY[_block], late.day, ARRAY[late.id], ARRAY[late.x_number], ARRAY[late.ended_at], ARRAY[late.reason],
+            ARRAY[late.outcome], ARRAY[late.ring_ms], ARRAY[late.talk_ms], ARRAY[late.released_by], ARRAY[late.cause],
+            ARRAY[late.sip_status], ARRAY[late.clock], ARRAY[late.kept]);
+        ids := ids || late.id;
+    END LOOP;
+    RETURN agi_cells.drop_settled(_from, _block, ids);
+END
+$$;
+COMMENT ON FUNCTION agi_cells.forward IS 'Settles in its new cell what has ended in the old one of a block''s calls, each once however often it is told; returns how many are up still';
+
+CREATE FUNCTION agi_cells.take_step(_move agi_cells.move) RETURNS text
+LANGUAGE plpgsql AS $$
+-- Each step may be taken again: whoever is killed behind what it does, and before that is written down, does it twice.
+-- What a step does in a cell is done there when it returns; what it writes here is not before its end.
+DECLARE
+    m agi_cells.move := _move;
+    most CONSTANT interval := '3 seconds';
+    -- New numbers are taken again once all is there that says which of them rest.
+    meanwhile CONSTANT text := CASE m.was WHEN 'active' THEN 'draining' ELSE m.was END;
+    gone bigint;
+    sent text[];
+BEGIN
+    CASE m.step
+    WHEN 'prepare' THEN
+        PERFORM agi_cells.prepare(m.from_cell, m.block);
+        PERFORM agi_cells.prepare(m.to_cell, m.block);
+        -- Of a move that was undone while that cell was dead something may be there.
+        PERFORM agi_cells.wipe(m.to_cell, m.block);
+        m.step := 'drain';
+    WHEN 'drain' THEN
+        UPDATE agi_router.block k
+           SET next_cell = m.to_cell, state = meanwhile
+         WHERE k.block = m.block;
+        m.step := 'arrive';
+    WHEN 'arrive' THEN
+        IF split_part(agi_cells.sees(m.from_cell, m.block), ' ', 2) IS DISTINCT FROM meanwhile
+           OR agi_cells.sees(m.to_cell, m.block) IS NULL THEN
+            RETURN 'replication';
+        END IF;
+        m.step := 'close';
+    WHEN 'close' THEN
+        UPDATE agi_router.block k SET state = 'returned' WHERE k.block = m.block;
+        m.closed_at := clock_timestamp();
+        m.writers := NULL;
+        m.step := 'fence';
+    WHEN 'fence' THEN
+        IF split_part(agi_cells.sees(m.from_cell, m.block), ' ', 2) = 'returned' THEN
+            m.writers := ARRAY(SELECT w FROM unnest(agi_cells.writers(m.from_cell, m.block)) w
+                                WHERE m.writers IS NULL OR w = ANY (m.writers));
+        END IF;
+        IF m.writers = '{}' THEN
+            m.step := 'take_out';
+        ELSIF clock_timestamp() > m.closed_at + most THEN
+            -- Calls have waited long enough.
+            UPDATE agi_router.block k
+               SET state = meanwhile
+             WHERE k.block = m.block;
+            UPDATE agi_cells.move n SET step = 'arrive', closed_at = NULL WHERE n.block = m.block;
+            RETURN 'reopened';
+        ELSE
+            UPDATE agi_cells.move n SET writers = m.writers WHERE n.block = m.block;
+            RETURN 'writers';
+        END IF;
+    WHEN 'take_out' THEN
+        PERFORM agi_cells.set_aside(m.from_cell, m.block, NULL);
+        m.step := 'send';
+    WHEN 'send' THEN
+        PERFORM agi_cells.send(m.block, m.from_cell, m.to_cell);
+        m.step := 'verify';
+    WHEN 'verify' THEN
+        SELECT coalesce(sum(d.rows), 0), array_agg(d::text ORDER BY d.name)
+          INTO gone, sent
+          FROM agi_cells.digest(m.from_cell, m.block) d;
+        IF sent IS NOT DISTINCT FROM (SELECT array_agg(d::text ORDER BY d.name) FROM agi_cells.digest(m.to_cell, m.block) d) THEN
+            m.moved := m.moved + gone;
+            m.tries := 0;
+            m.step := 'days';
+        ELSE
+            m.tries := m.tries + 1;
+            m.step := 'send';
+            IF m.tries > 3 THEN
+                RETURN 'difference';
+            END IF;
+        END IF;
+    WHEN 'days' THEN
+        PERFORM agi_cells.make_days(m.to_cell, m.block);
+        m.step := 'take_in';
+    WHEN 'take_in' THEN
+        PERFORM agi_cells.take_in(m.to_cell, m.block);
+        m.step := 'forget';
+    WHEN 'forget' THEN
+        PERFORM agi_cells.forget(m.from_cell, m.block);
+        m.step := CASE WHEN m.opened_at IS NULL THEN 'switch' ELSE 'history' END;
+    WHEN 'switch' THEN
+        UPDATE agi_router.block k
+           SET cell = m.to_cell, next_cell = m.from_cell, state = meanwhile
+         WHERE k.block = m.block;
+        m.step := 'open';
+    WHEN 'open' THEN
+        IF agi_cells.sees(m.to_cell, m.block) IS DISTINCT FROM m.to_cell || ' ' || meanwhile THEN
+            RETURN 'replication';
+        END IF;
+        m.opened_at := clock_timestamp();
+        m.step := 'history';
+    WHEN 'history' THEN
+        PERFORM agi_cells.set_aside(m.from_cell, m.block, 5000);
+        -- Of one who was killed something may be set aside already.
+        m.step := CASE WHEN EXISTS (SELECT 1 FROM agi_cells.digest(m.from_cell, m.block)) THEN 'send'
+                       WHEN m.late THEN 'finish' ELSE 'reopen' END;
+    WHEN 'reopen' THEN
+        UPDATE agi_router.block k SET state = m.was WHERE k.block = m.block;
+        m.step := 'follow';
+    WHEN 'follow' THEN
+        IF agi_cells.forward(m.block, m.from_cell) > 0 THEN
+            RETURN 'calls';
+        END IF;
+        m.late := true;
+        m.step := 'history';
+    WHEN 'finish' THEN
+        m.refused := agi_cells.count_refused(m.to_cell, m.block, m.closed_at);
+        UPDATE agi_router.block k SET next_cell = -1 WHERE k.block = m.block;
+        m.ended_at := clock_timestamp();
+        m.step := 'done';
+    END CASE;
+    UPDATE agi_cells.move n
+       SET step = m.step, closed_at = m.closed_at, opened_at = m.opened_at, ended_at = m.ended_at, late = m.late,
+           tries = m.tries, writers = m.writers, moved = m.moved, refused = m.refused
+     WHERE n.block = m.block;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.take_step IS 'Takes the next step of a move; returns what it waits for: replication; writers, who began before the block was closed; calls, that were up; reopened: nothing, calls are taken again where they were, for writers went on; difference: what was sent does not come as it went. Null: the step is done';
+
+CREATE FUNCTION agi_cells.step_move(_block bigint, _to text)
+RETURNS TABLE (
+    step text, waits text, from_name text, to_name text, begun_at timestamptz, closed_at timestamptz, opened_at timestamptz,
+    ended_at timestamptz, moved bigint, refused bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    m      agi_cells.move;
+    origin agi_cells.cell;
+    target agi_cells.cell;
+    block_ record;
+    waiting text;
+BEGIN
+    SELECT k.cell, k.state INTO block_ FROM agi_router.block k WHERE k.block = _block FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    SELECT * INTO m FROM agi_cells.move n WHERE n.block = _block AND n.ended_at IS NULL;
+    IF NOT FOUND THEN
+        SELECT * INTO target FROM agi_cells.cell c WHERE c.name = _to;
+        SELECT * INTO STRICT origin FROM agi_cells.cell c WHERE c.id = block_.cell;
+        -- Asked again, a move looks for what has come to the old cell since.
+        UPDATE agi_cells.move n
+           SET step = 'follow', ended_at = NULL
+         WHERE n.block = _block AND n.to_cell = target.id AND target.id = origin.id AND n.ended_at IS NOT NULL
+        RETURNING * INTO m;
+    END IF;
+    IF m.block IS NULL THEN
+        IF target.id IS NULL OR target.id = origin.id OR target.away OR origin.away THEN
+            RETURN QUERY
+            SELECT 'refused', CASE WHEN target.id IS NULL THEN 'unknown' WHEN target.id = origin.id THEN 'there' ELSE 'away' END,
+                   origin.name, target.name, NULL::timestamptz, NULL::timestamptz, NULL::timestamptz, NULL::timestamptz,
+                   NULL::bigint, NULL::bigint;
+            RETURN;
+        END IF;
+        DELETE FROM agi_cells.move n WHERE n.block = _block;
+        INSERT INTO agi_cells.move (block, from_cell, to_cell, was) VALUES (_block, origin.id, target.id, block_.state);
+    ELSE
+        waiting := agi_cells.take_step(m);
+    END IF;
+    RETURN QUERY
+    SELECT n.step, waiting, f.name, t.name, n.begun_at, n.closed_at, n.opened_at, n.ended_at, n.moved, n.refused
+      FROM agi_cells.move n
+      JOIN agi_cells.cell f ON f.id = n.from_cell
+      JOIN agi_cells.cell t ON t.id = n.to_cell
+     WHERE n.block = _block;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.step_move IS 'Begins to move a block to another cell, or takes the next step of one that moves';
+CREATE OR REPLACE FUNCTION agi_router.step_move(_block bigint, _to text) RETURNS TABLE (
+    step text, waits text, from_name text, to_name text, begun_at timestamptz, closed_at timestamptz, opened_at timestamptz,
+    ended_at timestamptz, moved bigint, refused bigint)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT * FROM agi_cells.step_move(_block, _to)
+$$;
+
+CREATE FUNCTION agi_cells.undo_move(_block bigint) RETURNS TABLE (undone boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    m agi_cells.move;
+BEGIN
+    PERFORM 1 FROM agi_router.block k WHERE k.block = _block FOR UPDATE;
+    SELECT * INTO m FROM agi_cells.move n WHERE n.block = _block AND n.ended_at IS NULL;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    -- Behind these the rows may be in the new cell alone.
+    IF m.opened_at IS NOT NULL OR m.step IN ('forget', 'switch', 'open') THEN
+        RETURN QUERY SELECT false;
+        RETURN;
+    END IF;
+    IF m.step NOT IN ('prepare', 'drain') THEN
+        PERFORM agi_cells.put_back(m.from_cell, m.block);
+    END IF;
+    UPDATE agi_router.block k SET state = m.was, next_cell = -1 WHERE k.block = _block;
+    DELETE FROM agi_cells.move n WHERE n.block = _block;
+    RETURN QUERY SELECT true;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.undo_move IS 'Leaves a block that is being moved where it was';
+CREATE OR REPLACE FUNCTION agi_router.undo_move(_block bigint) RETURNS TABLE (undone boolean)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT * FROM agi_cells.undo_move(_block)
+$$;
+
+CREATE FUNCTION agi_cells.list_loads()
+RETURNS TABLE (
+    cell integer, name text, away boolean, answers boolean, bindings bigint, calls_up bigint, calls_lately bigint,
+    size bigint, followed boolean, behind bigint, moving bigint[])
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    asked agi_cells.cell;
+    told  record;
+BEGIN
+    FOR asked IN SELECT * FROM agi_cells.cell c ORDER BY c.id LOOP
+        cell := asked.id;
+        name := asked.name;
+        away := asked.away;
+        answers := false;
+        bindings := NULL; calls_up := NULL; calls_lately := NULL; size := NULL; followed := NULL; behind := NULL;
+        moving := ARRAY(SELECT m.block FROM agi_cells.move m
+                         WHERE m.ended_at IS NULL AND asked.id IN (m.from_cell, m.to_cell) ORDER BY m.block);
+        BEGIN
+            SELECT * INTO told FROM agi_cells.load(asked.id);
+            answers := true;
+            bindings := told.bindings;
+            calls_up := told.calls_up;
+            calls_lately := told.calls_lately;
+            size := told.size;
+            followed := told.followed;
+            behind := greatest(0, pg_wal_lsn_diff(pg_current_wal_lsn(), told.reached::pg_lsn));
+        EXCEPTION WHEN OTHERS THEN
+            -- Whatever ails it, the others are told.
+            NULL;
+        END;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.list_loads IS 'What each cell has to do, whether it answers, and how far it is behind';
+CREATE OR REPLACE FUNCTION agi_router.list_loads() RETURNS TABLE (
+    cell integer, name text, away boolean, answers boolean, bindings bigint, calls_up bigint, calls_lately bigint,
+    size bigint, followed boolean, behind bigint, moving bigint[])
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT * FROM agi_cells.list_loads()
+$$;
 -- These say where other databases are and how to get there.
 REVOKE ALL ON FUNCTION agi_cells.set_away, agi_cells.compose, agi_cells.connect_cells, agi_cells.send_functions,
-    agi_cells.share_out, agi_cells.take_tables, agi_cells.publish FROM PUBLIC;
+    agi_cells.share_out, agi_cells.take_tables, agi_cells.publish, agi_cells.prepare, agi_cells.set_aside, agi_cells.digest,
+    agi_cells.forget, agi_cells.make_days, agi_cells.take_in, agi_cells.settled, agi_cells.drop_settled, agi_cells.put_back,
+    agi_cells.wipe, agi_cells.send, agi_cells.forward, agi_cells.take_step, agi_cells.load, agi_cells.step_move, agi_cells.undo_move, agi_cells.list_loads FROM PUBLIC;
+
+DO $$
+BEGIN
+    -- Its functions of these names ask these.
+    EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.step_move, agi_cells.undo_move, agi_cells.list_loads TO %I',
+                   (SELECT pg_get_userbyid(p.proowner) FROM pg_proc p WHERE p.oid = 'agi_router.list_loads'::regproc));
+END
+$$;

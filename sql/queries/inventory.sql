@@ -61,6 +61,18 @@ SELECT k.block, k.operator, k.certificate, t.name AS tenant, k.state, k.created_
 -- The cells by their numbers, with the blocks that each has.
 SELECT cell, name, away, blocks FROM agi_router.list_cells() ORDER BY cell;
 
+-- step_move --
+-- Begin to move a block to another cell, or take the next step; no row if it is not ours.
+SELECT * FROM agi_router.step_move(%(block)s, %(to)s);
+
+-- undo_move --
+-- Leave a block where it was; no row if it is not being moved.
+SELECT undone FROM agi_router.undo_move(%(block)s);
+
+-- list_loads --
+-- What each cell has to do, by their numbers.
+SELECT * FROM agi_router.list_loads() ORDER BY cell;
+
 -- pool_statistics --
 -- Of each block that is not returned: how many numbers are bound, rest, and were held a day ago. Of a pool: of its blocks,
 -- as far as they are its tenant's or shared.

@@ -3346,3 +3346,7 @@ REVOKE ALL ON FUNCTION agi_router.keep_held(_kind text, _day date) FROM PUBLIC;
 REVOKE ALL ON FUNCTION agi_router.list_day(_kind text, _day date, _after_block bigint, _after_id text, _limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.move_held(_kind text, _day date) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.step_move(_block bigint, _to text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.undo_move(_block bigint) FROM PUBLIC;

@@ -575,6 +575,8 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (InventoryStore, "blocks"): lambda store, _: store.inventory.blocks(),
     (InventoryStore, "block"): lambda store, target: store.inventory.block(target.block),
     (InventoryStore, "cells"): lambda store, _: store.inventory.cells(),
+    (InventoryStore, "loads"): lambda store, _: store.inventory.loads(),
+    (InventoryStore, "move"): lambda store, target: store.inventory.move(target.block, "one"),
     (InventoryStore, "set_block_state"): lambda store, target: store.inventory.set_block_state(
         target.block, BlockState.DRAINING
     ),
@@ -842,6 +844,7 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
 
 # They tell of nothing that belongs to anybody, or only of what the store is given.
 NOTHING_TO_SEE = {
+    (InventoryStore, "loads"),
     (BindingStore, "now"),
     (BindingStore, "within"),
     (ApiKeyStore, "renew"),
@@ -873,6 +876,7 @@ ASKED_OF_ALL = {
 }
 # What needs a connection and no scope, and why.
 UNSCOPED = {
+    "BlockMove": "serves a store, which lets the operator alone move",
     "DayRecords": "the operator's",
     "DeliveryStore": "the operator's",
     "FeedStore": "the operator's",

@@ -30,6 +30,7 @@ READS = {
     "block show",
     "cell export",
     "cell list",
+    "cell status",
     "calls",
     "consent list",
     "db migrate",

@@ -1,0 +1,327 @@
+"""A block goes from one cell to the other: nothing is lost, doubled or rung in between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cells.conftest import BLOCKS
+
+from agi_router.bindings.model import Binding
+from agi_router.bindings.modes import Axb
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.calls.decision import Route
+from agi_router.calls.end import Outcome
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection
+from agi_router.errors import BlockNotFound, StoreHeld, StoreUnavailable
+from agi_router.inventory.moves import MoveStep
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import Block
+from harness.cells import NAMES, Cells
+from harness.cli import run
+from harness.database import (
+    HOUR,
+    Server,
+    a_call,
+    admit_as_router,
+    an_end,
+    database_of,
+    new_call_id,
+    one,
+    until_async,
+)
+from harness.values import A, B, C
+
+NORTH, SOUTH = BLOCKS
+FROM, TO = NAMES
+ANSWERED = Outcome.ANSWERED
+
+
+@pytest.fixture
+def hurried(cells: Cells) -> Cells:
+    """Commits that wait for no cell, as an operator has them: what comes late comes late."""
+    cells.hurry()
+    return cells
+
+
+@pytest.fixture
+def bound(store: BindingStore, hurried: Cells) -> Binding:
+    """A binding in the north, and one there that is over."""
+    assert hurried
+    over = store.bind(Axb(a=A, b=C), Terms(expires_at=store.now() + HOUR), x=NORTH.number(2))
+    store.unbind(over.id)
+    terms = Terms(expires_at=store.now() + HOUR, max_calls=10)
+    return store.bind(Axb(a=A, b=B), terms, x=NORTH.number(1))
+
+
+def to_the_end(store: BindingStore) -> MoveStep:
+    """Move the block of the north to the south."""
+    return store.inventory.move(NORTH, TO).run(wait=0, opened=lambda: None)
+
+
+def rows_in(cells: Cells, dsn: str) -> list[dict[str, int]]:
+    """Of each cell, how many rows of the block each table has."""
+    counted = []
+    for number, cell in enumerate(cells.dsns(dsn)):
+        with cells.cells[number].admin(database_of(cell)) as admin:
+            names = [row["n"] for row in admin.execute("SELECT agi_cells.tables() AS n")]
+            counted.append(
+                {
+                    name: found
+                    for name in names
+                    if (
+                        found := one(
+                            admin,
+                            f"SELECT count(*) FROM agi_router.{name} WHERE block = {NORTH.value}",
+                        )
+                    )
+                }
+            )
+    return counted
+
+
+async def called(admissions: AdmissionStore, call_id: str) -> bool:
+    """Whether a call of A to the first number is admitted."""
+    call = a_call(A, NORTH.number(1))
+    answer, decision = await admit_as_router(admissions, call, call_id)
+    assert answer.admitted == isinstance(decision, Route)
+    return answer.admitted
+
+
+def test_every_table_with_a_block_goes_or_has_a_reason_to_stay(cells: Cells, dsn: str) -> None:
+    """Whoever adds a table with a block says what becomes of it."""
+    with cells.cells[0].admin(database_of(cells.dsns(dsn)[0])) as admin:
+        having = {
+            row["relname"]
+            for row in admin.execute(
+                "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
+                " WHERE c.relnamespace = 'agi_router'::regnamespace AND c.relkind IN ('r', 'p')"
+                " AND NOT c.relispartition AND a.attname ~ '^(new_)?block$'"
+            )
+        }
+        goes = {row["n"] for row in admin.execute("SELECT agi_cells.tables() AS n")}
+        stays = {row["name"] for row in admin.execute("SELECT name FROM agi_cells.stays()")}
+        assert not goes & stays
+        assert goes | stays == having
+    with cells.admin(database_of(dsn)) as admin:
+        assert set(one(admin, "SELECT agi_cells.tables()")) == goes
+
+
+async def test_all_of_a_block_goes(
+    cells: Cells, dsn: str, store: BindingStore, keys: KeyRing, bound: Binding
+) -> None:
+    """Bindings, routes and calls; a call that was up is settled in its new cell, once."""
+    north, south = (AdmissionStore(each, keys, connections=1) for each in cells.dsns(dsn))
+    up, later, over = (new_call_id() for _ in range(3))
+    async with north, south:
+        await until_async(lambda: north.pool.connected and south.pool.connected)
+        assert await called(north, over)
+        assert not (await north.settle([an_end(over, ANSWERED, x=NORTH.number(1))])).broken
+        assert await called(north, up)
+        before = rows_in(cells, dsn)[0]
+        at = to_the_end(store)
+        # One call is up, in an Asterisk of the north.
+        assert (at.step, at.waits) == ("follow", "calls")
+        assert at.closed_for is not None
+        left, there = rows_in(cells, dsn)
+        assert left == {"call": 1}
+        assert there == before
+        assert store.find(bound.id).calls_used == 2
+        assert store.inventory.block(NORTH)["state"] == "active"
+        assert not await called(north, new_call_id())
+        assert await called(south, later)
+        # Its node settles with the cell that it has; so does one whose line comes twice.
+        for _ in range(2):
+            assert not (await north.settle([an_end(up, ANSWERED, x=NORTH.number(1))])).broken
+        at = to_the_end(store)
+        assert at.step == "done"
+        assert not rows_in(cells, dsn)[0]
+        assert not (await south.settle([an_end(later, ANSWERED, x=NORTH.number(1))])).broken
+    found = store.find(bound.id)
+    assert (found.calls_used, found.version) == (3, bound.version)
+    assert store.unbind(bound.id).id == bound.id
+    # Asked again, what has come since is fetched, and nothing is where there is nothing.
+    assert to_the_end(store).step == "done"
+
+
+async def test_who_is_killed_in_a_step_is_followed_by_another(
+    cells: Cells, dsn: str, store: BindingStore, keys: KeyRing, bound: Binding
+) -> None:
+    """At each: what it has done in cells stays done, and is not written down; it is done again."""
+    async with AdmissionStore(cells.dsns(dsn)[0], keys, connections=1) as north:
+        await until_async(lambda: north.pool.connected)
+        over = new_call_id()
+        assert await called(north, over)
+        assert not (await north.settle([an_end(over, x=NORTH.number(1))])).broken
+    before = rows_in(cells, dsn)[0]
+    at = store.inventory.move(NORTH, TO).step()
+    steps = [at.step]
+    while at.step != "done":
+        with cells.connect(dsn) as killed:
+            killed.execute("BEGIN")
+            killed.execute(f"SELECT * FROM agi_router.step_move({NORTH.value}, '{TO}')")
+            killed.execute("ROLLBACK")
+        at = store.inventory.move(NORTH, TO).step()
+        if at.waits is None and at.step != steps[-1]:
+            steps.append(at.step)
+    assert " ".join(steps) == (
+        "prepare drain arrive close fence take_out send verify days take_in forget switch open"
+        " history send verify days take_in forget history reopen follow history finish done"
+    )
+    assert rows_in(cells, dsn) == [{}, before]
+    assert store.find(bound.id) == bound
+    assert store.inventory.block(NORTH)["state"] == "active"
+
+
+@pytest.mark.parametrize("step", ["drain", "fence", "send", "take_in"])
+def test_what_is_on_its_way_can_be_left_where_it_was(
+    cells: Cells, dsn: str, store: BindingStore, bound: Binding, step: str
+) -> None:
+    """Up to the moment in which the new cell alone has it."""
+    before = rows_in(cells, dsn)
+    way = store.inventory.move(NORTH, TO)
+    while way.step().step != step:
+        pass
+    assert way.undo()
+    assert rows_in(cells, dsn) == before
+    assert store.find(bound.id) == bound
+    assert not way.undo()
+    assert to_the_end(store).step == "done"
+    assert not way.undo()
+
+
+async def test_calls_while_it_goes(
+    cells: Cells, dsn: str, store: BindingStore, keys: KeyRing, bound: Binding
+) -> None:
+    """Callers everywhere, at both cells at once: ten uses are ten calls, wherever they were."""
+    admitted: list[str] = []
+    refused = 0
+    moved = asyncio.Event()
+
+    async def keeps_calling(admissions: AdmissionStore) -> None:
+        nonlocal refused
+        while not moved.is_set():
+            call_id = new_call_id()
+            if await called(admissions, call_id):
+                admitted.append(call_id)
+            else:
+                refused += 1
+            await asyncio.sleep(0.005)
+
+    north, south = (AdmissionStore(each, keys, connections=2) for each in cells.dsns(dsn))
+    async with north, south:
+        await until_async(lambda: north.pool.connected and south.pool.connected)
+        callers = [asyncio.create_task(keeps_calling(each)) for each in (north, south) * 4]
+        at = await asyncio.to_thread(to_the_end, store)
+        moved.set()
+        await asyncio.gather(*callers)
+        assert at.step == "follow"
+        assert len(admitted) == 10
+        assert refused
+        for each in admitted:
+            for admissions in (north, south):
+                left = await admissions.settle([an_end(each, ANSWERED, x=NORTH.number(1))])
+                assert not left.broken
+    assert to_the_end(store).step == "done"
+    found = store.find(bound.id)
+    assert (found.calls_used, found.state) == (10, "used_up")
+    rows = rows_in(cells, dsn)
+    assert not rows[0]
+    assert rows[1]["call"] >= 10
+
+
+def test_whoever_writes_for_long_is_not_waited_for(
+    cells: Cells, dsn: str, store: BindingStore, bound: Binding
+) -> None:
+    """An import, say: the block takes calls again before five seconds are over."""
+    with cells.connect(cells.dsns(dsn)[0]) as writer:
+        writer.execute("BEGIN")
+        writer.execute("LOCK TABLE agi_router.binding IN ROW EXCLUSIVE MODE")
+        with pytest.raises(StoreHeld, match="writes for long in cell north"):
+            to_the_end(store)
+        assert store.find(bound.id) == bound
+        writer.execute("ROLLBACK")
+    assert to_the_end(store).step == "done"
+
+
+def test_nothing_else_is_moved(store: BindingStore, bound: Binding, dsn: str) -> None:
+    """No block that is not ours, to no cell that is not there or has it already."""
+    with pytest.raises(BlockNotFound):
+        store.inventory.move(Block(value=SOUTH.value + 1), TO).step()
+    for name, why in ((FROM, "there"), ("west", "unknown")):
+        at = store.inventory.move(NORTH, name).step()
+        assert (at.step, at.waits) == ("refused", why)
+    assert store.find(bound.id) == bound
+    told = run(["cell", "move", str(NORTH), "--to", "west"], {"AGI_ROUTER_DSN": dsn})
+    assert told.code == 2
+    assert "no such cell" in told.err
+
+
+def test_the_operator_moves_and_looks(
+    dsn: str, connection: Connection, bound: Binding, tmp_path: Any
+) -> None:
+    """By one command, which writes the proxy's tables once the block is there."""
+    assert bound
+    env = {"AGI_ROUTER_DSN": dsn}
+    lines = [f"node {name} 192.0.2.{serial}" for serial, name in enumerate(NAMES, 1)]
+    places = tmp_path / "places"
+    places.write_text("\n".join([*lines, "trunk carrier 198.51.100.1"]))
+    proxy = tmp_path / "proxy"
+    proxy.mkdir()
+    read = tmp_path / "read"
+    command = ["cell", "move", str(NORTH), "--to", TO, "--json", "--kamailio", str(proxy)]
+    command += ["--places", str(places), "--reload", f"touch {read}"]
+    told = run(command, env)
+    assert told.code == 0, told.err
+    assert told.json["step"] == "done"
+    assert told.json["rows"] > 0
+    assert f"{NORTH}:0:1:2:0" in (proxy / "blocks").read_text()
+    assert read.exists()
+    assert one(connection, "SELECT subject FROM agi_router.audit ORDER BY id DESC LIMIT 1") == (
+        f"block {NORTH} to cell {TO}"
+    )
+    north, south = run(["cell", "status", "--json"], env).json
+    assert (north["name"], north["blocks"], north["numbers_free"]) == (FROM, 0, 0)
+    assert (south["blocks"], south["bindings"], south["answers"]) == (2, 1, True)
+    assert south["followed"]
+    assert south["bytes_behind"] >= 0
+    assert south["numbers_free"] > 0
+
+
+@pytest.fixture
+def south(cells: Cells) -> Iterator[Server]:
+    """The server of the south, which a test kills."""
+    yield cells.cells[1]
+    if not cells.cells[1].runs:
+        cells.cells[1].start()
+
+
+@pytest.mark.parametrize("step", ["arrive", "send", "take_in"])
+def test_a_cell_that_is_dead_gets_nothing(
+    store: BindingStore,
+    connection: Connection,
+    bound: Binding,
+    dsn: str,
+    south: Server,
+    step: str,
+) -> None:
+    """And the block stays where it was, with its calls; the list of cells says who is missing."""
+    way = store.inventory.move(NORTH, TO)
+    while way.step().step != step:
+        pass
+    south.kill()
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        way.run(wait=0, opened=lambda: None)
+    assert store.find(bound.id) == bound
+    state = one(connection, f"SELECT state FROM agi_router.block WHERE block = {NORTH.value}")
+    assert state == "active"
+    told = run(["cell", "status", "--json"], {"AGI_ROUTER_DSN": dsn}).json
+    assert [each["answers"] for each in told] == [True, False]
+    assert told[1]["numbers_free"] is None
+    south.start()
+    assert to_the_end(store).step == "done"
+    assert store.find(bound.id) == bound
