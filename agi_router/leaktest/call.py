@@ -16,7 +16,7 @@ from pathlib import Path
 from agi_router.leaktest.call_setup import CallSetup
 from agi_router.leaktest.carrier import Carrier, Leg
 from agi_router.leaktest.leaks import find_leaks, mask
-from agi_router.leaktest.media import Media, find_told, peer_of
+from agi_router.leaktest.media import Media, find_told, own_port, peer_of
 from agi_router.leaktest.messages import Message, received_by
 from agi_router.leaktest.packets import packets_of, sound_of
 from agi_router.leaktest.results import Finding, Result, Scenario
@@ -74,7 +74,8 @@ class Call:
         self._caller = self._phone("caller", End.CALLER, (setup.callee, setup.other))
         self._callee = self._phone("callee", End.CALLEE, (setup.caller, setup.other))
         self._faults: list[str] = []
-        self._sound: dict[End, Media] = {}
+        # The ports of each side's sound, those to which it moves behind those where it begins.
+        self._sound: dict[End, list[Media]] = {end: [] for end in End}
         self._running: list[asyncio.subprocess.Process] = []
         self._result: tuple[tuple[int, int, int], Result] | None = None
         self.began = len(carrier.unexpected)
@@ -84,14 +85,7 @@ class Call:
         """Place the call, with a phone at either end, and wait until all phones are done."""
         caller, callee = self._caller, self._callee
         self._work.mkdir(parents=True)
-        for side in End:
-            host = self._setup.address(side).rpartition(":")[0]
-            self._sound[side] = await Media.open(host)
-        setup = self._setup = replace(
-            self._setup,
-            near_media=self._sound[End.CALLER].port,
-            far_media=self._sound[End.CALLEE].port,
-        )
+        setup = self._setup = await self._open_sound()
         self._carrier.far.join(callee.leg, number=setup.callee.number)
         self._carrier.near.join(caller.leg, call_id=setup.call_id)
         try:
@@ -114,8 +108,26 @@ class Call:
             await self._stop()
             self._carrier.far.leave(callee.leg, number=setup.callee.number)
             self._carrier.near.leave(caller.leg)
-            for media in self._sound.values():
+            for media in self._media():
                 media.close()
+
+    async def _open_sound(self) -> CallSetup:
+        """Open the ports of both sides' sound, and return the call with them."""
+        setup = self._setup
+        for side, sound in self._sound.items():
+            host = setup.address(side).rpartition(":")[0]
+            sound += [await Media.open(host) for _ in range(2 if setup.vector.moves else 1)]
+        near, far = self._sound[End.CALLER], self._sound[End.CALLEE]
+        return replace(
+            setup,
+            near_media=near[0].port,
+            far_media=far[0].port,
+            near_second=near[-1].port,
+            far_second=far[-1].port,
+        )
+
+    def _media(self) -> list[Media]:
+        return [media for sound in self._sound.values() for media in sound]
 
     async def _is_up(self) -> bool:
         """Wait until the call is answered and settled; if it is not, that is a fault."""
@@ -136,20 +148,43 @@ class Call:
             if asyncio.get_running_loop().time() > deadline or self._caller.leg.accepted.is_set():
                 return
             await asyncio.sleep(0.01)
-        await asyncio.gather(self._told(self._caller), self._told(self._callee))
+        await self._both_tell(first=True)
 
     async def _tell(self) -> None:
-        """Let each side tell who it is by its sound, once the call is up."""
+        """Let each side tell who it is by its sound, once the call is up; again when it moved."""
         if await self._is_up():
-            await asyncio.gather(self._told(self._caller), self._told(self._callee))
+            await self._both_tell(first=True)
+            if self._setup.vector.moves and await self._has_moved():
+                await self._both_tell(first=False)
 
-    async def _told(self, phone: _Phone) -> None:
+    async def _has_moved(self) -> bool:
+        """Wait until both sides' sound has moved; if it does not, that is a fault."""
+        deadline = asyncio.get_running_loop().time() + _ANSWERED
+        waiting = [self._caller, self._callee]
+        while waiting and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+            waiting = [
+                phone
+                for phone in waiting
+                if own_port(phone.leg.messages) != self._sound[phone.side][-1].port
+            ]
+        self._faults += [f"the {phone.name}'s sound has not moved" for phone in waiting]
+        # The PBX has to answer yet.
+        await asyncio.sleep(_SETTLED)
+        return not waiting
+
+    async def _both_tell(self, *, first: bool) -> None:
+        await asyncio.gather(
+            *(self._told(phone, first=first) for phone in (self._caller, self._callee))
+        )
+
+    async def _told(self, phone: _Phone, *, first: bool) -> None:
         kinds, party = self._setup.vector.sound, self._setup.party(phone.side)
         peer = peer_of(phone.leg.messages)
         if peer is None:
             self._faults.append(f"the {phone.name} was not told where its sound goes")
         else:
-            sound = self._sound[phone.side]
+            sound = self._sound[phone.side][0 if first else -1]
             await sound.tell(peer, sound_of(kinds, party), packets_of(kinds, party))
 
     async def _send_outside(self) -> None:
@@ -244,7 +279,7 @@ class Call:
         """Read off what came of the call so far."""
         state = (
             sum(len(phone.leg.messages) for phone in self._phones),
-            sum(len(media.packets) for media in self._sound.values()),
+            sum(len(media.packets) for media in self._media()),
             len(self._carrier.unexpected[self.began : self.ended]),
         )
         # The search takes long; mostly nothing has come since the last one.
@@ -278,7 +313,7 @@ class Call:
         """Yield what came with the sound."""
         for phone in (self._caller, self._callee):
             numbers, names = _texts(phone.secrets)
-            packets = self._sound[phone.side].packets
+            packets = [each for media in self._sound[phone.side] for each in media.packets]
             for leak in find_told(packets, numbers=numbers, names=names):
                 yield Finding(at=phone.side, leak=leak, message="RTP or RTCP")
 
@@ -295,9 +330,10 @@ class Call:
         setup = self._setup
         stranger = setup.vector.outside is not None and setup.vector.outside.stranger
         if setup.vector.sound:
-            if not all(media.packets for media in self._sound.values()):
+            # It may have moved before the other side began.
+            if not all(sound[-1].packets for sound in self._sound.values()):
                 yield "a side has heard nothing of the other"
-            if any(media.broken for media in self._sound.values()):
+            if any(media.broken for media in self._media()):
                 yield "a packet came that says it is padded, and is not"
         for side in sorted(setup.vector.by, key=lambda side: side.value):
             party = setup.other if stranger else setup.party(side)
@@ -308,7 +344,8 @@ class Call:
                 for message in phone.leg.messages
                 if message.sent
             ]
-            everything = b"\n".join([*(message.raw for message in sent), *self._sound[side].sent])
+            told = [each for media in self._sound[side] for each in media.sent]
+            everything = b"\n".join([*(message.raw for message in sent), *told])
             if not find_leaks(everything, numbers=[party.number]):
                 yield f"the {side.value} has not planted its number"
             if not find_leaks(everything, numbers=[], names=[party.name, party.hanzi]):

@@ -31,6 +31,8 @@ class CallSetup:
         tag: A word of the scenario's own, for tags and branches.
         near_media: Port of the caller's sound.
         far_media: Port of the callee's sound.
+        near_second: The same, when it has moved.
+        far_second: The same, when it has moved.
     """
 
     vector: Vector
@@ -47,6 +49,8 @@ class CallSetup:
     tag: str
     near_media: int = 9
     far_media: int = 9
+    near_second: int = 9
+    far_second: int = 9
 
     def party(self, side: End) -> Party:
         """Who is on a side."""

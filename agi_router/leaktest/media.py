@@ -20,7 +20,7 @@ from agi_router.leaktest.leaks import Leak, Spelling, find_leaks, mask
 from agi_router.leaktest.messages import Message
 from agi_router.leaktest.packets import SOUND_TYPES, Packet, Port, packed_source
 
-__all__ = ["Media", "find_told", "is_broken", "peer_of", "told_by"]
+__all__ = ["Media", "find_told", "is_broken", "own_port", "peer_of", "told_by"]
 
 _HEADER = 12
 # Between two packets of sound, in seconds and in time stamps.
@@ -95,10 +95,20 @@ def _sources(packet: bytes) -> Sequence[int]:
 
 def peer_of(messages: list[Message]) -> tuple[str, int] | None:
     """Where the PBX takes a phone's sound, by the session description that came last."""
+    return _place(messages, sent=False)
+
+
+def own_port(messages: list[Message]) -> int | None:
+    """Where a phone takes its sound, by the session description that it sent last."""
+    place = _place(messages, sent=True)
+    return place and place[1]
+
+
+def _place(messages: list[Message], *, sent: bool) -> tuple[str, int] | None:
     for message in reversed(messages):
         address = re.search(r"^c=IN IP4 (\S+)", message.body, re.MULTILINE)
         port = re.search(r"^m=audio (\d+)", message.body, re.MULTILINE)
-        if not message.sent and address and port:
+        if message.sent is sent and address and port:
             return address[1], int(port[1])
     return None
 

@@ -26,7 +26,9 @@ class PhoneMessages:
         self.party = party or setup.party(side)
         self.address = setup.address(side)
         self.host = self.address.rpartition(":")[0]
-        self._media = setup.near_media if side is End.CALLER else setup.far_media
+        near = side is End.CALLER
+        self._media = setup.near_media if near else setup.far_media
+        self._second = setup.near_second if near else setup.far_second
         self._plants = plantings(
             self.party, other=setup.other.number, decoy=setup.decoy, trunk=setup.far
         )
@@ -55,8 +57,9 @@ class PhoneMessages:
         """The vector's header lines and *lines*."""
         return [self.planted(line) for line in (*self.vector.headers, *lines) if self.plants_here]
 
-    def sdp(self, direction: str = "sendrecv") -> str:
+    def sdp(self, direction: str = "sendrecv", *, moves: bool = False) -> str:
         """A session description, its lines in the order of RFC 8866."""
+        port = self._second if moves else self._media
         session = ["o=- 1 1 IN IP4 " + self.host, "s=-", f"c=IN IP4 {self.host}"]
         planted = [self.planted(line) for line in self.vector.session if self.plants_here]
         kinds = {line[0] for line in planted}
@@ -71,7 +74,7 @@ class PhoneMessages:
                 *(line for line in session if line not in attributes),
                 "t=0 0",
                 *attributes,
-                f"m=audio {self._media} RTP/AVP {' '.join(['8', '0', *beside])}",
+                f"m=audio {port} RTP/AVP {' '.join(['8', '0', *beside])}",
                 *(line for line in media if line.startswith("i=")),
                 "a=rtpmap:8 PCMA/8000",
                 "a=rtpmap:0 PCMU/8000",
@@ -81,17 +84,17 @@ class PhoneMessages:
             )
         )
 
-    def offer(self, direction: str = "sendrecv") -> tuple[list[str], str]:
+    def offer(self, direction: str = "sendrecv", *, moves: bool = False) -> tuple[list[str], str]:
         """Header lines and body for a session description, with the vector's second part."""
         if self.vector.parts is None or not self.plants_here:
-            return ["Content-Type: application/sdp"], self.sdp(direction)
+            return ["Content-Type: application/sdp"], self.sdp(direction, moves=moves)
         kind, text = self.vector.parts
         body = "\n".join(
             (
                 "--part",
                 "Content-Type: application/sdp",
                 "",
-                self.sdp(direction),
+                self.sdp(direction, moves=moves),
                 "--part",
                 f"Content-Type: {kind}",
                 f"Content-Description: {self.planted('{name}')}",

@@ -145,7 +145,7 @@ class _Talk:
         body = phone.planted(request.body)
         headers.append(f"Contact: {phone.contact(request.contact)}")
         if request.sdp:
-            kind, body = phone.offer(request.direction)
+            kind, body = phone.offer(request.direction, moves=request.moves)
             headers += kind
         return self._request(
             request.method,

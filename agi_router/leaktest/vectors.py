@@ -89,6 +89,7 @@ class Request:
         body: Its body.
         sdp: Whether it carries the phone's session description; then it has no other body.
         direction: The media direction in that description.
+        moves: Whether that description has the sound come to the phone's second port.
     """
 
     method: str
@@ -98,6 +99,7 @@ class Request:
     body: str = ""
     sdp: bool = False
     direction: str = "sendrecv"
+    moves: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +177,11 @@ class Vector:
     codecs: tuple[str, ...] = ()
     hung_up_by: End = End.CALLER
     goodbye: Request | None = None
+
+    @property
+    def moves(self) -> bool:
+        """Whether sound moves to another port of its phone during the call."""
+        return any(request.moves for request in self.requests)
 
 
 def plantings(party: Party, *, other: str, decoy: str, trunk: str) -> dict[str, str]:
@@ -947,6 +954,13 @@ _SOUND = (
             Request(method="INVITE", sdp=True, direction="sendonly"),
             Request(method="INVITE", sdp=True),
         ),
+        sound=tuple(Sound),
+    ),
+    Vector(
+        name="rtp-moved",
+        planted="all of these, and again from another port after a re-INVITE that names it",
+        stopped_by=f"{_REBUILT}; {_UNAGREED}; {_RTCP}",
+        requests=(Request(method="INVITE", sdp=True, moves=True),),
         sound=tuple(Sound),
     ),
     Vector(

@@ -38,11 +38,11 @@ PARTIES = ("13801580080", "13801580081")
 CALLS = 20
 # So many are looked at each time.
 NEW = 3
-# What a phone puts beside its sound: everything, held and taken up again; with events agreed on,
-# and with noise.
-SOUND = ["rtp-held", "rtp-event", "rtp-noise"]
+# What a phone puts beside its sound: everything, held and taken up again, and from another port;
+# with events agreed on, and with noise.
+SOUND = ["rtp-held", "rtp-moved", "rtp-event", "rtp-noise"]
 # What the native bridge lets cross, where nothing is in front of it.
-CROSSING = ["rtp-extension", "rtp-csrc", "rtp-source", "rtp-event"]
+CROSSING = ["rtp-extension", "rtp-csrc", "rtp-source", "rtp-event", "rtp-moved"]
 Fault = Callable[[Asterisk], AbstractContextManager[None]]
 FAULT = f"modules/{MODULE}"
 UNASKED = frozenset({"carrier-out/qualify_frequency"})

@@ -69,7 +69,7 @@ class Played:
         scenario = Scenario(vector=chosen, mode=Mode.AXB, from_a=True, early_media=False)
         self.carrier = Carrier()
         self.call = Call(scenario, setup, self.carrier, work, "sipp")
-        self.call._sound = {end: Media() for end in End}
+        self.call._sound = {end: [Media()] for end in End}
 
     def caller(self, *messages: Message) -> None:
         self._keep(self.call._caller.leg.messages, messages)
@@ -126,7 +126,7 @@ def test_what_the_callee_must_not_hear(played: Played) -> None:
 
 def test_what_comes_with_the_sound(played: Played) -> None:
     for packet in packets_of((Sound.EXTENSION,), CALLER):
-        played.call._sound[End.CALLEE].keep(packet.data)
+        played.call._sound[End.CALLEE][0].keep(packet.data)
 
     assert {finding.at for finding in played.result.findings} == {End.CALLEE}
 
@@ -202,12 +202,12 @@ def test_no_sound_is_a_fault(tmp_path: Path) -> None:
     call.caller(message(OK))
     call.callee(message(INVITE))
     for end, party in zip(End, (CALLER, CALLEE), strict=True):
-        call.call._sound[end].sent += [
+        call.call._sound[end][0].sent += [
             each.data for each in packets_of(call.call._setup.vector.sound, party)
         ]
     assert list(call.result.faults) == ["a side has heard nothing of the other"]
     for end in End:
-        call.call._sound[end].keep(sound_of((), CALLER).data)
+        call.call._sound[end][0].keep(sound_of((), CALLER).data)
 
     assert not call.result.faults
 
@@ -216,9 +216,9 @@ def test_a_packet_that_is_spoilt(played: Played) -> None:
     """One that says it is padded, and is not, is a fault: its end is lost."""
     played.call._setup = replace(played.call._setup, vector=vector_of("rtp-padding"))
     for end in End:
-        played.call._sound[end].keep(sound_of((), CALLER).data)
+        played.call._sound[end][0].keep(sound_of((), CALLER).data)
     assert "a packet came that says it is padded, and is not" not in played.result.faults
     plain = sound_of((), CALLER).data
-    played.call._sound[End.CALLER].keep(bytes([plain[0] | 0x20]) + plain[1:])
+    played.call._sound[End.CALLER][0].keep(bytes([plain[0] | 0x20]) + plain[1:])
 
     assert "a packet came that says it is padded, and is not" in played.result.faults

@@ -11,7 +11,7 @@ import pytest
 from agi_router.leaktest.call_setup import CallSetup
 from agi_router.leaktest.call_slots import people
 from agi_router.leaktest.leaks import find_leaks
-from agi_router.leaktest.media import find_told, is_broken, peer_of, told_by
+from agi_router.leaktest.media import find_told, is_broken, own_port, peer_of, told_by
 from agi_router.leaktest.messages import Message
 from agi_router.leaktest.packets import packets_of, sound_of
 from agi_router.leaktest.scripts import callee_script, caller_script, outside_script
@@ -184,3 +184,5 @@ def test_where_the_sound_goes() -> None:
     bare = Message.parse(b"SIP/2.0 200 OK\r\n\r\n", at=datetime.now(UTC), sent=False)
     assert peer_of([message(1), message(2), message(3, sent=True), bare]) == ("192.0.2.1", 2)
     assert peer_of([bare]) is None
+    assert own_port([message(1, sent=True), message(3, sent=True), message(2)]) == 3
+    assert own_port([message(2), bare]) is None
