@@ -199,6 +199,12 @@ class AdmissionStore:
         """The ``systemname`` of the Asterisk that is served, once it was seen."""
         self.cuts = asyncio.Event()
         """Set when a lock that cuts calls has begun; whoever cuts them clears it."""
+        self.heard_ago: float | None = None
+        """
+        Seconds since the global database was last heard of, as of the last :meth:`check`.
+
+        :obj:`None`: there is none, this database is alone.
+        """
 
     @property
     def keys(self) -> KeyRing:
@@ -676,6 +682,7 @@ class AdmissionStore:
                 raise StoreError("the database does not know the time")
             if row["cuts"]:
                 self.cuts.set()
+            self.heard_ago = row["heard_ago"]
             now: datetime = row["clock_timestamp"]
             return now
 

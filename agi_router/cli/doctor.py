@@ -11,12 +11,13 @@ import socket
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -38,14 +39,15 @@ from agi_router.clocks import OtherClock, steady
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.migrate import check_schema
 from agi_router.db.queries import query
-from agi_router.db.replication import hosts_of, look_at_replication
+from agi_router.db.replication import Replication, hosts_of, look_at_replication
 from agi_router.db.rights import check_rights, owns_schema
 from agi_router.db.session import why_read_only
 from agi_router.doors.fastagi import answers
 from agi_router.durations import format_duration
-from agi_router.errors import AgiRouterError, JournalError
+from agi_router.errors import AgiRouterError, JournalError, SchemaMismatch
 from agi_router.exports.kinds import ZONE
 from agi_router.files import account_name, may_write, open_directory
+from agi_router.inventory.cell_health import Fault, judge_cell, judge_proxy
 from agi_router.keys.registry import SEALS_ALLOWED, SEALS_WARNED, check_keys, count_sealed
 from agi_router.messages.records import LinkRecords
 from agi_router.messages.views import describe_link
@@ -78,6 +80,8 @@ _TIME_TOLD = 2.0
 # Seconds until the HTTP door says how it is.
 _HTTP_PATIENCE = 3.0
 _LONGEST_ANSWER = 200
+# Seconds for what a cell says of itself.
+_CELL_PATIENCE = 5
 # A deliverer looks five times a second.
 _TAKEN_WITHIN = timedelta(minutes=1)
 # The morning in which a day is packed, and how many days are looked at.
@@ -250,20 +254,34 @@ def _database(settings: Settings) -> Iterator[_Check]:
         yield _writable(connection)
         yield from _hosts(settings)
         yield from _standbys(connection)
+        yield from _cells(connection)
         yield _database_clock(connection)
         schema = _tried("schema", "up to date", lambda: check_schema(connection))
         yield schema
         if schema.status == "ok":
             yield _rights(connection)
             yield _keys(connection, settings)
-            yield from _events(connection)
-            yield from _http(connection, settings)
-            yield from _texts(connection, settings)
-            yield from _links(connection, settings)
-            yield from _exports(connection)
-            yield from _unrecorded(connection, settings)
+            for what, found in (
+                ("events", _events(connection)),
+                ("http", _http(connection, settings)),
+                ("texts", _texts(connection, settings)),
+                ("link", _links(connection, settings)),
+                ("exports", _exports(connection)),
+                ("recordings", _unrecorded(connection, settings)),
+            ):
+                yield from _as_far_as(what, found)
         else:
             yield _tried("key", "readable; not compared with the database", settings.load_keys)
+
+
+def _as_far_as(what: str, found: Iterator[_Check]) -> Iterator[_Check]:
+    """
+    What can be looked at: a database behind this one may be away.
+    """
+    try:
+        yield from found
+    except AgiRouterError as error:
+        yield _Check(what, "fail", str(error))
 
 
 def _database_clock(connection: Connection) -> _Check:
@@ -352,6 +370,67 @@ def _standbys(connection: Connection) -> Iterator[_Check]:
     yield from (_Check("standbys", "warn", each) for each in warnings)
     if found.exists and found.hangs is None and not warnings:
         yield _Check("standbys", "ok", str(found))
+
+
+def _cells(connection: Connection) -> Iterator[_Check]:
+    """
+    Each database behind this one, and how it is asked; nothing where there are none.
+    """
+    queries = Queries(connection)
+    try:
+        proxy = queries.row("look_at_proxy", {})
+        cells = queries.rows("list_cells", {})
+        seen = {row["name"]: row for row in queries.rows("look_at_cells", {"beat": False})}
+    except SchemaMismatch:
+        # Of an older database; the schema is looked at next.
+        return
+    if proxy is None:
+        return
+    faults = [*judge_proxy(proxy)]
+    yield from (_told_of_cells(each.text, fails=each.fails) for each in faults)
+    if not faults:
+        yield _Check("cells", "ok", f"{len(cells)}, and the functions of each go there")
+    for cell in cells:
+        yield from _cell(queries, cell, seen[cell["name"]], proxy)
+
+
+def _cell(
+    queries: Queries, cell: dict[str, Any], seen: dict[str, Any], proxy: dict[str, Any]
+) -> Iterator[_Check]:
+    name = cell["name"]
+    if cell["away"]:
+        yield _told_of_cells(
+            f"{name}: it is said to be away, and its bindings, calls and texts are missing in"
+            f" lists: agi_cells.set_away('{name}', false) there, when it is back",
+        )
+    try:
+        with queries.transaction(seconds=_CELL_PATIENCE):
+            said = queries.row("look_at_cell", {"name": name})
+    except AgiRouterError as error:
+        yield _told_of_cells(f"{name}: {error}", fails=not cell["away"])
+        return
+    if said is None:
+        return
+    version = said["version"]
+    replication = Replication(**{each.name: said[each.name] for each in fields(Replication)})
+    faults = [
+        *judge_cell(cell["cell"], seen, said, proxy),
+        *([Fault(fails=True, text=replication.hangs)] if replication.hangs is not None else []),
+        *(Fault(fails=False, text=each) for each in replication.warnings()),
+    ]
+    yield from (_told_of_cells(f"{name}: {each.text}", fails=each.fails) for each in faults)
+    if not faults:
+        followed = f"; {replication}" if replication.exists else "; no standby"
+        yield _Check(
+            "cells",
+            "ok",
+            f"{name}: PostgreSQL {version // 10000}.{version % 10000}, takes what is changed"
+            f" here{followed}",
+        )
+
+
+def _told_of_cells(text: str, *, fails: bool = False) -> _Check:
+    return _Check("cells", "fail" if fails else "warn", text)
 
 
 def _keys(connection: Connection, settings: Settings) -> _Check:

@@ -157,6 +157,24 @@ class InventoryStore:
             # It has gone meanwhile, or a block of it is on its way.
             return None
 
+    def look_at_cells(self, *, beat: bool) -> list[dict[str, Any]]:
+        """
+        Which of the databases behind this one take what is changed here; none: there are none.
+
+        Args:
+            beat: Whether all of them get a sign of life. Only who gives one each second knows for
+                how long one has taken nothing.
+
+        Returns:
+            A dictionary each, by name: ``name``, ``away``, ``follows`` (:obj:`None`: it has no
+            slot here), ``unsent`` (bytes of WAL), ``behind`` (seconds).
+
+        Raises:
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("sees cells")
+        return self._queries.rows("look_at_cells", {"beat": beat})
+
     def set_block_state(self, block: Block, state: BlockState) -> dict[str, Any]:
         """
         Drain a block, return it, or put it into service again.

@@ -36,6 +36,7 @@ from agi_router.calls.settlement import Settlement
 from agi_router.calls.store import AdmissionStore
 from agi_router.doors.ari import EVENTS, AriDoor
 from agi_router.errors import AsteriskError, JournalError, SettingsError
+from agi_router.inventory.cell_health import CUT_OFF_AFTER, tell_unheard
 from agi_router.keys.ring import KeyRing
 from agi_router.pbx.sound_state import SoundState, read_state
 from agi_router.service.checks import tenant_services
@@ -47,6 +48,7 @@ from agi_router.service.gauges import (
     show_clocks,
     show_fastagi,
     show_sound,
+    show_unheard,
 )
 from agi_router.service.health import Health
 from agi_router.service.health_server import HealthServer
@@ -199,6 +201,7 @@ async def _serve(
         gauges = DatabaseGauges(store)
         show(metrics, pool=store.pool, journal=journal, gauges=gauges)
         show_clocks(metrics, clocks=health.clocks)
+        _tell_of_silence(store, health, metrics)
         parts = _Parts(
             settings, store, router, settlement, journal, health, metrics, notifier, jobs, stop
         )
@@ -474,6 +477,18 @@ async def _leaving(stop: asyncio.Event, door: AriDoor, handover: float) -> None:
     finally:
         replaced.cancel()
         stopped.cancel()
+
+
+def _tell_of_silence(store: AdmissionStore, health: Health, metrics: Metrics) -> None:
+    """
+    Tell of the global database, if there is one, that nothing comes from there.
+    """
+
+    def unheard() -> float:
+        return store.heard_ago or 0.0
+
+    health.remarks.append(lambda: [tell_unheard(unheard())] if unheard() > CUT_OFF_AFTER else [])
+    show_unheard(metrics, seconds=unheard)
 
 
 def _health_servers(settings: Settings, health: Health, metrics: Metrics) -> list[Job]:

@@ -35,6 +35,7 @@ __all__ = [
     "show_deliveries",
     "show_fastagi",
     "show_sound",
+    "show_unheard",
 ]
 
 # Of the time that a piece of counting takes: how long the database is left alone after it.
@@ -221,6 +222,18 @@ def show_clocks(metrics: Figures, *, clocks: Mapping[str, OtherClock]) -> None:
         "Seconds by which this machine's clock is ahead of others (asterisk, database).",
         "of",
         lambda: {name: clock.ahead for name, clock in list(clocks.items())},
+    )
+
+
+def show_unheard(metrics: Figures, *, seconds: Callable[[], float]) -> None:
+    """
+    Show among the metrics of a cell since when nothing has come from the global database.
+    """
+    metrics.show(
+        "agi_router_global_unheard_seconds",
+        "Seconds since a sign of life of the global database has come to this cell; 0 where there"
+        " is none.",
+        seconds,
     )
 
 

@@ -29,6 +29,8 @@ from agi_router.errors import AgiRouterError, SettingsError
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.numbering import RangesFollower
+from agi_router.schemas.problems import Problem
+from agi_router.service.cell_watch import CellWatch
 from agi_router.service.http_connections import HttpConnection
 from agi_router.service.process import keep_for_good
 from agi_router.service.recording_places import bucket_of
@@ -44,6 +46,9 @@ _TIMEOUT: Final = 10
 _BACKLOG: Final = 2048
 _KEEP_ALIVE: Final = 65
 _LOOK: Final = 0.05
+# Seconds between two looks at cells, and at whether there are any.
+_CELLS_EVERY: Final = 1.0
+_ANY_CELLS_EVERY: Final = 60.0
 # Seconds for which the time in answers stands.
 _TICK: Final = 1.0
 _ENDING: Final = 10
@@ -63,9 +68,10 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
     holder = _Keys(settings, keys)
     stores = StorePool(store_opener(settings, lambda: holder.ring), settings.db_connections)
     listener = _listen(settings)
+    cells = CellWatch()
     server = _Server(
         uvicorn.Config(
-            create_app(stores, options_of(settings)),
+            create_app(stores, options_of(settings), remarked=lambda: cells.remarks),
             http=HttpConnection,
             loop="none",
             ws="none",
@@ -85,14 +91,18 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
     notifier = Notifier(os.environ)
     ranges = RangesFollower(settings.number_ranges)
     serving = asyncio.create_task(server.serve([listener]))
-    watching = asyncio.create_task(_watch(server, notifier, holder, stores, ranges))
+    beside = [
+        asyncio.create_task(_watch(server, notifier, holder, stores, ranges)),
+        asyncio.create_task(_watch_cells(cells, stores)),
+    ]
     try:
         await serving
     finally:
         notifier.stopping("ending")
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
+        for each in beside:
+            each.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await each
         stores.close()
         log.info("http.stopped")
 
@@ -241,6 +251,23 @@ async def _watch(
             log.info("keys.changed", extra={"keys": repr(holder.ring)})
             await asyncio.to_thread(stores.renew)
         await asyncio.sleep(min(notifier.interval, 1.0))
+
+
+async def _watch_cells(cells: CellWatch, stores: StorePool) -> None:
+    """
+    Give the databases behind this one, if there are any, a sign of life, and see who takes it.
+    """
+
+    def look() -> bool:
+        with stores.lend() as store:
+            return cells.judge(store.inventory.look_at_cells(beat=True))
+
+    there = True
+    while True:
+        # Whoever keeps it from looking is told of elsewhere.
+        with contextlib.suppress(AgiRouterError, Problem):
+            there = await asyncio.to_thread(look)
+        await asyncio.sleep(_CELLS_EVERY if there else _ANY_CELLS_EVERY)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -3,6 +3,7 @@
 
 CREATE SCHEMA agi_cells;
 COMMENT ON SCHEMA agi_cells IS 'What makes this database one of several';
+GRANT USAGE ON SCHEMA agi_cells TO PUBLIC;
 
 ALTER TABLE agi_router.block ADD COLUMN cell integer;
 COMMENT ON COLUMN agi_router.block.cell IS 'The cell that has it: this one, unless it is being moved';
@@ -425,3 +426,50 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.become IS 'Makes this database the cell of that number: its ids are no other''s; and lets those who serve move blocks';
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA agi_cells FROM PUBLIC;
+
+CREATE TABLE agi_cells.beat (
+    one boolean     NOT NULL DEFAULT true CONSTRAINT beat_pkey PRIMARY KEY CONSTRAINT beat_one_check CHECK (one),
+    at  timestamptz NOT NULL
+);
+COMMENT ON TABLE agi_cells.beat IS 'The last sign of life of the global database that has come here, as all comes that is changed there';
+COMMENT ON COLUMN agi_cells.beat.one IS 'There is one row';
+COMMENT ON COLUMN agi_cells.beat.at IS 'When it was given, by the clock there';
+GRANT SELECT ON agi_cells.beat TO PUBLIC;
+
+CREATE OR REPLACE FUNCTION agi_router.heard_ago() RETURNS double precision
+LANGUAGE sql AS $$
+    -- Who has never heard of it has not since this server was started.
+    SELECT greatest(0, extract(epoch FROM clock_timestamp()
+                                          - coalesce((SELECT b.at FROM agi_cells.beat b), pg_postmaster_start_time())))
+           ::double precision
+$$;
+
+CREATE VIEW agi_cells.self AS
+SELECT (SELECT m.cell FROM agi_cells.me m) AS number,
+       current_setting('server_version_num')::integer AS version,
+       ARRAY(SELECT m.number || ' ' || m.checksum FROM agi_router.migration m ORDER BY m.number) AS migrations,
+       ARRAY(SELECT f.name || ' ' || f.checksum FROM agi_router.function f ORDER BY f.name) AS functions,
+       s.subscriptions, s.enabled, s.works, agi_router.heard_ago() AS heard_ago, l.*
+  FROM (SELECT count(*)::integer AS subscriptions, coalesce(bool_or(s.subenabled), false) AS enabled,
+               coalesce(bool_or(w.pid IS NOT NULL), false) AS works
+          FROM pg_catalog.pg_subscription s
+          JOIN pg_catalog.pg_database d ON d.oid = s.subdbid AND d.datname = current_database()
+          LEFT JOIN pg_catalog.pg_stat_subscription w ON w.subid = s.oid AND w.relid IS NULL) s
+ CROSS JOIN (
+-- As the program itself looks at its own (look_at_replication).
+SELECT current_setting('synchronous_standby_names') AS names,
+       count(r.pid) AS followers,
+       CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE')
+            THEN count(r.pid) FILTER (WHERE r.state = 'streaming' AND r.sync_state <> 'async') END AS waited_for,
+       max(r.replay_lag) AS lag,
+       ARRAY(SELECT s.slot_name::text
+               FROM pg_catalog.pg_replication_slots s
+              WHERE NOT s.active AND s.wal_status IS DISTINCT FROM 'lost'
+              ORDER BY s.slot_name) AS idle_slots,
+       ARRAY(SELECT s.slot_name::text
+               FROM pg_catalog.pg_replication_slots s
+              WHERE s.wal_status = 'lost'
+              ORDER BY s.slot_name) AS lost_slots
+  FROM pg_catalog.pg_stat_replication r) l;
+COMMENT ON VIEW agi_cells.self IS 'What this cell says of itself to the global database: which number it has, its schema, how it takes changes, who follows it';
+GRANT SELECT ON agi_cells.self TO PUBLIC;

@@ -17,21 +17,24 @@ CREATE TABLE agi_cells.cell (
     name     text    NOT NULL CONSTRAINT cell_name_key UNIQUE -- errors of PostgreSQL quote it
              CONSTRAINT cell_name_check CHECK (name ~ '^[a-z][a-z0-9-]{0,30}$'),
     host     text    NOT NULL,
-    port     integer NOT NULL DEFAULT 5432,
+    port     text    NOT NULL DEFAULT '5432'
+             CONSTRAINT cell_port_check CHECK (port ~ '^[0-9]{1,5}(,[0-9]{1,5})*$'),
     dbname   text    NOT NULL,
     login    text    NOT NULL DEFAULT 'agi_router',
     open     boolean NOT NULL DEFAULT true,
-    away     boolean NOT NULL DEFAULT false
+    away     boolean NOT NULL DEFAULT false,
+    slot     text
 );
 COMMENT ON TABLE agi_cells.cell IS 'The cells: each is a database of agi_router that has blocks of its own';
 COMMENT ON COLUMN agi_cells.cell.id IS 'Its number: from 0 on, none left out, never changed';
 COMMENT ON COLUMN agi_cells.cell.name IS 'What people call it';
-COMMENT ON COLUMN agi_cells.cell.host IS 'Where its primary is; several with commas between them';
-COMMENT ON COLUMN agi_cells.cell.port IS 'The port of its primary';
+COMMENT ON COLUMN agi_cells.cell.host IS 'Where its database is; of several hosts, with commas between them, the one that takes writes is asked';
+COMMENT ON COLUMN agi_cells.cell.port IS 'Their port; or as many as there are hosts, with commas between them';
 COMMENT ON COLUMN agi_cells.cell.dbname IS 'The name of its database';
 COMMENT ON COLUMN agi_cells.cell.login IS 'The role that asks it: one with the rights of `agi-router db grant`. Its password is where libpq looks for it: in .pgpass of the account that PostgreSQL runs as';
 COMMENT ON COLUMN agi_cells.cell.open IS 'Whether new blocks may come to it';
 COMMENT ON COLUMN agi_cells.cell.away IS 'Whether an operator has said that it does not answer: lists go on without it, and say so';
+COMMENT ON COLUMN agi_cells.cell.slot IS 'The slot here from which its subscription takes what is changed; NULL: agi_cell_ and its number';
 GRANT SELECT ON agi_cells.cell TO PUBLIC;
 
 CREATE FUNCTION agi_cells.next_cell() RETURNS integer
@@ -155,6 +158,116 @@ LANGUAGE sql STABLE AS $$
       FROM agi_cells.cell c
 $$;
 
+CREATE TABLE agi_cells.beat (
+    one boolean     NOT NULL DEFAULT true CONSTRAINT beat_pkey PRIMARY KEY CONSTRAINT beat_one_check CHECK (one),
+    at  timestamptz NOT NULL,
+    lsn pg_lsn      NOT NULL
+);
+COMMENT ON TABLE agi_cells.beat IS 'The last sign of life that was given to cells; it goes to them as all changes go';
+COMMENT ON COLUMN agi_cells.beat.one IS 'There is one row';
+COMMENT ON COLUMN agi_cells.beat.at IS 'When it was given';
+COMMENT ON COLUMN agi_cells.beat.lsn IS 'Up to where the WAL went then: who has confirmed that much has all that was changed before';
+
+CREATE TABLE agi_cells.heard (
+    cell integer     NOT NULL CONSTRAINT heard_pkey PRIMARY KEY
+         CONSTRAINT heard_cell_fkey REFERENCES agi_cells.cell ON DELETE CASCADE,
+    at   timestamptz NOT NULL
+);
+COMMENT ON TABLE agi_cells.heard IS 'Up to when each cell has all that was changed here, as far as it was looked at';
+COMMENT ON COLUMN agi_cells.heard.cell IS 'The cell';
+COMMENT ON COLUMN agi_cells.heard.at IS 'What was changed until then has come there';
+
+CREATE FUNCTION agi_cells.look(_beat boolean)
+RETURNS TABLE (name text, away boolean, follows boolean, unsent bigint, behind double precision)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    _now  CONSTANT timestamptz := clock_timestamp();
+    _told agi_cells.beat;
+BEGIN
+    IF _beat THEN
+        -- Nobody needs it after a crash, and no look is to wait for a standby.
+        PERFORM set_config('synchronous_commit', 'off', true);
+        INSERT INTO agi_cells.beat (at, lsn) VALUES (_now, pg_current_wal_insert_lsn()) ON CONFLICT DO NOTHING;
+        INSERT INTO agi_cells.heard (cell, at) SELECT c.id, _now FROM agi_cells.cell c ON CONFLICT DO NOTHING;
+        -- Whoever comes while another is at it does not do it once more.
+        SELECT * INTO _told FROM agi_cells.beat b FOR NO KEY UPDATE SKIP LOCKED;
+        IF _told.at < _now - interval '10 seconds' THEN
+            -- Nobody has looked meanwhile, so nothing is known of that time.
+            UPDATE agi_cells.heard h SET at = _now;
+        ELSIF _told.at < _now THEN
+            UPDATE agi_cells.heard h
+               SET at = _told.at
+              FROM agi_cells.slots() s
+             WHERE s.cell = h.cell AND s.confirmed >= _told.lsn AND h.at < _told.at;
+        END IF;
+        IF _told.at < _now - interval '0.9 seconds' THEN
+            UPDATE agi_cells.beat b SET at = _now, lsn = pg_current_wal_insert_lsn();
+        END IF;
+    END IF;
+    RETURN QUERY
+    SELECT c.name, c.away, s.active, (pg_current_wal_lsn() - s.confirmed)::bigint,
+           extract(epoch FROM _now - h.at)::double precision
+      FROM agi_cells.cell c
+      LEFT JOIN agi_cells.slots() s ON s.cell = c.id
+      LEFT JOIN agi_cells.heard h ON h.cell = c.id;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.look IS 'Of each cell whether it follows (NULL: it has no slot), how many bytes of WAL it has not confirmed, and for how many seconds it has not had all; _beat: with a sign of life to all of them, without which nothing of that time is new';
+
+CREATE FUNCTION agi_cells.slots() RETURNS TABLE (cell integer, active boolean, confirmed pg_lsn)
+LANGUAGE sql STABLE AS $$
+    SELECT c.id, s.active, s.confirmed_flush_lsn
+      FROM agi_cells.cell c
+      JOIN pg_catalog.pg_replication_slots s
+        ON s.slot_name = coalesce(c.slot, 'agi_cell_' || c.id) AND s.database = current_database()
+$$;
+COMMENT ON FUNCTION agi_cells.slots IS 'Of each cell that has a slot here, whether somebody follows it and how far that has come';
+
+CREATE OR REPLACE FUNCTION agi_router.look_at_cells(_beat boolean)
+RETURNS TABLE (name text, away boolean, follows boolean, unsent bigint, behind double precision)
+LANGUAGE sql AS $$
+    SELECT * FROM agi_cells.look(_beat)
+$$;
+
+CREATE TABLE agi_cells.self (
+    number        integer,
+    version       integer,
+    migrations    text[],
+    functions     text[],
+    subscriptions integer,
+    enabled       boolean,
+    works         boolean,
+    heard_ago     double precision,
+    names         text,
+    followers     bigint,
+    waited_for    bigint,
+    lag           interval,
+    idle_slots    text[],
+    lost_slots    text[]
+);
+COMMENT ON TABLE agi_cells.self IS 'What cells say of themselves (the view of this name in sql/cells/cell.sql): each has a foreign table below this one';
+
+CREATE FUNCTION agi_cells.ask(_name text) RETURNS SETOF agi_cells.self
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    _cell integer;
+BEGIN
+    SELECT c.id INTO _cell FROM agi_cells.cell c WHERE c.name = _name;
+    IF FOUND THEN
+        RETURN QUERY EXECUTE format('SELECT * FROM agi_cells.%I', 'self_' || _cell);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.ask IS 'What one cell says of itself, if it answers';
+
+CREATE OR REPLACE FUNCTION agi_router.look_at_cell(_name text)
+RETURNS TABLE (number integer, version integer, migrations text[], functions text[], subscriptions integer, enabled boolean,
+               works boolean, heard_ago double precision, names text, followers bigint, waited_for bigint, lag interval,
+               idle_slots text[], lost_slots text[])
+LANGUAGE sql STABLE AS $$
+    SELECT * FROM agi_cells.ask(_name)
+$$;
+
 CREATE FUNCTION agi_cells.everywhere() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['end_order']
@@ -246,17 +359,23 @@ BEGIN
         EXECUTE format('DROP SERVER %I CASCADE', server);
     END LOOP;
     FOR cell IN SELECT * FROM agi_cells.cell c ORDER BY c.id LOOP
+        -- Of several hosts one has the cell at a time: the others have none of its uses, or no longer.
         cells := cells || format(
             ', p%s %L', cell.id,
-            format('host=%s port=%s dbname=%s user=%s connect_timeout=3 application_name=agi_cells options=%L',
+            format('host=%s port=%s dbname=%s user=%s target_session_attrs=read-write connect_timeout=3'
+                   ' application_name=agi_cells options=%L',
                    cell.host, cell.port, cell.dbname, cell.login, settings));
         server := 'agi_cell_' || cell.name;
         EXECUTE format(
-            'CREATE SERVER %I FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host %L, port %L, dbname %L, connect_timeout %L,'
-            ' application_name %L, async_capable %L, fetch_size %L, options %L)',
-            server, cell.host, cell.port::text, cell.dbname, '3', 'agi_cells', 'true', '1000', settings);
+            'CREATE SERVER %I FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host %L, port %L, dbname %L,'
+            ' target_session_attrs %L, connect_timeout %L, application_name %L, async_capable %L, fetch_size %L, options %L)',
+            server, cell.host, cell.port, cell.dbname, 'read-write', '3', 'agi_cells', 'true', '1000', settings);
         EXECUTE format(
             'CREATE USER MAPPING FOR PUBLIC SERVER %I OPTIONS (user %L, password_required %L)', server, cell.login, 'false');
+        EXECUTE format(
+            'CREATE FOREIGN TABLE agi_cells.%I () INHERITS (agi_cells.self) SERVER %I'
+            ' OPTIONS (schema_name %L, table_name %L, async_capable %L)',
+            'self_' || cell.id, server, 'agi_cells', 'self', 'false');
     END LOOP;
     EXECUTE format('CREATE SERVER agi_cells FOREIGN DATA WRAPPER plproxy OPTIONS (modular_mapping %L%s)', '1', cells);
     CREATE USER MAPPING FOR PUBLIC SERVER agi_cells;
@@ -264,6 +383,16 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION agi_cells.connect_cells IS 'Makes the servers of PL/Proxy and of postgres_fdw anew, by agi_cells.cell; foreign tables go with those of before';
+
+CREATE FUNCTION agi_cells.sent() RETURNS SETOF oid
+LANGUAGE sql STABLE AS $$
+    SELECT p.oid
+      FROM pg_catalog.pg_proc p
+     WHERE p.pronamespace = 'agi_router'::regnamespace
+       AND (p.proargnames[1] = '_block' AND p.proname <> ALL (agi_cells.here())
+            OR p.proname = ANY (agi_cells.everywhere()))
+$$;
+COMMENT ON FUNCTION agi_cells.sent IS 'The functions that run in cells';
 
 CREATE FUNCTION agi_cells.send_functions() RETURNS void
 LANGUAGE plpgsql AS $$
@@ -274,9 +403,7 @@ DECLARE
 BEGIN
     FOR f IN SELECT p.oid, p.proname, p.proargnames, p.proargtypes::oid[] AS types, p.pronargs
                FROM pg_proc p
-              WHERE p.pronamespace = 'agi_router'::regnamespace
-                AND (p.proargnames[1] = '_block' AND p.proname <> ALL (agi_cells.here())
-                     OR p.proname = ANY (agi_cells.everywhere())) LOOP
+              WHERE p.oid IN (SELECT agi_cells.sent()) LOOP
         parts := NULL;
         IF f.types[0] = 'bigint[]'::regtype THEN
             SELECT string_agg(f.proargnames[i + 1], ', ') INTO parts
@@ -309,7 +436,8 @@ BEGIN
     FOR cell IN SELECT c.id FROM agi_cells.cell c
                  WHERE NOT EXISTS (SELECT 1 FROM pg_publication p WHERE p.pubname = 'agi_cell_' || c.id) LOOP
         EXECUTE format(
-            'CREATE PUBLICATION %I FOR TABLE agi_router.block WHERE (cell = %s OR next_cell = %s), %s WITH (publish = %L)',
+            'CREATE PUBLICATION %I FOR TABLE agi_cells.beat (one, at), agi_router.block WHERE (cell = %s OR next_cell = %s),'
+            ' %s WITH (publish = %L)',
             'agi_cell_' || cell.id, cell.id, cell.id,
             (SELECT string_agg('agi_router.' || name, ', ') FROM unnest(agi_cells.copied()) name),
             'insert, update, delete');
@@ -317,6 +445,43 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION agi_cells.publish IS 'Makes a publication for each cell: its blocks, and what each cell has a copy of';
+
+CREATE OR REPLACE FUNCTION agi_router.look_at_proxy()
+RETURNS TABLE (migrations text[], functions text[], uncomposed text[], unconnected text[], unpublished text[])
+LANGUAGE sql STABLE AS $$
+    SELECT ARRAY(SELECT m.number || ' ' || m.checksum FROM agi_router.migration m ORDER BY m.number),
+           ARRAY(SELECT f.name || ' ' || f.checksum FROM agi_router.function f ORDER BY f.name),
+           -- Those that run here, though they are of the cells.
+           ARRAY(SELECT p.proname::text
+                   FROM pg_catalog.pg_proc p
+                   JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+                  WHERE p.oid IN (SELECT agi_cells.sent()) AND l.lanname <> 'plproxy'
+                  ORDER BY p.proname),
+           -- The cells that are asked elsewhere than they are, by one way or the other.
+           ARRAY(SELECT c.name
+                   FROM agi_cells.cell c
+                  WHERE NOT EXISTS (
+                            SELECT 1
+                              FROM pg_catalog.pg_foreign_server s
+                             WHERE s.srvname = 'agi_cell_' || c.name
+                               AND s.srvoptions @> ARRAY['host=' || c.host, 'port=' || c.port, 'dbname=' || c.dbname])
+                     OR NOT EXISTS (
+                            SELECT 1
+                              FROM pg_catalog.pg_foreign_server s
+                             CROSS JOIN unnest(s.srvoptions) o (text)
+                             WHERE s.srvname = 'agi_cells'
+                               AND starts_with(o.text, format('p%s=host=%s port=%s dbname=%s user=%s ',
+                                                              c.id, c.host, c.port, c.dbname, c.login)))
+                  ORDER BY c.name),
+           ARRAY(SELECT DISTINCT t.name
+                   FROM agi_cells.cell c
+                  CROSS JOIN unnest(agi_cells.copied() || ARRAY['block']) t (name)
+                  WHERE NOT EXISTS (
+                            SELECT 1
+                              FROM pg_catalog.pg_publication_tables p
+                             WHERE p.pubname = 'agi_cell_' || c.id AND p.schemaname = 'agi_router' AND p.tablename = t.name)
+                  ORDER BY t.name)
+$$;
 
 CREATE FUNCTION agi_cells.compose() RETURNS void
 LANGUAGE plpgsql AS $$

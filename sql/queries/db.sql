@@ -50,8 +50,9 @@ SELECT current_setting('synchronous_standby_names') AS names,
   FROM pg_catalog.pg_stat_replication r;
 
 -- beat --
--- The same, and whether a lock that cuts calls began, or consent was withdrawn so, within the last minute.
-SELECT clock_timestamp(), pg_backend_pid() AS backend,
+-- The same, and whether a lock that cuts calls began, or consent was withdrawn so, within the last minute; in a cell, when
+-- what is changed for all has come last.
+SELECT clock_timestamp(), pg_backend_pid() AS backend, agi_router.heard_ago() AS heard_ago,
        EXISTS (SELECT m.key
                  FROM agi_router.lock_mark m
                 WHERE m.cut AND m.starts_at > statement_timestamp() - interval '1 minute'

@@ -73,6 +73,18 @@ SELECT undone FROM agi_router.undo_move(%(block)s);
 -- What each cell has to do, by their numbers.
 SELECT * FROM agi_router.list_loads() ORDER BY cell;
 
+-- look_at_cells --
+-- Which of the databases behind this one take what is changed here; see the function.
+SELECT * FROM agi_router.look_at_cells(%(beat)s) c ORDER BY c.name;
+
+-- look_at_cell --
+-- What one of them says of itself.
+SELECT * FROM agi_router.look_at_cell(%(name)s);
+
+-- look_at_proxy --
+-- Whether they are asked as they should be.
+SELECT * FROM agi_router.look_at_proxy();
+
 -- pool_statistics --
 -- Of each block that is not returned: how many numbers are bound, rest, and were held a day ago. Of a pool: of its blocks,
 -- as far as they are its tenant's or shared.

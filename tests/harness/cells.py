@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 from psycopg.conninfo import conninfo_to_dict
 
 from agi_router.db.connection import Connection
-from harness.database import ROLE, Server, database_of, one, until
+from harness.database import ROLE, Clock, Server, database_of, one, until
 
 OVERLAY = Path(__file__).parent.parent.parent / "sql/cells"
 CELLS = "cells"
@@ -19,7 +19,6 @@ _VERSION = "15"
 """Of Debian 12, which has PL/Proxy for it."""
 
 
-_CLOCK = "a test sets the clock of one database, and a cell has its own"
 _ROWS = "what this test breaks, holds or counts is in the cells"
 _STEPS = "a change of several statements needs the DSN of its cell"
 _DAYS = "days of calls are made and swept in each cell"
@@ -55,10 +54,8 @@ docs/operate-many.md says of each what that means for who runs cells.
 """
 
 
-def why_not_here(file: str, name: str, fixtures: Collection[str]) -> str | None:
+def why_not_here(file: str, name: str) -> str | None:
     """Why a test is not run on cells, if it is not."""
-    if "clock" in fixtures:
-        return _CLOCK
     return NOT_HERE.get(f"{file}.{name}")
 
 
@@ -132,15 +129,19 @@ class Cells:
         with self.admin(name) as admin:
             for number, cell in enumerate(made):
                 admin.execute(
-                    "UPDATE agi_cells.cell SET dbname = %s WHERE id = %s",
-                    (database_of(cell), number),
+                    "UPDATE agi_cells.cell SET dbname = %s, slot = %s WHERE id = %s",
+                    (database_of(cell), self.subscription(cell), number),
                 )
             admin.execute("SELECT agi_cells.compose()")
             for number, cell in enumerate(made):
                 self._subscribe(number, cell, name)
             admin.execute(f"ALTER DATABASE {name} SET synchronous_commit = remote_apply")
-            self._wait_for(admin, list(map(self._subscription, made)))
+            self._wait_for(admin, list(map(self.subscription, made)))
         return dsn
+
+    def clock(self, dsn: str) -> Clock:
+        """The clock of a global database and of its cells."""
+        return CellsClock(self, dsn)
 
     def hurry(self) -> None:
         """Have commits in global databases wait for no cell any more, as they are without us."""
@@ -152,7 +153,7 @@ class Cells:
         for number, cell in enumerate(self._made.pop(database_of(dsn), [])):
             server = self.cells[number]
             with server.admin(database_of(cell)) as admin:
-                admin.execute(f"DROP SUBSCRIPTION {self._subscription(cell)}")
+                admin.execute(f"DROP SUBSCRIPTION {self.subscription(cell)}")
             server.drop(cell)
         self.front.drop(dsn)
 
@@ -168,11 +169,12 @@ class Cells:
         followed = self.front.dsn(name, user="postgres")
         with self.cells[number].admin(database_of(cell)) as admin:
             admin.execute(
-                f"CREATE SUBSCRIPTION {self._subscription(cell)} CONNECTION '{followed}'"
+                f"CREATE SUBSCRIPTION {self.subscription(cell)} CONNECTION '{followed}'"
                 f" PUBLICATION agi_cell_{number} WITH (copy_data = false)"
             )
 
-    def _subscription(self, cell: str) -> str:
+    def subscription(self, cell: str) -> str:
+        """What the subscription of a cell's database is called, and its slot."""
         # A slot is named by it, and slots of one server are of all its databases.
         return f"cell_{conninfo_to_dict(cell)['port']}_{database_of(cell)}"
 
@@ -183,3 +185,57 @@ class Cells:
             " VALUES (%(id)s, %(name)s, %(host)s, %(port)s, %(dbname)s, %(user)s)",
             {**place, "id": number, "name": name},
         )
+
+
+class CellsClock(Clock):
+    """
+    The clock of a global database, and that of its cells: they are set together.
+
+    Sessions in a cell are those of the global database: its time is a row there.
+    """
+
+    def __init__(self, cells: Cells, dsn: str) -> None:
+        super().__init__(cells.front, dsn)
+        for server, cell in zip(cells.cells, cells.dsns(dsn), strict=True):
+            with server.admin(database_of(cell)) as admin:
+                admin.execute(_CLOCK_OF_A_CELL)
+                self.shadow(admin, "(SELECT at FROM clock.time)")
+        self._admin.execute(_CLOCK_BEFORE_CELLS)
+
+    def set(self, when: datetime) -> None:
+        super().set(when)
+        self._admin.execute("SELECT clock.tell(%s)", (when,))
+
+
+_CLOCK_OF_A_CELL = """
+CREATE SCHEMA clock;
+CREATE TABLE clock.time (at timestamptz);
+INSERT INTO clock.time VALUES (NULL);
+CREATE FUNCTION clock.tell(_at timestamptz) RETURNS SETOF boolean
+LANGUAGE sql SECURITY DEFINER AS $$
+    UPDATE clock.time SET at = _at RETURNING true
+$$;
+GRANT SELECT ON clock.time TO PUBLIC;
+"""
+_CLOCK_BEFORE_CELLS = """
+CREATE FUNCTION clock.tell(_at timestamptz) RETURNS SETOF boolean LANGUAGE plproxy AS $$
+    CLUSTER 'agi_cells'; RUN ON ALL;
+$$;
+CREATE OR REPLACE FUNCTION clock.set(_at timestamptz) RETURNS void LANGUAGE sql AS $$
+    SELECT set_config('test.now', _at::text, false);
+    SELECT clock.tell(_at);
+$$;
+DO $$
+DECLARE
+    o record;
+BEGIN
+    FOR o IN SELECT s.srvname, p.option_name AS name, p.option_value AS value
+               FROM pg_foreign_server s
+              CROSS JOIN pg_options_to_table(s.srvoptions) p
+              WHERE p.option_value LIKE '%search_path=pg_catalog%' LOOP
+        EXECUTE format('ALTER SERVER %I OPTIONS (SET %I %L)', o.srvname, o.name,
+                       replace(o.value, 'search_path=pg_catalog', 'search_path=clock,pg_catalog'));
+    END LOOP;
+END
+$$;
+"""

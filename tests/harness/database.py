@@ -184,6 +184,10 @@ class Server:
     def drop(self, dsn: str) -> None:
         self._copying().execute(f"DROP DATABASE {database_of(dsn)} WITH (FORCE)")
 
+    def clock(self, dsn: str) -> Clock:
+        """The clock of a database."""
+        return Clock(self, dsn)
+
     def standby(self) -> Server:
         """Return a server that follows this one, running; whoever asks for it removes it."""
         follower = Server(self.version, durable=self._durable)
@@ -361,16 +365,24 @@ class Clock:
         self._admin = server.admin(database_of(dsn))
         self._database = database_of(dsn)
         self._admin.execute("CREATE SCHEMA clock")
-        for name in ("clock_timestamp", "statement_timestamp", "now"):
-            self._admin.execute(
-                f"CREATE FUNCTION clock.{name}() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$"
-                " SELECT coalesce(nullif(current_setting('test.now', true), '')::timestamptz,"
-                f" pg_catalog.{name}()) $$"
-            )
-        self._admin.execute(f"GRANT USAGE ON SCHEMA clock TO {ROLE}")
+        self.shadow(self._admin, "nullif(current_setting('test.now', true), '')::timestamptz")
+        self._admin.execute(
+            "CREATE FUNCTION clock.set(_at timestamptz) RETURNS void LANGUAGE sql AS $$"
+            " SELECT set_config('test.now', _at::text, false) $$"
+        )
         # A session's own search path stands above that of its database.
         self._path = mock.patch.dict(SETTINGS, search_path="clock, pg_catalog")
         self._path.start()
+
+    @staticmethod
+    def shadow(admin: Connection, at: str) -> None:
+        """Make the functions that tell the time, of the expression *at*."""
+        for name in ("clock_timestamp", "statement_timestamp", "now"):
+            admin.execute(
+                f"CREATE FUNCTION clock.{name}() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$"
+                f" SELECT coalesce({at}, pg_catalog.{name}()) $$"
+            )
+        admin.execute(f"GRANT USAGE ON SCHEMA clock TO {ROLE}")
 
     def set(self, when: datetime) -> None:
         """Set the clock of sessions to come."""
@@ -383,7 +395,7 @@ class Clock:
 
 def set_clock(connection: Connection, when: datetime) -> None:
     """Set the clock of one session, begun under a :class:`Clock`."""
-    connection.execute("SELECT set_config('test.now', %s, false)", (when.isoformat(),))
+    connection.execute("SELECT clock.set(%s)", (when,))
 
 
 class Proxy:

@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = []
     for item in items:
         assert isinstance(item, pytest.Function)
-        if why_not_here(item.path.stem, item.originalname, item.fixturenames) is not None:
+        if why_not_here(item.path.stem, item.originalname) is not None:
             left_out.append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
@@ -109,7 +109,7 @@ def empty_dsn(server: Server) -> Iterator[str]:
 @pytest.fixture
 def clock(server: Server, dsn: str) -> Iterator[Clock]:
     """The clock of this test's database; ask for it before any connection."""
-    shadow = Clock(server, dsn)
+    shadow = server.clock(dsn)
     yield shadow
     shadow.close()
 

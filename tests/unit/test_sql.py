@@ -41,6 +41,13 @@ def test_every_function_stands_once() -> None:
         assert made == told == ([Path(name).stem] if name in FUNCTIONS else []), name
 
 
+def test_a_cell_looks_at_its_standbys_as_the_program_does() -> None:
+    """The view that a cell shows has the very statement of ``doctor``."""
+    text = QUERIES["queries/db.sql"].partition("-- look_at_replication --")[2].partition(";")[0]
+    asked = "\n".join(line for line in text.splitlines() if line and not line.startswith("--"))
+    assert asked in (SQL / "cells/cell.sql").read_text("utf-8")
+
+
 def test_cells_name_what_there_is() -> None:
     """Whatever the overlay of cells names exists; and no function of its own lacks words."""
     lists = {

@@ -3,7 +3,7 @@ The HTTP door as an ASGI application.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -80,15 +80,19 @@ _SIGNED_ABOUT = (
 )
 
 
-def create_app(stores: StorePool, options: Options) -> ASGIApp:
+def create_app(
+    stores: StorePool, options: Options, *, remarked: Callable[[], Sequence[str]] = tuple
+) -> ASGIApp:
     """
     The door.
 
     Args:
         stores: What requests work with.
         options: As the operator has set them.
+        remarked: What should be known of a door that is ready, a line each.
     """
     app = _routes()
+    app.state.remarked = remarked
     door = app.state.door = Door(stores, options)
     return Guard(_Doors(app, Direct(door), AlibabaDoor(door)), _tell)
 
@@ -220,7 +224,7 @@ async def _alive() -> Response:
 
 async def _ready(request: Request) -> Response:
     """
-    The database answers.
+    The database answers; behind ``ok`` what should be known all the same.
     """
     door: Door = request.app.state.door
 
@@ -234,7 +238,8 @@ async def _ready(request: Request) -> Response:
     except (Problem, AgiRouterError) as error:
         told = error.detail if isinstance(error, Problem) else str(error)
         return PlainTextResponse(f"{told}\n", status_code=503)
-    return PlainTextResponse("ok\n")
+    lines = ["ok", *request.app.state.remarked()]
+    return PlainTextResponse("".join(f"{line}\n" for line in lines))
 
 
 async def _document(request: Request) -> Response:
