@@ -427,6 +427,19 @@ $$;
 COMMENT ON FUNCTION agi_cells.become IS 'Makes this database the cell of that number: its ids are no other''s; and lets those who serve move blocks';
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA agi_cells FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION agi_router.state_consents(
+    _tenant_id integer, _people jsonb, _order_id text, _how text, _binding text)
+RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    -- A line of this cell's own would be in no other, and in the way of one that comes from there.
+    IF current_setting('application_name') <> 'agi_cells' THEN
+        RAISE 'what people agree to is written in the global database: bind with its DSN'
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+END
+$$;
+
 CREATE TABLE agi_cells.beat (
     one boolean     NOT NULL DEFAULT true CONSTRAINT beat_pkey PRIMARY KEY CONSTRAINT beat_one_check CHECK (one),
     at  timestamptz NOT NULL

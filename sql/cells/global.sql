@@ -389,8 +389,13 @@ LANGUAGE sql STABLE AS $$
     SELECT p.oid
       FROM pg_catalog.pg_proc p
      WHERE p.pronamespace = 'agi_router'::regnamespace
-       AND (p.proargnames[1] = '_block' AND p.proname <> ALL (agi_cells.here())
+       AND (p.proargnames[1] = '_block' AND p.proname <> ALL (agi_cells.here() || ARRAY['bind_drawn'])
             OR p.proname = ANY (agi_cells.everywhere()))
+     UNION ALL
+    -- Behind the one of this name here: see agi_cells.send_binds.
+    SELECT p.oid
+      FROM pg_catalog.pg_proc p
+     WHERE p.pronamespace = 'agi_cells'::regnamespace AND p.proname = 'bind_drawn'
 $$;
 COMMENT ON FUNCTION agi_cells.sent IS 'The functions that run in cells';
 
@@ -403,7 +408,7 @@ DECLARE
 BEGIN
     FOR f IN SELECT p.oid, p.proname, p.proargnames, p.proargtypes::oid[] AS types, p.pronargs
                FROM pg_proc p
-              WHERE p.oid IN (SELECT agi_cells.sent()) LOOP
+              WHERE p.oid IN (SELECT agi_cells.sent()) AND p.pronamespace = 'agi_router'::regnamespace LOOP
         parts := NULL;
         IF f.types[0] = 'bigint[]'::regtype THEN
             SELECT string_agg(f.proargnames[i + 1], ', ') INTO parts
@@ -420,6 +425,52 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION agi_cells.send_functions IS 'Has every function whose first argument is _block, but those of agi_cells.here, run in the cell of that block, or for an array each part in its own; and those of agi_cells.everywhere in all';
+
+CREATE FUNCTION agi_cells.send_binds() RETURNS void
+LANGUAGE plpgsql AS $$
+-- What people agree to with a bind is written here, as all lines of consent are, and goes to all cells.
+DECLARE
+    f record;
+BEGIN
+    SELECT pg_get_function_arguments(p.oid) AS arguments, pg_get_function_result(p.oid) AS result,
+           (SELECT string_agg('$' || i, ', ') FROM generate_series(1, p.pronargs) i) AS given
+      INTO STRICT f
+      FROM pg_proc p
+     WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname = 'bind_drawn';
+    EXECUTE format(
+        'CREATE OR REPLACE FUNCTION agi_cells.bind_drawn(%s) RETURNS %s LANGUAGE plproxy AS %L', f.arguments, f.result,
+        'CLUSTER ''agi_cells''; TARGET agi_router.bind_drawn; RUN ON agi_cells.cell_of(_block);');
+    EXECUTE format(
+        'CREATE OR REPLACE FUNCTION agi_router.bind_drawn(%s) RETURNS %s LANGUAGE plpgsql AS %L', f.arguments, f.result,
+        format($body$
+DECLARE
+    _place integer;
+    _states CONSTANT boolean := EXISTS (
+        SELECT 1
+          FROM agi_router.tenant t
+         WHERE t.id = (_rules ->> 'tenant_id')::integer AND t.ruled AND t.consent = 'asserted');
+BEGIN
+    IF _states THEN
+        PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
+    END IF;
+    FOR id, x_number, begins_at, expires_at IN SELECT * FROM agi_cells.bind_drawn(%s) LOOP
+        _place := array_position(_id, id) - 1;
+        IF _states AND begins_at IS NOT NULL AND _terms -> _place ->> 'consent' IS NOT NULL THEN
+            PERFORM agi_router.state_consents(
+                (_rules ->> 'tenant_id')::integer, _rules -> 'each' -> _place -> 'people', _terms -> _place ->> 'order_id',
+                _terms -> _place ->> 'consent', _block || '-' || id);
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+EXCEPTION
+    -- As there: the caller asks step by step.
+    WHEN SQLSTATE 'AR001' THEN
+        RETURN;
+END
+$body$, f.given));
+END
+$$;
+COMMENT ON FUNCTION agi_cells.send_binds IS 'Has bind_drawn run in the cell of its block, and writes here what was stated with it';
 
 CREATE FUNCTION agi_cells.copied() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
@@ -490,6 +541,7 @@ BEGIN
         PERFORM agi_cells.take_tables();
     END IF;
     PERFORM agi_cells.connect_cells();
+    PERFORM agi_cells.send_binds();
     PERFORM agi_cells.send_functions();
     PERFORM agi_cells.share_out();
     PERFORM agi_cells.publish();
@@ -858,7 +910,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
 $$;
 -- These say where other databases are and how to get there.
 REVOKE ALL ON FUNCTION agi_cells.set_away, agi_cells.compose, agi_cells.connect_cells, agi_cells.send_functions,
-    agi_cells.share_out, agi_cells.take_tables, agi_cells.publish, agi_cells.prepare, agi_cells.set_aside, agi_cells.digest,
+    agi_cells.send_binds, agi_cells.share_out, agi_cells.take_tables, agi_cells.publish, agi_cells.prepare, agi_cells.set_aside, agi_cells.digest,
     agi_cells.forget, agi_cells.make_days, agi_cells.take_in, agi_cells.settled, agi_cells.drop_settled, agi_cells.put_back,
     agi_cells.wipe, agi_cells.send, agi_cells.forward, agi_cells.take_step, agi_cells.load, agi_cells.step_move, agi_cells.undo_move, agi_cells.list_loads FROM PUBLIC;
 

@@ -1,0 +1,45 @@
+"""What people agree to with a bind is known in front and in all cells, and in no cell alone."""
+
+from __future__ import annotations
+
+import pytest
+from cells.conftest import BLOCKS
+
+from agi_router.bindings.modes import Axb
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
+from agi_router.consent.ledger import Act, How, Statement
+from agi_router.errors import StoreError
+from agi_router.keys.ring import KeyRing
+from agi_router.tenants.rules import Consent, RulesChange
+from harness.cells import Cells
+from harness.database import HOUR, NO_REST, new_party, one, until
+from harness.values import C
+
+LINES = "SELECT array_agg(id ORDER BY id) FROM agi_router.consent"
+
+
+def test_stated_with_a_bind(cells: Cells, dsn: str, store: BindingStore, keys: KeyRing) -> None:
+    """Lines of one ledger go to all cells: none of a cell's own is in the way of the next."""
+    store.inventory.tenants.set_rules("default", RulesChange(consent=Consent.ASSERTED))
+
+    def bind(into: BindingStore) -> None:
+        terms = Terms(expires_at=store.now() + HOUR, consent=How.APP)
+        into.bind(Axb(a=new_party(), b=new_party()), terms)
+
+    bind(store)
+    bind(store)
+    x = BLOCKS[1].number(7)
+    terms = Terms(expires_at=store.now() + HOUR, consent=How.APP)
+    store.bind(Axb(a=new_party(), b=new_party()), terms, x=x)
+    lines = one(store.connection, LINES)
+    assert len(lines) == 6
+    store.consents.write(C, "default", Statement(act=Act.GIVEN, how=How.PAPER), by="a test")
+    lines = one(store.connection, LINES)
+    for each in cells.dsns(dsn):
+        with cells.connect(each) as cell:
+            until(lambda there=cell: one(there, LINES) == lines)  # type: ignore[misc]
+            beside = BindingStore(cell, keys, NO_REST)
+            with pytest.raises(StoreError):
+                bind(beside)
+            assert one(cell, LINES) == lines
