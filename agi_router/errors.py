@@ -83,6 +83,7 @@ What can go wrong, as one tree.
      │   ├─ ConsentNotFound   consent_not_found     the ledger has no line of this id
      │   ├─ ConsentOutdated   consent_outdated      what was agreed to before counts no longer
      │   ├─ PairTooOften      pair_too_often        the two were bound too often in an hour
+     │   ├─ TooManyBinds      too_many_binds        more were bound in a time than may be
      │   ├─ OrderCrowded      order_crowded         too many pairs are bound by its order
      │   ├─ CheckNotFound     check_not_found       the tenant has no check of its own
      │   ├─ RecordingNotFound recording_not_found   there is no sound of this call
@@ -217,6 +218,7 @@ __all__ = [
     "TenantLocked",
     "TenantNotFound",
     "TenantUnqualified",
+    "TooManyBinds",
     "WebhookChanged",
     "WebhookInvalid",
     "WebhookLimit",
@@ -789,6 +791,17 @@ class PairTooOften(StoreError):
 
     Attributes:
         wait: Seconds until they may be bound again.
+    """
+
+    wait: int | None = None
+
+
+class TooManyBinds(StoreError):
+    """
+    As many bindings were made in a time, of a person, on a number or of a tenant, as may be.
+
+    Attributes:
+        wait: Seconds until the next one may be made.
     """
 
     wait: int | None = None

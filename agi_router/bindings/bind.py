@@ -3,7 +3,7 @@ How bindings are made.
 """
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,7 +33,7 @@ from agi_router.bindings.requests import BindRequest
 from agi_router.bindings.rows import order_tags
 from agi_router.bindings.sealed_routes import route_columns
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import Mode
+from agi_router.bindings.words import Mode, Side
 from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import violated
 from agi_router.errors import (
@@ -49,6 +49,7 @@ from agi_router.errors import (
     StoreError,
     TenantNotFound,
     TenantUnqualified,
+    TooManyBinds,
 )
 from agi_router.keys.registry import key_ids
 from agi_router.numbers import Block, XNumber
@@ -58,6 +59,8 @@ from agi_router.tenants.rules import TenantRules
 __all__ = ["BindingMaking", "wished_terms"]
 
 _POLICY = NumberPolicy()
+# So many numbers are passed over that have had their share by rates.
+_BUSY = 100
 # An end that stands for none: the store reckons it.
 _UNSAID = datetime.max.replace(tzinfo=UTC)
 
@@ -106,6 +109,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
             ConsentMissing: A party has not agreed to it.
             SceneUnknown: The scene is none of its.
             PairTooOften: The same two were bound too often within an hour.
+            TooManyBinds: Too many were made in a time, by the rates of the tenant.
             OrderCrowded: Too many different parties are bound by the order.
         """
         tried = None
@@ -314,11 +318,12 @@ class BindingMaking(NumberDrawing, GroupSharing):
         """
         Whether it is worth drawing a number for a tenant.
 
-        What an import holds for rules it would hold for too long.
+        What an import holds for rules it would hold for too long. By rates each is counted by
+        itself.
         """
         if self._is_counted(opening) and self._openings.is_full(opening.tenant_id):
             return False
-        return self.counting or opening.rules is None
+        return opening.rules is None or (self.counting and not opening.rules.bind_rates.on)
 
     def find_pool(self, tenant: str, name: str) -> Pool:
         """
@@ -487,6 +492,9 @@ class BindingMaking(NumberDrawing, GroupSharing):
                     binding=made.id,
                 )
                 self.rules.check_made(rules, parties, terms.order_id, in_turn=self.counting)
+                people = {Side.A: parties.side_a, Side.B: parties.side_b}
+                # An import is held to what is of persons alone: it is no hurry of its tenant's.
+                self.rules.count_bind(rules, people, _dialled(made) if self.counting else ())
             if self._is_counted(opening):
                 self._take_quota(opening, 1)
         return made
@@ -530,7 +538,11 @@ class BindingMaking(NumberDrawing, GroupSharing):
         if given is not None:
             self.chooser.check_open(given.block, opening)
             self._check_foreign(x, y)
-        for numbers in self.chooser.pairs(parties, opening, choice, x, y):
+        pairs = self.chooser.pairs(parties, opening, choice, x, y)
+        # An import chooses its numbers as it likes.
+        if opening.rules is not None and opening.rules.bind_rates.number.count and self.counting:
+            pairs = self._within_rates(pairs, opening.rules, given)
+        for numbers in pairs:
             try:
                 made = self._bind(parties, numbers, columns, terms)
             except (BindingConflict, NumberLocked):
@@ -544,6 +556,35 @@ class BindingMaking(NumberDrawing, GroupSharing):
             if given is not None:
                 raise self._refusal(parties, numbers, opening)
         raise AssertionError("pairs() ends by an error")
+
+    def _within_rates(
+        self,
+        pairs: Iterator[tuple[XNumber, XNumber]],
+        rules: TenantRules,
+        given: XNumber | None,
+    ) -> Iterator[tuple[XNumber, XNumber]]:
+        """
+        Those of *pairs* on which one more binding may be made by the rates of a tenant.
+
+        Raises:
+            TooManyBinds: On the one that is given it may not, or on none that was tried.
+            NoNumberAvailable: None is left, for other reasons.
+        """
+        refused: list[TooManyBinds] = []
+        try:
+            for numbers in pairs:
+                try:
+                    self.rules.check_numbers(rules, set(numbers))
+                except TooManyBinds as error:
+                    refused.append(error)
+                    if given is not None or len(refused) == _BUSY:
+                        raise
+                else:
+                    yield numbers
+        except NoNumberAvailable:
+            if refused:
+                raise refused[-1] from None
+            raise
 
     def _bind(
         self,
@@ -611,6 +652,13 @@ def wished_terms(
     What is agreed, and how long it lives where its end is not said: the store reckons that.
     """
     return request.until(request.expires_at or _UNSAID), request.life(default_ttl)
+
+
+def _dialled(made: Binding) -> set[XNumber]:
+    """
+    The numbers that the parties of a binding dial, as far as they are made.
+    """
+    return {party.dials for party in made.parties if party.dials is not None}
 
 
 def _may_draw(request: BindRequest, choice: NumberPolicy) -> bool:

@@ -211,6 +211,9 @@ class PartyReplacing(GroupChanging, GroupSharing):
         try:
             with self._queries.transaction():
                 self.rules.hold(rules)
+                if counted and rules is not None and rules.bind_rates.on:
+                    # Before the binding, as whoever binds does.
+                    self.rules.hold_one(rules, change(parties_of(found, ())), found.order_id)
                 if found.mode.open:
                     # Before the binding, as whoever binds there does, and in his turn.
                     self.rules.hold_one(rules, None, found.order_id)
@@ -229,6 +232,8 @@ class PartyReplacing(GroupChanging, GroupSharing):
                         rules.check(order=found.order_id, scene=found.scene)
                         if counted:
                             self.rules.check_made(rules, whole, found.order_id, in_turn=True)
+                            side = Side.A if set(newcomers) & set(whole.side_a) else Side.B
+                            self.rules.count_bind(rules, {side: newcomers}, {dialled})
         except psycopg.errors.UniqueViolation as error:
             constraint = violated(error)
             if constraint == "route_alone":

@@ -9,29 +9,40 @@ Rules for the editor:
    takes its turn, so that of two who come at once the second one sees the first.
 3. What a rule asks is a function of the database: the statement that binds on numbers drawn keeps
    to it, and so does who binds step by step, and says why not. What is held comes in one order:
-   consents, orders, pairs, the key's quota, the tenant's.
+   consents, orders, pairs, rates, the key's quota, the tenant's.
+4. Rates count a bind by itself, and its tenant's binds take turns: so who is counted is bound step
+   by step. An import would hold that turn for too long, and is held to what is of persons alone.
 """
 
-from collections.abc import Collection, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import Parties
 from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Side
 from agi_router.consent.ledger import How
 from agi_router.consent.store import ConsentLedger
 from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import Queries
-from agi_router.errors import OrderCrowded, PairTooOften
+from agi_router.errors import OrderCrowded, PairTooOften, TooManyBinds
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import PhoneNumber
+from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.persons.real_name_store import check_verified
+from agi_router.rates import Rate
 from agi_router.tenants.rules import Consent, TenantRules, read_rules
 
 __all__ = ["RuleKeeping"]
 
 _HOUR = timedelta(hours=1)
+_OF = {
+    "a": "with this party as A",
+    "b": "with this party as B",
+    "number": "on this 700 number",
+    "tenant": "of this tenant",
+}
 
 
 class RuleKeeping:
@@ -146,6 +157,7 @@ class RuleKeeping:
             "consents": [kept.tenant_id for kept in rules if kept.consent is not Consent.OFF],
             "orders": list(orders),
             "pairs": list(pairs),
+            "counted": [kept.tenant_id for kept in rules if kept.bind_rates.on],
             "several": several,
         }
         self._queries.execute("hold_rules", values)
@@ -241,6 +253,71 @@ class RuleKeeping:
                 " are: give the order that is meant"
             )
 
+    def check_numbers(self, rules: TenantRules, numbers: Collection[XNumber]) -> None:
+        """
+        Make sure that one more binding may be made on 700 numbers by the rates of a tenant.
+
+        Raises:
+            TooManyBinds: On one of them it may not.
+        """
+        if rules.bind_rates.number.count:
+            self._check_uses(rules.tenant_id, self._uses_of_numbers(rules, numbers))
+
+    def count_bind(
+        self,
+        rules: TenantRules,
+        people: Mapping[Side, Collection[PhoneNumber]],
+        numbers: Collection[XNumber],
+    ) -> None:
+        """
+        Count a binding that this transaction has made, where its tenant has rates.
+
+        Args:
+            rules: Those of its tenant, which is held.
+            people: Who has come into it, by sides.
+            numbers: The numbers that it is on; none: it counts for its parties alone.
+
+        Raises:
+            TooManyBinds: It is one too many: the transaction has to be undone.
+        """
+        rates = rules.bind_rates
+        if not rates.on:
+            return
+        uses = [
+            _use(side.value, self._keys.tags(each), rate)
+            for side, rate in ((Side.A, rates.a), (Side.B, rates.b))
+            for each in people.get(side, ())
+            if rate.count
+        ]
+        if numbers:
+            uses += self._uses_of_numbers(rules, numbers)
+            if rates.tenant.count:
+                uses.append(_use("tenant", [rules.tenant_id], rates.tenant))
+        self._check_uses(rules.tenant_id, uses)
+        if uses:
+            values = {"tenant_id": rules.tenant_id, "uses": json.dumps(uses)}
+            self._queries.execute("note_binds", values)
+
+    @staticmethod
+    def _uses_of_numbers(rules: TenantRules, numbers: Collection[XNumber]) -> list[dict[str, Any]]:
+        rate = rules.bind_rates.number
+        return [_use("number", [each.value], rate) for each in numbers if rate.count]
+
+    def _check_uses(self, tenant_id: int, uses: Sequence[dict[str, Any]]) -> None:
+        if not uses:
+            return
+        values = {"tenant_id": tenant_id, "uses": json.dumps(uses)}
+        row = self._queries.row("find_too_many_binds", values)
+        if row is None:
+            return
+        most = next(each["rate"] for each in uses if each["kind"] == row["kind"])
+        error = TooManyBinds(
+            f"{_OF[row['kind']]} so many bindings were made as may be, {most}: wait, or use those"
+            " that there are"
+        )
+        error.wait = max(1, round(row["wait"].total_seconds()))
+        raise error
+
     def _check_pair(
         self, rules: TenantRules, most: int, parties: Parties, *, in_turn: bool
     ) -> None:
@@ -269,3 +346,17 @@ class RuleKeeping:
 
 def _is_pair(parties: Parties) -> bool:
     return len(parties.side_a) == len(parties.side_b) == 1
+
+
+def _use(kind: str, keys: Sequence[int], rate: Rate) -> dict[str, Any]:
+    """
+    Of what a binding is one: as the statements name it.
+    """
+    within = f"{rate.window.total_seconds():.0f} s"
+    return {
+        "kind": kind,
+        "keys": list(keys),
+        "most": rate.count,
+        "within": within,
+        "rate": str(rate),
+    }

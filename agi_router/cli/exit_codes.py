@@ -89,6 +89,7 @@ EXIT_CODES = {
     "consent_not_found": 66,
     "consent_outdated": 73,
     "pair_too_often": 73,
+    "too_many_binds": 73,
     "order_crowded": 73,
     "blocklist_entry_not_found": 66,
     "blocklist_entry_over": 73,

@@ -2,6 +2,7 @@
 ``agi-router tenant``: the business users whose orders the bindings serve.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_inventory
 from agi_router.rates import OFF, Rate, parse_rate
+from agi_router.tenants.bind_rates import parse_bind_rate, read_bind_rates
 from agi_router.tenants.call_rates import read_call_rates
 from agi_router.tenants.hours import check_hours
 from agi_router.tenants.model import Quota, UnknownNumbers, check_quota
@@ -56,8 +58,13 @@ def _read_rate(text: str) -> Rate:
     return OFF if text.strip().lower() == "none" else parse_rate(text)
 
 
+def _read_bind_rate(text: str) -> Rate:
+    return OFF if text.strip().lower() == "none" else parse_bind_rate(text)
+
+
 _HOURS = Checked("hours", _read_hours)
 _RATE = Checked("rate|none", _read_rate)
+_BIND_RATE = Checked("rate|none", _read_bind_rate)
 _NAME = click.argument("name", type=TENANT, metavar="NAME")
 
 
@@ -232,7 +239,8 @@ def limit(
     }
     if set(wanted.values()) == {None}:
         raise click.UsageError("say --max-bindings, --max-binds or --max-requests")
-    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
+    said = {f"max_{quota}": most.value or "any" for quota, most in wanted.items() if most}
+    with open_inventory(read_settings(), act=f"tenant {name}: {_said(said)}") as inventory:
         for quota, most in wanted.items():
             if most is not None:
                 row = inventory.tenants.set_quota(name, quota, most.value)
@@ -264,7 +272,10 @@ def qualify(
     Example:
       agi-router tenant qualify couriers --number B2-20260001 --issuer MIIT --until 2028-01-01
     """
-    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
+    until = "ever" if valid_until is None else valid_until.isoformat()
+    with open_inventory(
+        read_settings(), act=f"tenant {name}: qualification until {until}"
+    ) as inventory:
         row = inventory.tenants.qualify(
             name, number=number, issuer=issuer, valid_from=valid_from, valid_until=valid_until
         )
@@ -341,7 +352,7 @@ def rules(
     )
     if change == RulesChange():
         raise click.UsageError("say what they keep to")
-    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
+    with open_inventory(read_settings(), act=f"tenant {name}: {change}") as inventory:
         row = inventory.tenants.set_rules(name, change)
     _echo(row, as_json=as_json)
 
@@ -362,7 +373,9 @@ def hours(name: str, hours: "_Hours | None", zone: str | None, *, as_json: bool)
     """
     if hours is None and zone is None:
         raise click.UsageError("say hours, or --zone")
-    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
+    said = {} if hours is None else {"hours": hours.value or "always"}
+    said |= {} if zone is None else {"time_zone": zone}
+    with open_inventory(read_settings(), act=f"tenant {name}: {_said(said)}") as inventory:
         if zone is not None:
             row = inventory.tenants.set_time_zone(name, zone)
         if hours is not None:
@@ -407,10 +420,44 @@ def calls(name: str, *, as_json: bool, **said: "Rate | None") -> None:
     given = {of: rate for of, rate in said.items() if rate is not None}
     if not given:
         raise click.UsageError("say --caller, --callee, --number or --all")
-    with open_inventory(read_settings(), act=f"tenant {name}") as inventory:
+    with open_inventory(read_settings(), act=f"tenant {name}: {_said(given)}") as inventory:
         known = read_call_rates(inventory.tenants.find(name)["call_limits"] or {})
         row = inventory.tenants.set_call_rates(name, replace(known, **given))
     _echo(row, as_json=as_json)
+
+
+@group.command("binds")
+@_NAME
+@click.option("--a", type=_BIND_RATE, help="Of each person as side A; none: any.")
+@click.option("--b", type=_BIND_RATE, help="Of each person as side B; none: any.")
+@click.option("--number", type=_BIND_RATE, help="On each 700 number; none: any.")
+@click.option("--all", "tenant", type=_BIND_RATE, help="Of all its bindings; none: any.")
+@json_option
+def binds(name: str, *, as_json: bool, **said: "Rate | None") -> None:
+    r"""
+    Say how many bindings a tenant makes in a time. What is left out stays as it is.
+
+    A bind that is one too many is refused. For what is of a day, and for many, see 'limit'.
+
+    \b
+    Example:
+      agi-router tenant binds couriers --a 30/1h --b 10/1d --number none --all 100/1s
+    """
+    given = {of: rate for of, rate in said.items() if rate is not None}
+    if not given:
+        raise click.UsageError("say --a, --b, --number or --all")
+    with open_inventory(read_settings(), act=f"tenant {name}: {_said(given)}") as inventory:
+        known = read_bind_rates(inventory.tenants.find(name)["bind_limits"] or {})
+        change = RulesChange(bind_rates=replace(known, **given))
+        row = inventory.tenants.set_rules(name, change)
+    _echo(row, as_json=as_json)
+
+
+def _said(given: Mapping[str, object]) -> str:
+    """
+    What becomes what, as the audit says it.
+    """
+    return ", ".join(f"{name} {value}" for name, value in given.items())
 
 
 def _limit(most: "_Most | None") -> int | None:

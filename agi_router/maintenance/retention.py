@@ -106,6 +106,7 @@ class Sweep:
         for rows in self._repeated("forget_answers"):
             yield Swept(answers=rows)
         self._one("forget_nonces", window=WINDOW)
+        self._one("forget_binds")
         for name in ("end_unserved_messages", "delete_parts"):
             for _ in self._repeated(name):
                 yield Swept()

@@ -23,6 +23,7 @@ from agi_router.errors import (
     QuotaExceeded,
     RequestInvalid,
     TenantNotFound,
+    TooManyBinds,
 )
 
 __all__ = ["DOOR", "STATUSES", "FieldFault", "Problem", "problem_of"]
@@ -118,6 +119,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "consent_not_found": 404,
     "consent_outdated": 409,
     "pair_too_often": 429,
+    "too_many_binds": 429,
     "order_crowded": 409,
     "blocklist_entry_not_found": 404,
     "blocklist_entry_over": 409,
@@ -277,7 +279,7 @@ def problem_of(error: AgiRouterError, *, pointer: str | None = None) -> Problem:
     """
     status = STATUSES[error.code]
     headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    if isinstance(error, (QuotaExceeded, PairTooOften)) and error.wait is not None:
+    if isinstance(error, (QuotaExceeded, PairTooOften, TooManyBinds)) and error.wait is not None:
         headers = {"Retry-After": str(error.wait)}
     # What is broken inside is nobody's business outside.
     detail = str(error)

@@ -9,12 +9,14 @@ from pydantic import AfterValidator, Field
 from agi_router.rates import parse_rate
 from agi_router.schemas.base import TIME, Body, Out, example
 from agi_router.schemas.fields import Time
+from agi_router.tenants.bind_rates import parse_bind_rate
 from agi_router.tenants.hours import check_hours
 from agi_router.tenants.model import UnknownNumbers, check_tenant
 from agi_router.tenants.rules import MOST_SCENES, Consent, check_scenes
 from agi_router.texts import LONGEST_NAME, check_name
 
 __all__ = [
+    "BindLimitsIn",
     "CallLimitsIn",
     "QualificationIn",
     "TenantChange",
@@ -79,6 +81,26 @@ class CallLimitsIn(Body):
     model_config = example({"caller": "30/1h"})
 
 
+_BindRate = Annotated[
+    str,
+    Field(max_length=32, examples=["20/1h"]),
+    AfterValidator(lambda text: str(parse_bind_rate(text))),
+]
+
+
+class BindLimitsIn(Body):
+    """
+    How many bindings are made in any such time; what is left out is any number.
+    """
+
+    a: _BindRate | None = Field(default=None, description="Of each person as side A.")
+    b: _BindRate | None = Field(default=None, description="Of each person as side B.")
+    number: _BindRate | None = Field(default=None, description="On each 700 number.")
+    tenant: _BindRate | None = Field(default=None, description="Of the tenant in all.")
+
+    model_config = example({"b": "20/1h", "tenant": "100/1s"})
+
+
 class TenantChange(Body):
     """
     Whether a tenant's calls and bindings go on, how many it may have, and what they keep to.
@@ -136,7 +158,14 @@ class TenantChange(Body):
     call_limits: CallLimitsIn | None = Field(
         default=None, description="How many of its calls go through; null: any number."
     )
-
+    bind_limits: BindLimitsIn | None = Field(
+        default=None, description="How many bindings are made of it; null: any number."
+    )
+    unknown_numbers: Annotated[UnknownNumbers, Field(strict=False)] = Field(
+        default=UnknownNumbers.RING,
+        description="What becomes of bindings where a feed does not know whether a party's number"
+        " has a new owner: ring, they go on; hold, they wait; refuse, they end.",
+    )
     consent: Annotated[Consent, Field(strict=False)] = Field(
         default=Consent.ASSERTED, description="Whether its parties' consent is asked for."
     )
@@ -175,6 +204,7 @@ _TENANT: dict[str, Any] = {
     "hours": None,
     "time_zone": "Asia/Shanghai",
     "call_limits": {"caller": "30/1h"},
+    "bind_limits": {"b": "20/1h"},
     "consent": "asserted",
     "record": False,
     "needs_real_name": False,
@@ -192,7 +222,7 @@ class TenantOut(Out):
     state: str
     unknown_numbers: UnknownNumbers = Field(
         description="What becomes of bindings where a feed does not know whether a party's number"
-        " has a new owner: ring, they go on; refuse, they end."
+        " has a new owner: ring, they go on; hold, they wait; refuse, they end."
     )
     max_bindings: int | None = Field(
         description="So many of its bindings may live at once; null: any number."
@@ -232,6 +262,10 @@ class TenantOut(Out):
     call_limits: dict[str, str] = Field(
         description="So many calls go through in a time: of a caller, to a callee, to a number, or"
         " of the tenant; at each router."
+    )
+    bind_limits: dict[str, str] = Field(
+        description="So many bindings are made in a time: of a person as `a` or `b`, on a number,"
+        " or of the tenant."
     )
     consent: Consent = Field(
         description="Whether its parties' consent is asked for: `off`; `asserted`, it states it"

@@ -3,15 +3,15 @@ How many calls go through in a time: of one caller, to one callee, to one 700 nu
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from agi_router.rates import OFF, Rate, parse_rate
+from agi_router.rates import OFF, Rate, Rates, read_rates
 
 __all__ = ["CallRates", "read_call_rates"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallRates:
+class CallRates(Rates):
     """
     The rates of a tenant, or of all: the operator's.
 
@@ -27,32 +27,15 @@ class CallRates:
     number: Rate = OFF
     tenant: Rate = OFF
 
-    @property
-    def on(self) -> bool:
-        """
-        Whether there is any.
-        """
-        return self != _NONE
-
-    @property
-    def words(self) -> dict[str, str]:
-        """
-        Those that there are, by name.
-        """
-        said = ((each.name, getattr(self, each.name)) for each in fields(self))
-        return {name: str(rate) for name, rate in said if rate != OFF}
-
 
 _NONE = CallRates()
 
 
 def read_call_rates(words: Mapping[str, str]) -> CallRates:
     """
-    Read them as the database keeps them: names and rates like ``20/10m``.
+    Read them as the database keeps them; see :func:`agi_router.rates.read_rates`.
 
     Raises:
         ValueError: There is another name, or what is no rate.
     """
-    if unknown := set(words) - {each.name for each in fields(CallRates)}:
-        raise ValueError(f"there is no limit called {min(unknown)}")
-    return CallRates(**{name: parse_rate(rate) for name, rate in words.items()})
+    return read_rates(_NONE, words)

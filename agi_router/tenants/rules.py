@@ -7,11 +7,12 @@ Source:
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
 from agi_router.errors import OrderMissing, SceneUnknown, TenantUnqualified
+from agi_router.tenants.bind_rates import BindRates, read_bind_rates
 
 __all__ = [
     "MOST_SCENES",
@@ -60,6 +61,7 @@ class TenantRules:
         refuses_pairs: Whether more of them are refused, and not only told.
         consent: Whether the consent of its parties is asked for.
         needs_real_name: Whether its parties have to be known by their real names.
+        bind_rates: How many bindings are made in a time.
     """
 
     tenant_id: int
@@ -70,6 +72,7 @@ class TenantRules:
     refuses_pairs: bool = False
     consent: Consent = Consent.OFF
     needs_real_name: bool = False
+    bind_rates: BindRates = field(default_factory=BindRates)
 
     @property
     def asks_people(self) -> bool:
@@ -106,13 +109,23 @@ class RulesChange:
     refuses_pairs: bool | None = None
     consent: Consent | None = None
     needs_real_name: bool | None = None
+    bind_rates: BindRates | None = None
+
+    def __str__(self) -> str:
+        """
+        Which rules become what, as the audit says it.
+        """
+        said = ((each.name, getattr(self, each.name)) for each in fields(self))
+        return ", ".join(f"{name} {_word(value)}" for name, value in said if value is not None)
 
     @property
     def values(self) -> dict[str, Any]:
         """
         What the statement is given.
         """
+        rates = self.bind_rates
         return {
+            "bind_limits": None if rates is None else rates.words,
             "needs_order": self.needs_order,
             "scenes": None if self.scenes is None else list(self.scenes),
             "max_pair_binds": self.max_pair_binds,
@@ -136,6 +149,7 @@ def read_rules(row: dict[str, Any]) -> TenantRules:
         refuses_pairs=row["refuses_pairs"],
         consent=Consent(row["consent"]),
         needs_real_name=row["needs_real_name"],
+        bind_rates=read_bind_rates(row["bind_limits"] or {}),
     )
 
 
@@ -176,3 +190,16 @@ def check_scenes(scenes: Sequence[str]) -> Sequence[str]:
     if len(found) > MOST_SCENES:
         raise ValueError(f"a tenant has at most {MOST_SCENES} scenes")
     return found
+
+
+def _word(value: Any) -> str:
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case BindRates():
+            return " ".join(f"{name} {rate}" for name, rate in value.words.items()) or "none"
+        case int():
+            return str(value or "any")
+        case str():
+            return str(value)
+    return " ".join(value) or "any"

@@ -155,7 +155,10 @@ class TenantStore:
             OperatorOnly: A tenant asks.
         """
         self._scope.check_operator("says what bindings of a tenant keep to")
-        return self._found("set_tenant_rules", name, **change.values)
+        values = change.values
+        if values["bind_limits"] is not None:
+            values["bind_limits"] = json.dumps(values["bind_limits"])
+        return self._found("set_tenant_rules", name, **values)
 
     def set_hours(self, name: str, hours: str | None) -> dict[str, Any]:
         """

@@ -53,6 +53,7 @@ def describe_tenant(row: dict[str, Any]) -> dict[str, Any]:
         "hours": row["hours"],
         "time_zone": row["time_zone"],
         "call_limits": row["call_limits"] or {},
+        "bind_limits": row["bind_limits"] or {},
         "record": row["record"],
         "consent": row["consent"],
         "needs_real_name": row["needs_real_name"],

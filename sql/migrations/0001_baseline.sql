@@ -60,7 +60,7 @@ CREATE TABLE agi_router.tenant (
     needs_real_name boolean     NOT NULL DEFAULT false,
     ruled           boolean     NOT NULL
                     GENERATED ALWAYS AS (consent <> 'off' OR needs_real_name OR scenes <> '{}' OR max_pair_binds IS NOT NULL
-                                         OR max_order_pairs IS NOT NULL) STORED,
+                                         OR max_order_pairs IS NOT NULL OR bind_limits IS NOT NULL) STORED,
     created_at      timestamptz NOT NULL DEFAULT now(),
     told            text[]      NOT NULL DEFAULT '{}',
     unknown_numbers text        NOT NULL DEFAULT 'ring'
@@ -74,6 +74,7 @@ CREATE TABLE agi_router.tenant (
     hours           text        CONSTRAINT tenant_hours_check CHECK (length(hours) BETWEEN 1 AND 400),
     time_zone       text        NOT NULL DEFAULT 'Asia/Shanghai',
     call_limits     jsonb,
+    bind_limits     jsonb,
     record          boolean     NOT NULL DEFAULT false,
     limited         boolean     NOT NULL
                     GENERATED ALWAYS AS (max_bindings IS NOT NULL OR max_binds IS NOT NULL) STORED,
@@ -112,6 +113,7 @@ COMMENT ON COLUMN agi_router.tenant.max_requests IS 'So many requests may its AP
 COMMENT ON COLUMN agi_router.tenant.hours IS 'Hours of the week in which calls and texts of its bindings go through that have none of their own; null: always';
 COMMENT ON COLUMN agi_router.tenant.time_zone IS 'The time zone of its hours and of those of its bindings';
 COMMENT ON COLUMN agi_router.tenant.call_limits IS 'How many of its calls go through in a time, as agi_router/calls/call_limits.py reads it; null: any number';
+COMMENT ON COLUMN agi_router.tenant.bind_limits IS 'How many bindings are made of it in a time, as agi_router/tenants/bind_rates.py reads it; null: any number';
 COMMENT ON COLUMN agi_router.tenant.record IS 'Whether calls of its bindings are recorded that do not say it themselves';
 COMMENT ON COLUMN agi_router.tenant.limited IS 'Whether it has a quota: only then its binds are counted';
 COMMENT ON COLUMN agi_router.tenant.told_of_calls IS 'Whether calls that are admitted are told to it';
@@ -137,6 +139,26 @@ COMMENT ON COLUMN agi_router.quota_use.place IS 'One of several that are counted
 COMMENT ON COLUMN agi_router.quota_use.day IS 'The last day (UTC) on which any was made';
 COMMENT ON COLUMN agi_router.quota_use.binds IS 'How many on that day';
 COMMENT ON COLUMN agi_router.quota_use.in_all IS 'How many since it has a quota';
+
+-- What binds of tenants with rates are counted by: one row for each person, number and tenant that has one.
+
+CREATE TABLE agi_router.bind_use (
+    tenant_id integer     NOT NULL CONSTRAINT bind_use_tenant_id_fkey REFERENCES agi_router.tenant,
+    kind      text        NOT NULL CONSTRAINT bind_use_kind_check CHECK (kind IN ('a', 'b', 'number', 'tenant')),
+    key       bigint      NOT NULL,
+    at        timestamptz NOT NULL,
+    until     timestamptz NOT NULL
+);
+CREATE INDEX bind_use_key ON agi_router.bind_use (tenant_id, kind, key, at);
+CREATE INDEX bind_use_until ON agi_router.bind_use (until);
+COMMENT ON TABLE agi_router.bind_use IS 'Bindings that were made of tenants with rates, as long as they count';
+COMMENT ON COLUMN agi_router.bind_use.tenant_id IS 'For whom';
+COMMENT ON COLUMN agi_router.bind_use.kind IS 'Of what it counts: of a person as side A or B, a 700 number, the tenant';
+COMMENT ON COLUMN agi_router.bind_use.key IS 'Tag of the person under the key that was current then, the 700 number, or the id of the tenant';
+COMMENT ON COLUMN agi_router.bind_use.at IS 'When it was made';
+COMMENT ON COLUMN agi_router.bind_use.until IS 'When it counts no longer';
+COMMENT ON INDEX agi_router.bind_use_key IS 'How many were made in a time';
+COMMENT ON INDEX agi_router.bind_use_until IS 'What is to be forgotten';
 
 CREATE TABLE agi_router.quota_count (
     tenant_id  integer     NOT NULL CONSTRAINT quota_count_pkey PRIMARY KEY

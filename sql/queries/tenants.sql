@@ -11,7 +11,7 @@ RETURNING id;
 SELECT t.id, t.name, t.active, t.unknown_numbers, t.max_bindings, t.max_binds, t.max_requests, t.created_at,
        nullif(t.qualified_from, '-infinity') AS qualified_from, nullif(t.qualified_until, 'infinity') AS qualified_until,
        t.qualification, t.qualified_by, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs,
-       t.hours, t.time_zone, t.call_limits, t.record,
+       t.hours, t.time_zone, t.call_limits, t.bind_limits, t.record,
        t.consent, t.needs_real_name, t.notice,
        (SELECT count(*) FROM agi_router.block k WHERE k.tenant_id = t.id) AS blocks
   FROM agi_router.tenant t
@@ -63,7 +63,7 @@ UPDATE agi_router.tenant
 RETURNING id;
 
 -- set_tenant_rules --
--- Say what the bindings of a tenant are to keep to; null: as it was; 0: no limit. No row if there is no such tenant.
+-- Say what the bindings of a tenant are to keep to; null: as it was; 0, or rates without any: no limit. No row if there is no such tenant.
 UPDATE agi_router.tenant
    SET needs_order = coalesce(%(needs_order)s, needs_order),
        scenes = coalesce(%(scenes)s::text[], scenes),
@@ -71,7 +71,8 @@ UPDATE agi_router.tenant
        max_order_pairs = nullif(coalesce(%(max_order_pairs)s, max_order_pairs), 0),
        refuses_pairs = coalesce(%(refuses_pairs)s, refuses_pairs),
        consent = coalesce(%(consent)s, consent),
-       needs_real_name = coalesce(%(needs_real_name)s, needs_real_name)
+       needs_real_name = coalesce(%(needs_real_name)s, needs_real_name),
+       bind_limits = nullif(coalesce(%(bind_limits)s::jsonb, bind_limits), '{}')
  WHERE name = %(name)s
 RETURNING id;
 
@@ -97,20 +98,48 @@ UPDATE agi_router.tenant SET call_limits = %(limits)s::jsonb WHERE name = %(name
 -- find_tenant_rules --
 -- What the bindings of a tenant are to keep to; no row: nothing.
 SELECT t.id, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs, t.consent,
-       t.needs_real_name
+       t.needs_real_name, t.bind_limits
   FROM agi_router.tenant t
  WHERE t.name = %(name)s AND (t.needs_order OR t.ruled) AND agi_router.in_scope(t.id, %(scope)s);
 
 -- list_tenant_rules --
 -- Of some tenants those that have rules or quotas, and what their bindings are to keep to.
 SELECT t.id, t.name, t.limited, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs, t.consent,
-       t.needs_real_name
+       t.needs_real_name, t.bind_limits
   FROM agi_router.tenant t
  WHERE t.name = ANY (%(names)s::text[]) AND (t.ruled OR t.limited) AND agi_router.in_scope(t.id, %(scope)s);
 
 -- hold_rules --
 -- Take all turns that many binds need; see agi_router.hold_rules.
-SELECT agi_router.hold_rules(%(consents)s::integer[], %(orders)s::text[], %(pairs)s::text[], %(several)s);
+SELECT agi_router.hold_rules(%(consents)s::integer[], %(orders)s::text[], %(pairs)s::text[], %(counted)s::integer[],
+                             %(several)s);
+
+-- find_too_many_binds --
+-- Of what bindings are made so often that one more would be too many, and how long until it is not; no row: of nothing.
+SELECT u.kind, n.wait
+  FROM jsonb_to_recordset(%(uses)s::jsonb) u (kind text, keys bigint[], most integer, within interval)
+ CROSS JOIN LATERAL (
+       SELECT b.at + u.within - statement_timestamp() AS wait
+         FROM agi_router.bind_use b
+        WHERE b.tenant_id = %(tenant_id)s AND b.kind = u.kind AND b.key = ANY (u.keys)
+          AND b.at > statement_timestamp() - u.within
+        ORDER BY b.at DESC
+        LIMIT 1 OFFSET u.most - 1) n
+ ORDER BY n.wait DESC
+ LIMIT 1;
+
+-- note_binds --
+-- Count a binding that this transaction has just made.
+INSERT INTO agi_router.bind_use (tenant_id, kind, key, at, until)
+SELECT %(tenant_id)s, u.kind, u.keys[1], statement_timestamp(), statement_timestamp() + u.within
+  FROM jsonb_to_recordset(%(uses)s::jsonb) u (kind text, keys bigint[], within interval);
+
+-- forget_binds --
+-- Forget bindings that count no longer.
+WITH gone AS (
+    DELETE FROM agi_router.bind_use WHERE until < now() RETURNING key
+)
+SELECT count(*) AS rows FROM gone;
 
 -- is_order_crowded --
 -- Whether an order has too many different parties; see agi_router.is_order_crowded.

@@ -312,7 +312,7 @@ def test_the_notice(operator: Client) -> None:
     assert changed["notice"] is False
 
 
-def test_hours_and_limits_on_calls(operator: Client) -> None:
+def test_hours_and_limits(operator: Client, connection: Connection) -> None:
     """As they are kept; null is always, and any number."""
     path, name = "/v1/tenants", "limited-tenant"
     operator.post(path, {"name": name}, status=201)
@@ -320,18 +320,32 @@ def test_hours_and_limits_on_calls(operator: Client) -> None:
         "hours": "MON-FRI 09:00-18:00, sat 10:00-11:00",
         "time_zone": "Asia/Urumqi",
         "call_limits": {"caller": "30/60m", "tenant": None},
+        "bind_limits": {"b": "1/60m", "tenant": None},
+        "unknown_numbers": "hold",
     }
     changed = operator.ask("PATCH", f"{path}/{name}", body).json()
     assert changed["hours"] == "mon-fri 09:00-18:00; sat 10:00-11:00"
     assert (changed["time_zone"], changed["call_limits"]) == ("Asia/Urumqi", {"caller": "30/1h"})
-    none = {"hours": None, "call_limits": None}
+    assert (changed["bind_limits"], changed["unknown_numbers"]) == ({"b": "1/1h"}, "hold")
+    rows = connection.execute(b"SELECT subject FROM agi_router.audit ORDER BY id").fetchall()
+    assert {row["subject"].removeprefix(f"tenant {name}") for row in rows[-5:]} == {
+        ": hours mon-fri 09:00-18:00; sat 10:00-11:00",
+        ": time_zone Asia/Urumqi",
+        ": call_limits caller 30/1h",
+        ": bind_rates b 1/1h",
+        ": unknown hold",
+    }
+    none = {"hours": None, "call_limits": None, "bind_limits": None}
     changed = operator.ask("PATCH", f"{path}/{name}", none).json()
     assert (changed["hours"], changed["call_limits"]) == (None, {})
+    assert (changed["bind_limits"], changed["unknown_numbers"]) == ({}, "hold")
     for wrong in (
         {"hours": "9-5"},
         {"time_zone": "Mars/Olympus"},
         {"call_limits": {"caller": "1/0s"}},
         {"call_limits": {"x": "1/1h"}},
+        {"bind_limits": {"a": "10001/1h"}},
+        {"unknown_numbers": "guess"},
     ):
         assert operator.ask("PATCH", f"{path}/{name}", wrong).status_code == 422
 

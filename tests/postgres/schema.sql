@@ -375,6 +375,27 @@ ALTER TABLE agi_router.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE agi_router.bind_use (
+    tenant_id integer NOT NULL,
+    kind text NOT NULL,
+    key bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    until timestamp with time zone NOT NULL,
+    CONSTRAINT bind_use_kind_check CHECK ((kind = ANY (ARRAY['a'::text, 'b'::text, 'number'::text, 'tenant'::text])))
+);
+
+COMMENT ON TABLE agi_router.bind_use IS 'Bindings that were made of tenants with rates, as long as they count';
+
+COMMENT ON COLUMN agi_router.bind_use.tenant_id IS 'For whom';
+
+COMMENT ON COLUMN agi_router.bind_use.kind IS 'Of what it counts: of a person as side A or B, a 700 number, the tenant';
+
+COMMENT ON COLUMN agi_router.bind_use.key IS 'Tag of the person under the key that was current then, the 700 number, or the id of the tenant';
+
+COMMENT ON COLUMN agi_router.bind_use.at IS 'When it was made';
+
+COMMENT ON COLUMN agi_router.bind_use.until IS 'When it counts no longer';
+
 CREATE SEQUENCE agi_router.binding_id
     START WITH 1
     INCREMENT BY 1
@@ -2466,7 +2487,7 @@ CREATE TABLE agi_router.tenant (
     refuses_pairs boolean DEFAULT false NOT NULL,
     consent text DEFAULT 'off'::text NOT NULL,
     needs_real_name boolean DEFAULT false NOT NULL,
-    ruled boolean GENERATED ALWAYS AS (((consent <> 'off'::text) OR needs_real_name OR (scenes <> '{}'::text[]) OR (max_pair_binds IS NOT NULL) OR (max_order_pairs IS NOT NULL))) STORED NOT NULL,
+    ruled boolean GENERATED ALWAYS AS (((consent <> 'off'::text) OR needs_real_name OR (scenes <> '{}'::text[]) OR (max_pair_binds IS NOT NULL) OR (max_order_pairs IS NOT NULL) OR (bind_limits IS NOT NULL))) STORED NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     told text[] DEFAULT '{}'::text[] NOT NULL,
     unknown_numbers text DEFAULT 'ring'::text NOT NULL,
@@ -2497,6 +2518,7 @@ CREATE TABLE agi_router.tenant (
     CONSTRAINT tenant_unknown_numbers_check CHECK ((unknown_numbers = ANY (ARRAY['ring'::text, 'hold'::text, 'refuse'::text])))
 );
 
+    bind_limits jsonb,
 COMMENT ON TABLE agi_router.tenant IS 'Business users whose orders the bindings serve';
 
 COMMENT ON COLUMN agi_router.tenant.id IS 'Key';
@@ -2571,6 +2593,8 @@ CREATE TABLE agi_router.tenant_check (
     secret bytea NOT NULL,
     old_secret bytea,
     old_until timestamp with time zone,
+COMMENT ON COLUMN agi_router.tenant.bind_limits IS 'How many bindings are made of it in a time, as agi_router/tenants/bind_rates.py reads it; null: any number';
+
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT tenant_check_old_secret_check CHECK (((old_secret IS NULL) = (old_until IS NULL))),
     CONSTRAINT tenant_check_timeout_ms_check CHECK (((timeout_ms >= 10) AND (timeout_ms <= 5000))),
@@ -2944,6 +2968,14 @@ CREATE INDEX binding_tenant ON agi_router.binding USING btree (tenant_id, begins
 
 COMMENT ON INDEX agi_router.binding_tenant IS 'Bindings of a tenant, by age';
 
+CREATE INDEX bind_use_key ON agi_router.bind_use USING btree (tenant_id, kind, key, at);
+
+COMMENT ON INDEX agi_router.bind_use_key IS 'How many were made in a time';
+
+CREATE INDEX bind_use_until ON agi_router.bind_use USING btree (until);
+
+COMMENT ON INDEX agi_router.bind_use_until IS 'What is to be forgotten';
+
 CREATE INDEX binding_tenant_alive ON agi_router.binding USING btree (tenant_id, begins_at, block, id) WHERE (ended_at IS NULL);
 
 COMMENT ON INDEX agi_router.binding_tenant_alive IS 'The same of those that nothing has ended yet';
@@ -3256,6 +3288,9 @@ ALTER TABLE ONLY agi_router.complaint
 
 ALTER TABLE ONLY agi_router.consent
     ADD CONSTRAINT consent_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+ALTER TABLE ONLY agi_router.bind_use
+    ADD CONSTRAINT bind_use_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
 
 ALTER TABLE ONLY agi_router.feed_fault
     ADD CONSTRAINT feed_fault_run_id_fkey FOREIGN KEY (run_id) REFERENCES agi_router.feed_run(id) ON DELETE CASCADE;

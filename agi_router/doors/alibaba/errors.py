@@ -188,6 +188,7 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "consent_not_found": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "consent_outdated": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "pair_too_often": dict.fromkeys(Kind, "isv.FLOW_LIMIT"),
+    "too_many_binds": dict.fromkeys(Kind, "isv.FLOW_LIMIT"),
     "order_crowded": dict.fromkeys(Kind, "isv.ILLEGAL_ARGUMENT"),
     "blocklist_entry_not_found": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "blocklist_entry_over": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),

@@ -15,6 +15,7 @@ from agi_router.doors.http.auth import Desk, Needs
 from agi_router.errors import TenantNotFound
 from agi_router.schemas.answers import answers
 from agi_router.schemas.tenants import (
+    BindLimitsIn,
     CallLimitsIn,
     QualificationIn,
     TenantChange,
@@ -23,6 +24,7 @@ from agi_router.schemas.tenants import (
     TenantsOut,
 )
 from agi_router.tenants.api_keys import KeyScope
+from agi_router.tenants.bind_rates import read_bind_rates
 from agi_router.tenants.call_rates import read_call_rates
 from agi_router.tenants.model import Quota, check_tenant
 from agi_router.tenants.rules import RulesChange
@@ -121,16 +123,36 @@ def _changes(
         )
     if rules := said & _RULES:
         change = RulesChange(**{each: _rule(body, each) for each in rules})
-        yield ", ".join(sorted(rules)), lambda: tenants.set_rules(name, change)
+        yield str(change), lambda: tenants.set_rules(name, change)
+    if "unknown_numbers" in said:
+        unknown = body.unknown_numbers
+        yield f"unknown {unknown}", lambda: tenants.set_unknown_numbers(name, unknown)
+    yield from _limit_changes(name, body, tenants)
     yield from _talk_changes(name, body, tenants)
+
+
+def _limit_changes(
+    name: str, body: TenantChange, tenants: TenantStore
+) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    """
+    The same of when, and how often, it binds and its calls go through.
+    """
+    said = body.model_fields_set
     if "hours" in said:
-        yield "hours", lambda: tenants.set_hours(name, body.hours)
+        hours = body.hours or "always"
+        yield f"hours {hours}", lambda: tenants.set_hours(name, body.hours)
     if "time_zone" in said:
-        yield "time_zone", lambda: tenants.set_time_zone(name, body.time_zone)
+        zone = body.time_zone
+        yield f"time_zone {zone}", lambda: tenants.set_time_zone(name, zone)
     if "call_limits" in said:
         limits = body.call_limits or CallLimitsIn()
         rates = read_call_rates(limits.model_dump(exclude_none=True))
-        yield "call_limits", lambda: tenants.set_call_rates(name, rates)
+        told = ", ".join(f"{each} {rate}" for each, rate in rates.words.items()) or "none"
+        yield f"call_limits {told}", lambda: tenants.set_call_rates(name, rates)
+    if "bind_limits" in said:
+        wanted = body.bind_limits or BindLimitsIn()
+        change = RulesChange(bind_rates=read_bind_rates(wanted.model_dump(exclude_none=True)))
+        yield str(change), lambda: tenants.set_rules(name, change)
 
 
 def _talk_changes(

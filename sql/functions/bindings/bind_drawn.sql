@@ -72,14 +72,17 @@ BEGIN
         RETURN;
     END IF;
     IF _ruled THEN
-        SELECT t.consent, t.needs_real_name, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs
+        SELECT t.consent, t.needs_real_name, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs,
+               t.bind_limits
           INTO kept
           FROM agi_router.tenant t
          WHERE t.id = made.tenant_id;
         IF made.tenant_id <> (_rules ->> 'tenant_id')::integer
            OR kept.consent <> 'off' AND NOT (_rules ->> 'consents')::boolean
            OR kept.needs_real_name AND NOT (_rules ->> 'real_names')::boolean
-           OR kept.max_pair_binds IS NOT NULL AND NOT (_rules ->> 'pairs')::boolean THEN
+           OR kept.max_pair_binds IS NOT NULL AND NOT (_rules ->> 'pairs')::boolean
+           -- They are counted one by one, by who binds step by step.
+           OR kept.bind_limits IS NOT NULL THEN
             RETURN;
         END IF;
         _fit := agi_router.fit_rules(
