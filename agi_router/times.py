@@ -5,11 +5,15 @@ Points in time as people and spreadsheets write them.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from agi_router.errors import RequestInvalid
 from agi_router.texts import narrow, strip
 
-__all__ = ["parse_time"]
+__all__ = ["check_past", "parse_time"]
+
+# So far another clock may be ahead.
+_AHEAD = timedelta(minutes=1)
 
 # 2026/1/31 15:04 and 2026年1月31日, beside what ISO 8601 has.
 _FORM = re.compile(
@@ -46,3 +50,19 @@ def parse_time(text: str) -> datetime:
         raise ValueError(
             "a time looks like 2026-01-31T15:04:05+08:00, or 2026-01-31 15:04"
         ) from None
+
+
+def check_past(at: datetime, now: datetime, *, word: str) -> None:
+    """
+    Make sure that something has been; a clock may be a minute ahead.
+
+    Args:
+        at: When it was.
+        now: The time.
+        word: What it is called in files and JSON.
+
+    Raises:
+        RequestInvalid: It is to be.
+    """
+    if at > now + _AHEAD:
+        raise RequestInvalid(f"{word} lies in the future: say when it was", words=(word,))

@@ -22,7 +22,7 @@ from agi_router.persons.complaints import (
 from agi_router.records.audit import check_note
 from agi_router.tenants.model import check_tenant
 from agi_router.texts import strip
-from agi_router.times import parse_time
+from agi_router.times import check_past, parse_time
 
 __all__ = ["ComplaintImporter"]
 
@@ -69,7 +69,7 @@ class ComplaintImporter:
             CsvError: It cannot be read from some line on; the rows before it are written.
         """
         reader = CsvReader(stream)
-        places = find_columns(reader.header, _COLUMNS, needed=_NEEDED)
+        places = find_columns(reader.header, _COLUMNS, needed=_NEEDED, alone=True)
         for record in reader:
             self.tally.rows += 1
             told = {name: strip(record.cells[i]) for name, i in places if i < len(record.cells)}
@@ -106,8 +106,7 @@ class ComplaintImporter:
             ValueError: Anything else cannot be read; says nothing of what stands there.
         """
         at = _time(told.get("at", ""))
-        if at > self._now:
-            raise ValueError("when the call was lies in the future")
+        check_past(at, self._now, word="at")
         source = told.get("source") or self._source
         if not source:
             raise ValueError("who passes it on is missing: fill in the source, or give --source")

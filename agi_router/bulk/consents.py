@@ -28,7 +28,7 @@ from agi_router.consent.store import ConsentStore
 from agi_router.errors import NumberError
 from agi_router.numbers import PhoneNumber
 from agi_router.texts import strip
-from agi_router.times import parse_time
+from agi_router.times import check_past, parse_time
 
 __all__ = ["ConsentImporter"]
 
@@ -88,7 +88,7 @@ class ConsentImporter:
 
     def _read(self, stream: BinaryIO) -> Iterator[_Row]:
         reader = CsvReader(stream)
-        places = find_columns(reader.header, _COLUMNS, needed=_REQUIRED)
+        places = find_columns(reader.header, _COLUMNS, needed=_REQUIRED, alone=True)
         for record in reader:
             self.tally.rows += 1
             cells = record.cells
@@ -112,8 +112,7 @@ def _statement(told: Mapping[str, str], now: datetime) -> Statement:
     if not told.get("when"):
         raise ValueError("when it was said is missing")
     at = parse_time(told["when"])
-    if at > now:
-        raise ValueError("when it was said lies in the future")
+    check_past(at, now, word="when")
     order, evidence, version = (told.get(name) for name in ("order", "evidence", "version"))
     return Statement(
         act=Act.GIVEN,

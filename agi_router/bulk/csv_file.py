@@ -34,6 +34,8 @@ Bytes of a line, and of a row that goes over several: many times what a group of
 _DELIMITERS = (",", ";", "\t", "，", "；")
 # Excel's own line before the header.
 _SEPARATOR_LINE = re.compile(r"sep=([,;\t，；|])\s*", re.IGNORECASE)
+# What may be told of a header that is not ours.
+_WORD = re.compile(r"[a-z_ -]{1,32}")
 _BOM = "\ufeff"
 _CHINESE = "gb18030"
 # From here on a character has three bytes in UTF-8.
@@ -232,19 +234,44 @@ class CsvReader:
 
 
 def find_columns(
-    header: Iterable[str], columns: Iterable[str], *, needed: Iterable[str]
+    header: Iterable[str],
+    columns: Sequence[str],
+    *,
+    needed: Iterable[str],
+    alone: bool = False,
 ) -> list[tuple[str, int]]:
     """
-    Of the columns that are read those that a file has, and their places; others are passed over.
+    Of the columns that are read those that a file has, and their places.
+
+    Args:
+        header: The cells of its first line.
+        columns: Those that are read.
+        needed: Those that it has to have.
+        alone: Whether it may have no other; else others are passed over.
 
     Raises:
-        CsvError: One that is needed is missing, or there twice.
+        CsvError: One that is needed is missing, or there twice; or there is another one.
     """
     names = [strip(cell).lower() for cell in header]
+    if alone:
+        _check_known(names, columns)
     for each in needed:
         if names.count(each) != 1:
             raise CsvError(f"the first line has to name the column {each!r}, once")
     return [(each, names.index(each)) for each in columns if each in names]
+
+
+def _check_known(names: Sequence[str], columns: Sequence[str]) -> None:
+    for place, name in enumerate(names, start=1):
+        if name and name not in columns:
+            # What is no word may be a row, and a number.
+            which = f"{place}, {name!r}," if _WORD.fullmatch(name) else f"{place}"
+            raise CsvError(
+                f"the header's column {which} is not known; a header is made of"
+                f" {', '.join(columns)}"
+            )
+        if name and names.count(name) > 1:
+            raise CsvError(f"the header has the column {name} twice")
 
 
 def write_record(stream: TextIO, cells: Sequence[str]) -> None:

@@ -25,6 +25,7 @@ from agi_router.consent.ledger import (
     find_taken,
 )
 from agi_router.cursors import Cursor
+from agi_router.db.clock import check_has_been
 from agi_router.db.connection import Queries
 from agi_router.errors import ConsentMissing, ConsentNotFound, CursorInvalid, StoreHeld
 from agi_router.keys.registry import key_ids
@@ -216,9 +217,11 @@ class ConsentStore:
 
         Raises:
             TenantNotFound: There is no such tenant.
+            RequestInvalid: It is to be said in the future.
             KeysOutdated: The keys were rotated since they were read.
         """
         tenant_id = self._tenants.find_id(tenant)
+        check_has_been(self._queries, said.at, word="at")
         with self._queries.transaction():
             self._ledger.hold(tenant_id, alone=True)
             line_id = self._ledger.add({person}, tenant_id, said, by)

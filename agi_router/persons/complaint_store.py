@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from agi_router.cursors import Cursor
+from agi_router.db.clock import check_has_been
 from agi_router.db.connection import Queries
 from agi_router.errors import BlockNotFound, ComplaintNotFound, CursorInvalid
 from agi_router.keys.ring import KeyRing
@@ -83,8 +84,10 @@ class ComplaintStore:
             OperatorOnly: A tenant asks.
             BlockNotFound: The number is of no block of ours.
             TenantNotFound: There is no such tenant.
+            RequestInvalid: The call is to be in the future.
         """
         self._scope.check_operator("writes complaints down")
+        check_has_been(self._queries, at, word="at")
         if self._queries.row("find_own_block", {"block": x_number.block.value}) is None:
             raise BlockNotFound(f"block {x_number.block} is not ours")
         values = {

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from agi_router.cursors import Cursor
+from agi_router.db.clock import check_has_been
 from agi_router.db.connection import Queries
 from agi_router.errors import CursorInvalid, PartyUnverified
 from agi_router.keys.ring import KeyRing
@@ -63,10 +64,12 @@ class RealNameStore:
         Raises:
             OperatorOnly: A tenant says what counts for all.
             TenantNotFound: There is no such tenant.
+            RequestInvalid: It is to be checked in the future.
             KeysOutdated: The keys were rotated since they were read.
         """
         if tenant is None:
             self._scope.check_operator("says what counts for all tenants")
+        check_has_been(self._queries, checked_at, word="checked_at")
         tenant_id = None if tenant is None else self._tenants.find_id(tenant)
         with self._queries.transaction():
             values = {

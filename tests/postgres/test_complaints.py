@@ -22,6 +22,7 @@ from agi_router.errors import (
     ComplaintNotFound,
     CursorInvalid,
     OperatorOnly,
+    RequestInvalid,
     TenantLocked,
 )
 from agi_router.events.model import EventType
@@ -362,3 +363,21 @@ def test_a_file(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) ->
     assert "line 2: who passes it on is missing" in nameless.out
     path.write_text("x,at,kind\n", "utf-8")
     assert run(command, env).code == 65
+    for header, told in (
+        (
+            "x,at,kind,reference,tennant",
+            "column 5, 'tennant', is not known; a header is made of x,",
+        ),
+        (f"x,at,kind,reference,{A.digits}", "column 5 is not known"),
+        ("x,at,kind,reference,note,note", "the column note twice"),
+    ):
+        path.write_text(f"{header}\n{rows[0]}", "utf-8")
+        refused = run(command, env)
+        assert (refused.code, told in refused.err, A.digits in refused.err) == (65, True, False)
+
+
+def test_a_call_that_is_to_be(store: BindingStore) -> None:
+    """A complaint is about a call that was."""
+    with pytest.raises(RequestInvalid, match="future"):
+        file(store, at=store.now() + HOUR)
+    assert complaints_of(store).all(limit=9) == []

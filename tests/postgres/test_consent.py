@@ -19,7 +19,7 @@ from agi_router.bindings.words import BindingState, Side
 from agi_router.consent.ledger import Act, ConsentLine, How, Purpose, Statement
 from agi_router.consent.store import ConsentLedger, ConsentStore
 from agi_router.db.connection import Connection, Queries, connect
-from agi_router.errors import ConsentMissing, ConsentNotFound, StoreHeld
+from agi_router.errors import ConsentMissing, ConsentNotFound, RequestInvalid, StoreHeld
 from agi_router.keys.file import load_key_ring, write_key_ring
 from agi_router.keys.registry import KINDS, check_keys
 from agi_router.keys.ring import KeyRing
@@ -425,3 +425,16 @@ def test_the_command(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Pat
     assert [each["id"] for each in listed] == [gone["id"]]
     with pytest.raises(ConsentNotFound):
         store.consents.find(999)
+
+
+def test_what_is_to_be_said(store: BindingStore) -> None:
+    """A line says what was said: one of tomorrow is refused, and ends nothing."""
+    made = bind(store)
+    for act in Act:
+        said = Statement(act=act, at=store.now() + 2 * HOUR, how=How.APP)
+        write = store.consents.write if act is Act.GIVEN else store.withdraw
+        with pytest.raises(RequestInvalid, match="future") as refused:
+            write(A, TENANT, said, by=BY)
+        assert refused.value.words == ("at",)
+    assert store.find(made.id).state is BindingState.ACTIVE
+    assert store.consents.of_person(A) == []

@@ -13,7 +13,7 @@ from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Side
 from agi_router.cursors import Cursor
 from agi_router.db.connection import Queries
-from agi_router.errors import CursorInvalid, OperatorOnly, PartyUnverified
+from agi_router.errors import CursorInvalid, OperatorOnly, PartyUnverified, RequestInvalid
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
@@ -142,3 +142,11 @@ def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -
     assert "real name" in refused.err + refused.out
     acts = [each["act"] for each in cli("audit", "list")]
     assert acts[-3:] == ["person real-name show", "person real-name set", "person real-name set"]
+
+
+def test_a_check_that_is_to_be(store: BindingStore) -> None:
+    """It says nothing yet."""
+    names, later = names_of(store), store.now() + timedelta(hours=1)
+    with pytest.raises(RequestInvalid, match="checked_at lies in the future"):
+        names.write(A, YES, source="carrier", by="a test", checked_at=later)
+    assert names.status(A).status is UNKNOWN

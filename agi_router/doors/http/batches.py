@@ -3,13 +3,12 @@ Batches: many things in one request, each with a result of its own.
 """
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from agi_router.errors import AgiRouterError
-from agi_router.schemas.problems import FieldFault, Problem, problem_of
+from agi_router.schemas.problems import Problem, problem_of
 
-__all__ = ["Result", "check_past", "refused", "result_of"]
+__all__ = ["Result", "refused", "result_of"]
 
 Result = dict[str, Any]
 """What became of one: a status, and what was made or the problem."""
@@ -39,14 +38,3 @@ def refused(error: Problem | AgiRouterError) -> Result:
     if told.status >= 500:  # noqa: PLR2004 - as above
         raise error
     return {"status": told.status, "problem": told.body(None)}
-
-
-def check_past(at: datetime, now: datetime) -> None:
-    """
-    Make sure that something has been.
-
-    Raises:
-        Problem: It is to be later than *now*.
-    """
-    if at > now:
-        raise Problem.of_fields([FieldFault("/at", "in_future", "it lies in the future")])

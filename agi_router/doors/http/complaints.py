@@ -2,7 +2,6 @@
 ``/v1/complaints``: complaints about calls, and how many are too many.
 """
 
-from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from starlette.responses import Response
 
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.batches import Result, check_past, result_of
+from agi_router.doors.http.batches import Result, result_of
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.doors.http.webhooks import tenant_of
 from agi_router.errors import ComplaintNotFound, RequestInvalid
@@ -97,8 +96,7 @@ def file_complaints(body: ComplaintBatchIn, request: Request, desk: _Writes) -> 
     """
 
     def make() -> tuple[int, Any, dict[str, str]]:
-        now = desk.store.now()
-        results = [result_of(partial(_result, each, now, desk)) for each in body.complaints]
+        results = [result_of(partial(_result, each, desk)) for each in body.complaints]
         return 200, {"results": results}, {}
 
     return answer_once(request, desk, make)
@@ -154,11 +152,10 @@ def dismiss_complaint(complaint_id: str, body: LiftIn, desk: _Writes) -> Respons
     return answer(describe_complaint(found))
 
 
-def _result(body: ComplaintIn, now: datetime, desk: Desk) -> Result:
+def _result(body: ComplaintIn, desk: Desk) -> Result:
     """
     What became of one of a batch; raises why it was not written.
     """
-    check_past(body.at, now)
     number = read_field("/x", lambda: XNumber.parse(body.x))
     known = _store(desk).knows(body.source, body.reference)
     with desk.queries.attempt():

@@ -12,7 +12,7 @@ from agi_router.consent.ledger import NOT_TAKEN, Act, Statement, Taken
 from agi_router.consent.views import describe_consent
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.doors.http.batches import Result, check_past, refused
+from agi_router.doors.http.batches import Result, refused
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.errors import AgiRouterError, ConsentNotFound, ConsentOutdated
 from agi_router.numbers import PhoneNumber
@@ -32,6 +32,7 @@ from agi_router.schemas.consents import (
 from agi_router.schemas.fields import read_cursor, read_number
 from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.tenants.api_keys import KeyScope
+from agi_router.times import check_past
 
 __all__ = ["router"]
 
@@ -178,7 +179,7 @@ def _results(bodies: Sequence[GivenIn], tenant: str, desk: Desk) -> list[Result]
     given: dict[int, tuple[PhoneNumber, Statement]] = {}
     for place, body in enumerate(bodies):
         try:
-            check_past(body.at, now)
+            check_past(body.at, now, word="at")
             person = read_number("/person", body.person, fixed_lines=desk.options.fixed_lines)
             given[place] = (person, _given(body))
         except (Problem, AgiRouterError) as error:
