@@ -32,11 +32,12 @@ from agi_router.errors import (
     StoreHeld,
 )
 from agi_router.events.addresses import check_host
-from agi_router.feeds.files import list_files, open_file
+from agi_router.feeds.files import changed_files, list_files, open_file
 from agi_router.feeds.model import (
     Feed,
     FeedKind,
     NumberForm,
+    PullState,
     Trust,
     check_authorization,
     check_feed_name,
@@ -47,6 +48,7 @@ from agi_router.feeds.store import FeedStore
 from agi_router.feeds.views import describe_feed, describe_match, describe_run
 from agi_router.keys.registry import check_keys
 from agi_router.logs import redact
+from agi_router.settings import Settings
 from agi_router.texts import shown
 
 __all__ = ["group"]
@@ -57,6 +59,8 @@ _LARGEST_PIPE = 128 * 1024 * 1024
 _SHOWN = 10
 # Seconds for which a transaction may stand still while numbers are opened.
 _IDLE = 600
+# So far the clock of a file system and the database's may be apart.
+_APART = timedelta(hours=1)
 # What keeps a feed from being pulled, and no other.
 _LEFT_OUT = (CsvError, FeedBusy, FeedInvalid, FeedUnreachable, SealError, StoreHeld)
 
@@ -197,19 +201,17 @@ def pull(
     context: click.Context, name: str | None, processes: int | None, *, as_json: bool
 ) -> None:
     r"""
-    Ask the address of a feed, and do what it has that is new; or of each feed that is due.
+    Do what a feed has that is new, at its address or in its file or folder; or each that is due.
 
-    A feed is due when its --every has passed since its address had nothing new to say. One that
-    fails keeps no other from being pulled. What was done before changes nothing.
+    A feed with an address is due when its --every has passed since it had nothing new to say, or
+    when somebody has asked by HTTP; files are looked at each time. One that fails keeps no other
+    from being pulled. What was done before changes nothing.
 
     \b
     Examples:
       agi-router feed pull telecom
       agi-router feed pull            # as a timer does
     """
-    # A router does without.
-    with with_extra():
-        from agi_router.feeds.puller import Puller  # noqa: PLC0415
     settings = read_settings()
     keys = settings.load_keys()
     reports: list[dict[str, Any]] = []
@@ -217,22 +219,63 @@ def pull(
     with open_serving_database(settings, idle=_IDLE) as connection:
         ring = check_keys(connection, keys)
         recycler = Recycler(connection, ring, processes=processes or cores())
-        puller = Puller(
-            recycler,
-            PullStore(Queries(connection), ring),
-            allowed=settings.webhook_hosts,
-        )
+        queries = Queries(connection)
+        pulls = PullStore(queries, ring)
         every = [each for each in recycler.store.all() if each.due]
         for feed in every if name is None else [recycler.store.find(name)]:
-            record_act(Queries(connection), f"feed {feed.name}")
             try:
-                for run_id in puller.pull(feed):
+                if feed.kind in {FeedKind.FILE, FeedKind.FOLDER}:
+                    code = _look(feed, recycler, pulls, queries, reports) or code
+                    continue
+                record_act(queries, f"feed {feed.name}")
+                for run_id in _pull(feed, recycler, pulls, settings):
                     faults = recycler.store.faults(run_id)
                     reports.append(describe_run(recycler.store.run(run_id), faults))
             except _LEFT_OUT as error:
                 _warn(f"feed {feed.name}: {error}")
                 code = exit_code(error)
     _finish(context, reports, recycler, code=code, as_json=as_json, empty="nothing new")
+
+
+def _pull(feed: Feed, recycler: Recycler, pulls: PullStore, settings: Settings) -> Iterator[int]:
+    """
+    Do what the address of a feed has that is new; yields each run.
+    """
+    # A router does without, and so does who reads files.
+    with with_extra():
+        from agi_router.feeds.puller import Puller  # noqa: PLC0415
+    yield from Puller(recycler, pulls, allowed=settings.webhook_hosts).pull(feed)
+
+
+def _look(
+    feed: Feed,
+    recycler: Recycler,
+    pulls: PullStore,
+    queries: Queries,
+    reports: list[dict[str, Any]],
+) -> int:
+    """
+    Do what has come to the file or the folder of a feed since it was looked at.
+
+    Returns:
+        The exit code; not 0 where a file cannot be read, which is tried again the next time.
+
+    Raises:
+        FeedInvalid: The folder cannot be read.
+        FeedBusy: Somebody else reads the feed.
+        StoreHeld: A binding is changed all the time.
+    """
+    since = None if feed.pulled_at is None else feed.pulled_at - _APART
+    paths = changed_files(filter(None, _paths(feed, None)), since)
+    code = 0
+    if paths:
+        record_act(queries, f"feed {feed.name}")
+        code = _run_files(feed, recycler, paths, reports)
+    if code:
+        pulls.failed(feed, "a file cannot be read: see 'agi-router feed runs'")
+    else:
+        pulls.done(feed, PullState(), at=feed.now)
+    return code
 
 
 @group.command("list")
@@ -260,7 +303,8 @@ def list_(*, as_json: bool) -> None:
 
 @group.command("remove")
 @_NAME
-def remove(name: str) -> None:
+@json_option
+def remove(name: str, *, as_json: bool) -> None:
     r"""
     Delete a feed and the reports of its runs. Bindings that have ended stay so.
 
@@ -269,8 +313,12 @@ def remove(name: str) -> None:
       agi-router feed remove unicom
     """
     with _store(act=f"feed {name}") as store:
+        feed = store.find(name)
         store.remove(name)
-    echo(f"feed {name} is removed")
+    if as_json:
+        echo_json(describe_feed(feed))
+    else:
+        echo(f"feed {name} is removed")
 
 
 @group.command("run")
@@ -309,33 +357,50 @@ def run(
         )
         feed = recycler.store.find(name)
         record_act(Queries(connection), f"feed {feed.name}")
-        reports = []
-        code = 0
-        for path in _paths(feed, file):
-            file_name = "-" if path is None else _name(path)
-            try:
-                with _opened(path) as stream:
-                    run_id = recycler.run(feed, stream, name=file_name)
-            except (CsvError, FeedInvalid) as error:
-                # Else a file that nobody mends would keep all behind it from being read.
-                _warn(f"{file_name}: {error}")
-                code = exit_code(error)
-                continue
-            report = describe_run(recycler.store.run(run_id), recycler.store.faults(run_id))
-            reports.append(report)
-            if report["records"] and report["malformed"] == report["records"]:
-                # Nobody reads a report of a timer, and the file is done.
-                _warn(
-                    f"{file_name}: no record can be read; if the feed was added with other"
-                    f" --numbers than {feed.numbers}, remove it and add it anew"
-                )
-                code = exit_code(FeedInvalid)
+        reports: list[dict[str, Any]] = []
+        code = _run_files(feed, recycler, _paths(feed, file), reports)
     _finish(context, reports, recycler, code=code, as_json=as_json, empty="no files")
+
+
+def _run_files(
+    feed: Feed,
+    recycler: Recycler,
+    paths: Sequence[Path | None],
+    reports: list[dict[str, Any]],
+) -> int:
+    """
+    Do what some files say; *reports* gets what came of each.
+
+    Returns:
+        The exit code; not 0 where one cannot be read.
+    """
+    code = 0
+    for path in paths:
+        file_name = "-" if path is None else _name(path)
+        try:
+            with _opened(path) as stream:
+                run_id = recycler.run(feed, stream, name=file_name)
+        except (CsvError, FeedInvalid) as error:
+            # Else a file that nobody mends would keep all behind it from being read.
+            _warn(f"{file_name}: {error}")
+            code = exit_code(error)
+            continue
+        report = describe_run(recycler.store.run(run_id), recycler.store.faults(run_id))
+        reports.append(report)
+        if report["records"] and report["malformed"] == report["records"]:
+            # Nobody reads a report of a timer, and the file is done.
+            _warn(
+                f"{file_name}: no record can be read; if the feed was added with other"
+                f" --numbers than {feed.numbers}, remove it and add it anew"
+            )
+            code = exit_code(FeedInvalid)
+    return code
 
 
 @group.command("release")
 @click.argument("binding", metavar="BINDING")
-def release(binding: str) -> None:
+@json_option
+def release(binding: str, *, as_json: bool) -> None:
     r"""
     Let a binding ring again that waits to learn whose number a party has.
 
@@ -347,7 +412,10 @@ def release(binding: str) -> None:
     name = BindingId.parse(binding)
     with _store(act=f"binding {name}") as store:
         store.release(name)
-    echo(f"binding {name} is released")
+    if as_json:
+        echo_json({"released": str(name)})
+    else:
+        echo(f"binding {name} is released")
 
 
 @group.command("runs")

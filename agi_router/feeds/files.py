@@ -11,7 +11,8 @@ import json
 import os
 import shlex
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +20,14 @@ from agi_router.bulk.csv_file import LONGEST_LINE, CsvReader, find_columns
 from agi_router.errors import CsvError, FeedInvalid
 from agi_router.feeds.model import COLUMNS, NEEDED, Fault
 
-__all__ = ["Record", "digest_of", "list_files", "open_file", "read_records"]
+__all__ = [
+    "Record",
+    "changed_files",
+    "digest_of",
+    "list_files",
+    "open_file",
+    "read_records",
+]
 
 Record = tuple[int, Mapping[str, str]]
 """A line, and what stands there by the names of the columns."""
@@ -41,6 +49,26 @@ def list_files(folder: Path) -> list[Path]:
     except OSError as error:
         raise FeedInvalid(f"{shlex.quote(str(folder))} {_cannot(error)}") from None
     return sorted(each for each in found if not each.name.startswith("."))
+
+
+def changed_files(paths: Iterable[Path], since: datetime | None) -> list[Path]:
+    """
+    Those of some files that came, or were changed, since a time; what is not there has not come.
+
+    By when the file system has noted it: a copy may have an older date, which is kept.
+    """
+    return [each for each in paths if _has_changed(each, since)]
+
+
+def _has_changed(path: Path, since: datetime | None) -> bool:
+    try:
+        noted = path.stat().st_ctime
+    except FileNotFoundError:
+        return False
+    except OSError:
+        # Why it cannot be read is said when it is opened.
+        return True
+    return since is None or noted >= since.timestamp()
 
 
 def open_file(path: Path) -> BinaryIO:

@@ -170,23 +170,35 @@ class Feed:
     """When that failed last."""
     failure: str | None = None
     """Why the last try has failed, in our words; None: it did not."""
+    asked_at: datetime | None = None
+    """When somebody has asked for it to be read soon."""
 
     @property
     def overdue(self) -> bool:
         """
         Whether its next file should have come.
         """
-        last = max(filter(None, (self.created_at, self.last_at, self.pulled_at)))
+        # An address that has nothing new says so; a folder that was looked at does not.
+        pulled_at = self.pulled_at if self.kind is FeedKind.PULL else None
+        last = max(filter(None, (self.created_at, self.last_at, pulled_at)))
         return self.every is not None and self.now - last > self.every
 
     @property
     def due(self) -> bool:
         """
-        Whether its address is to be asked by now.
+        Whether its address is to be asked by now, or its files are to be looked at, as ever.
         """
-        if self.kind is not FeedKind.PULL or self.every is None:
+        if self.kind is not FeedKind.PULL:
+            return self.kind.has_path
+        if self.asked_at is not None and self.asked_at >= self._tried_at:
+            return True
+        if self.every is None:
             return False
         return self.pulled_at is None or self.now - self.pulled_at >= self.every
+
+    @property
+    def _tried_at(self) -> datetime:
+        return max(filter(None, (self.created_at, self.pulled_at, self.failed_at)))
 
 
 class PullState(NamedTuple):

@@ -2,6 +2,7 @@
 Feeds that are pulled, as the database keeps them: how far, since when, and what opens the address.
 """
 
+from datetime import datetime
 from typing import Any
 
 from agi_router.db.connection import Queries
@@ -56,11 +57,16 @@ class PullStore:
         row = self._row(feed)
         return PullState(etag=row["etag"], modified=row["modified"], cursor=row["cursor"])
 
-    def done(self, feed: Feed, state: PullState) -> None:
+    def done(self, feed: Feed, state: PullState, *, at: datetime | None = None) -> None:
         """
-        Note that all is done that the address has had.
+        Note that all is done that the address, or the folder, has had.
+
+        Args:
+            feed: The feed.
+            state: By what the next answer is told from this one.
+            at: Until when it was looked at; :obj:`None`: until now.
         """
-        values = {"feed_id": feed.id, **state._asdict()}
+        values = {"feed_id": feed.id, **state._asdict(), "at": at}
         self._queries.execute("note_feed_pulled", values)
 
     def failed(self, feed: Feed, why: str) -> None:

@@ -106,6 +106,20 @@ class FeedStore:
             raise FeedNotFound(f"there is no feed {name!r}")
         return _read(row)
 
+    def ask(self, name: str) -> Feed:
+        """
+        Have a feed read by the next `agi-router feed pull`, whatever its schedule is.
+
+        Raises:
+            FeedNotFound: There is none.
+            FeedInvalid: Nothing leads to its records: they are sent.
+        """
+        feed = self.find(name)
+        if not feed.kind.has_path:
+            raise FeedInvalid(f"feed {name!r} is of the kind {feed.kind}: its records are sent")
+        self._queries.execute("ask_feed", {"feed_id": feed.id})
+        return self.find(name)
+
     def remove(self, name: str) -> None:
         """
         Delete a feed and the reports of its runs; bindings that have ended stay so.
@@ -255,4 +269,5 @@ def _read(row: dict[str, Any]) -> Feed:
         pulled_at=row["pulled_at"],
         failed_at=row["failed_at"],
         failure=row["failure"],
+        asked_at=row["asked_at"],
     )

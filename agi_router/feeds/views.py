@@ -38,6 +38,7 @@ def describe_feed(feed: Feed) -> dict[str, Any]:
         "pulled_at": feed.pulled_at,
         "failed_at": feed.failed_at,
         "failure": feed.failure,
+        "asked_at": feed.asked_at,
     }
 
 

@@ -12,16 +12,19 @@ from agi_router.feeds.model import (
     NumberForm,
     Outcome,
     Trust,
+    check_authorization,
     check_feed_name,
     check_file_name,
 )
 from agi_router.schemas.base import TIME, Body, Out, example
 
 __all__ = [
+    "AuthorizationIn",
     "FaultOut",
     "FeedIn",
     "FeedOut",
     "FeedsOut",
+    "FileIn",
     "MatchOut",
     "PushOut",
     "RecordIn",
@@ -32,12 +35,33 @@ __all__ = [
 ]
 
 
+_LARGEST_FILE = 1024 * 1024
+_Authorization = Annotated[
+    str, Field(max_length=4096, examples=["Bearer …"]), AfterValidator(check_authorization)
+]
+
+
 class FeedIn(Body):
     """
-    A feed to be added, whose records a program sends.
+    A feed to be added, whose records a program sends, or whose address is asked.
     """
 
     name: Annotated[str, Field(max_length=512), AfterValidator(check_feed_name)]
+    kind: Literal["push", "pull"] = Field(
+        default="push",
+        description="`push`: a program sends records, or files; `pull`: an address is asked. Feeds"
+        " with a file or a folder are added on the machine.",
+    )
+    path: Annotated[str, Field(max_length=2000)] | None = Field(
+        default=None, description="The address of a `pull`, like https://carrier.example/recycled."
+    )
+    authorization: _Authorization | None = Field(
+        default=None, description="What is sent to the address as `Authorization`; told to nobody."
+    )
+    numbers: Annotated[NumberForm, Field(strict=False)] = Field(
+        default=NumberForm.PLAIN,
+        description="How numbers stand in the answers of a `pull`; records of others are plain.",
+    )
     trust: Annotated[Trust, Field(strict=False)] = Field(
         default=Trust.FULL, description="hint: a new owner by this feed counts as unknown."
     )
@@ -46,6 +70,38 @@ class FeedIn(Body):
     )
 
     model_config = example({"name": "carriers"})
+
+
+class AuthorizationIn(Body):
+    """
+    What is sent to the address of a feed.
+    """
+
+    authorization: _Authorization | None = Field(
+        description="Sent as `Authorization` from now on; null: nothing is."
+    )
+
+    model_config = example({"authorization": "Bearer s3cret"})
+
+
+class FileIn(Body):
+    """
+    A file of a feed, as a whole. Sent again, the same file changes nothing.
+    """
+
+    file: Annotated[str, Field(max_length=512), AfterValidator(check_file_name)] = Field(
+        description="What it is called."
+    )
+    content: Annotated[str, Field(min_length=1, max_length=_LARGEST_FILE)] = Field(
+        description="CSV whose first line names the columns, or JSON Lines."
+    )
+
+    model_config = example(
+        {
+            "file": "2026-02-01.csv",
+            "content": "number,status,date\n13800000001,reissued,2026-01-31\n",
+        }
+    )
 
 
 class RecordIn(Body):
@@ -104,6 +160,7 @@ _FEED: dict[str, Any] = {
     "pulled_at": None,
     "failed_at": None,
     "failure": None,
+    "asked_at": None,
 }
 
 
@@ -115,7 +172,7 @@ class FeedOut(Out):
     name: str
     kind: FeedKind = Field(
         description="Where its records come from; push: a program sends them. The others are read"
-        " by the command line."
+        " by `agi-router feed pull`, or `run`."
     )
     path: str | None
     numbers: NumberForm
@@ -128,10 +185,12 @@ class FeedOut(Out):
         description="Whether a secret is sent to the address of a pulled one."
     )
     pulled_at: str | None = Field(
-        description="When its address was asked last, and all was done that was new."
+        description="When its address was asked last, or its files were looked at, and all was"
+        " done that was new."
     )
     failed_at: str | None = Field(description="When that failed last.")
     failure: str | None = Field(description="Why the last try has failed; null: it did not.")
+    asked_at: str | None = Field(description="When it was asked for that it is read soon.")
 
     model_config = example(_FEED)
 

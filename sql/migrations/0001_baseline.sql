@@ -1578,15 +1578,16 @@ CREATE TABLE agi_router.feed_pull (
     cursor    text        CONSTRAINT feed_pull_cursor_check CHECK (length(cursor) <= 1024),
     pulled_at timestamptz,
     failed_at timestamptz,
-    why       text        CONSTRAINT feed_pull_why_check CHECK (length(why) <= 200)
+    why       text        CONSTRAINT feed_pull_why_check CHECK (length(why) <= 200),
+    asked_at  timestamptz
 );
-COMMENT ON TABLE agi_router.feed_pull IS 'How far feeds are pulled that are asked for by HTTP';
+COMMENT ON TABLE agi_router.feed_pull IS 'How far feeds are read whose address is asked, or whose files are looked at';
 COMMENT ON COLUMN agi_router.feed_pull.feed_id IS 'The feed';
 COMMENT ON COLUMN agi_router.feed_pull.sealed IS 'What is sent as Authorization, sealed; null: nothing';
 COMMENT ON COLUMN agi_router.feed_pull.etag IS 'ETag of the last answer that was done';
 COMMENT ON COLUMN agi_router.feed_pull.modified IS 'Its Last-Modified';
 COMMENT ON COLUMN agi_router.feed_pull.cursor IS 'Where the next answer begins, as the last one said';
-COMMENT ON COLUMN agi_router.feed_pull.pulled_at IS 'When the address was asked last and all was done that was new';
+COMMENT ON COLUMN agi_router.feed_pull.pulled_at IS 'When the address was asked last, or files were looked at, and all was done that was new';
 COMMENT ON COLUMN agi_router.feed_pull.failed_at IS 'When that failed last';
 COMMENT ON COLUMN agi_router.feed_pull.why IS 'Why the last try has failed, in our words; null: it did not';
 
@@ -1599,6 +1600,7 @@ CREATE TABLE agi_router.feed_run (
     ended_at   timestamptz,
     taken      bigint      NOT NULL DEFAULT 0,
     reissued   bigint      NOT NULL DEFAULT 0,
+COMMENT ON COLUMN agi_router.feed_pull.asked_at IS 'When somebody has asked for it to be read soon';
     cancelled  bigint      NOT NULL DEFAULT 0,
     kept       bigint      NOT NULL DEFAULT 0,
     unknown    bigint      NOT NULL DEFAULT 0,

@@ -11,7 +11,7 @@ RETURNING id;
 -- Feeds by name, or one; when a file of each was done last, and how pulling it went.
 SELECT f.id, f.name, f.kind, f.path, f.numbers, f.trust, f.every, f.created_at,
        (SELECT max(r.ended_at) FROM agi_router.feed_run r WHERE r.feed_id = f.id) AS last_at, now() AS now,
-       p.sealed IS NOT NULL AS authorized, p.pulled_at, p.failed_at, p.why AS failure
+       p.sealed IS NOT NULL AS authorized, p.pulled_at, p.failed_at, p.why AS failure, p.asked_at
   FROM agi_router.feed f
   LEFT JOIN agi_router.feed_pull p ON p.feed_id = f.id
  WHERE %(name)s::text IS NULL OR f.name = %(name)s
@@ -22,6 +22,12 @@ SELECT f.id, f.name, f.kind, f.path, f.numbers, f.trust, f.every, f.created_at,
 INSERT INTO agi_router.feed_pull (feed_id, sealed)
 VALUES (%(feed_id)s, %(sealed)s)
     ON CONFLICT (feed_id) DO UPDATE SET sealed = excluded.sealed;
+
+-- ask_feed --
+-- Have a feed read soon.
+INSERT INTO agi_router.feed_pull (feed_id, asked_at)
+VALUES (%(feed_id)s, clock_timestamp())
+    ON CONFLICT (feed_id) DO UPDATE SET asked_at = excluded.asked_at;
 
 -- find_feed_pull --
 -- How far a feed is pulled.
@@ -35,9 +41,10 @@ SELECT p.feed_id, p.sealed
    FOR UPDATE;
 
 -- note_feed_pulled --
--- Note that all is done that the address of a feed has had, and by what the next answer is told from it.
+-- Note that all is done that a feed has had, by when, and by what the next answer of its address is told from it.
 INSERT INTO agi_router.feed_pull (feed_id, etag, modified, cursor, pulled_at)
-SELECT f.id, %(etag)s, %(modified)s, %(cursor)s, clock_timestamp() FROM agi_router.feed f WHERE f.id = %(feed_id)s
+SELECT f.id, %(etag)s, %(modified)s, %(cursor)s, coalesce(%(at)s::timestamptz, clock_timestamp())
+  FROM agi_router.feed f WHERE f.id = %(feed_id)s
     ON CONFLICT (feed_id) DO UPDATE
    SET etag = excluded.etag, modified = excluded.modified, cursor = excluded.cursor, pulled_at = excluded.pulled_at,
        why = NULL;

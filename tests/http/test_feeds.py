@@ -137,3 +137,62 @@ def test_what_is_refused(operator: Client, connection: Connection) -> None:
     with feeds.held(feeds.find("carriers")):
         busy = operator.ask("POST", RECORDS, push_body)
     assert (busy.status_code, busy.json()["code"]) == (409, "feed_busy")
+
+
+def test_a_feed_with_an_address(operator: Client, connection: Connection) -> None:
+    """Its secret is told to nobody; it is asked soon, whatever its schedule; once."""
+    body = {"name": "telecom", "kind": "pull", "path": "https://carrier.example/recycled"}
+    secret = "Bearer s3cret-of-the-carrier"
+    made = operator.post("/v1/feeds", {**body, "authorization": secret}, status=201)
+    assert (made["kind"], made["authorized"], made["asked_at"]) == ("pull", True, None)
+    asked = operator.post("/v1/feeds/telecom/pull", None, status=202)
+    assert asked["asked_at"] is not None
+    (feed,) = FeedStore(Queries(connection)).all()
+    assert feed.due
+    Queries(connection).execute("note_feed_failed", {"feed_id": feed.id, "why": "away"})
+    assert not FeedStore(Queries(connection)).find("telecom").due
+    path = "/v1/feeds/telecom/authorization"
+    for said, is_kept in ((None, False), (secret, True)):
+        told = operator.ask("PUT", path, {"authorization": said}).json()
+        assert told["authorized"] is is_kept
+    dump = connection.execute(
+        b"SELECT (SELECT json_agg(a) FROM agi_router.audit a)::text"
+        b" || (SELECT json_agg(p) FROM agi_router.feed_pull p)::text AS all_of_it"
+    ).fetchone()
+    assert dump is not None
+    assert "s3cret" not in dump["all_of_it"] + str(told)
+
+
+@pytest.mark.usefixtures("feed")
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/feeds", {"name": "a", "kind": "pull"}),
+        ("POST", "/v1/feeds", {"name": "a", "kind": "pull", "path": "http://127.0.0.1/x"}),
+        ("POST", "/v1/feeds", {"name": "a", "kind": "folder", "path": "/srv"}),
+        ("POST", "/v1/feeds", {"name": "a", "authorization": "Bearer x"}),
+        ("POST", "/v1/feeds", {"name": "a", "numbers": "md5"}),
+        ("POST", "/v1/feeds/carriers/pull", None),
+        ("PUT", "/v1/feeds/carriers/authorization", {"authorization": "Bearer x"}),
+        ("POST", "/v1/feeds/carriers/files", {"file": "a", "content": "a,b\n1,2\n"}),
+    ],
+)
+def test_what_does_not_go_together(
+    operator: Client, connection: Connection, method: str, path: str, body: Any
+) -> None:
+    """Is refused, and changes nothing."""
+    assert operator.ask(method, path, body).status_code == 422
+    assert [feed.name for feed in FeedStore(Queries(connection)).all()] == ["carriers"]
+
+
+@pytest.mark.usefixtures("feed")
+def test_a_file(operator: Client, couriers: Client, store: BindingStore) -> None:
+    """It is the one that the command line reads; sent again it changes nothing."""
+    made = couriers.bind(A, B)
+    content = f"number,status,date\n{B},reissued,{store.now().isoformat()}\n{C},x,\n"
+    body = {"file": "today.csv", "content": content}
+    told = operator.post("/v1/feeds/carriers/files", body)
+    assert [told[each] for each in ("records", "malformed", "ended")] == [2, 1, 1]
+    assert [each["line"] for each in told["faults"]] == [3]
+    assert couriers.get(f"/v1/bindings/{made['id']}")["state"] == "party_recycled"
+    assert operator.post("/v1/feeds/carriers/files", {**body, "file": "again.csv"}) == told

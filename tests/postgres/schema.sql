@@ -1165,11 +1165,12 @@ CREATE TABLE agi_router.feed_pull (
     CONSTRAINT feed_pull_why_check CHECK ((length(why) <= 200))
 );
 
-COMMENT ON TABLE agi_router.feed_pull IS 'How far feeds are pulled that are asked for by HTTP';
+COMMENT ON TABLE agi_router.feed_pull IS 'How far feeds are read whose address is asked, or whose files are looked at';
 
 COMMENT ON COLUMN agi_router.feed_pull.feed_id IS 'The feed';
 
 COMMENT ON COLUMN agi_router.feed_pull.sealed IS 'What is sent as Authorization, sealed; null: nothing';
+    asked_at timestamp with time zone,
 
 COMMENT ON COLUMN agi_router.feed_pull.etag IS 'ETag of the last answer that was done';
 
@@ -1177,7 +1178,7 @@ COMMENT ON COLUMN agi_router.feed_pull.modified IS 'Its Last-Modified';
 
 COMMENT ON COLUMN agi_router.feed_pull.cursor IS 'Where the next answer begins, as the last one said';
 
-COMMENT ON COLUMN agi_router.feed_pull.pulled_at IS 'When the address was asked last and all was done that was new';
+COMMENT ON COLUMN agi_router.feed_pull.pulled_at IS 'When the address was asked last, or files were looked at, and all was done that was new';
 
 COMMENT ON COLUMN agi_router.feed_pull.failed_at IS 'When that failed last';
 
@@ -1194,6 +1195,8 @@ CREATE TABLE agi_router.feed_run (
     reissued bigint DEFAULT 0 NOT NULL,
     cancelled bigint DEFAULT 0 NOT NULL,
     kept bigint DEFAULT 0 NOT NULL,
+COMMENT ON COLUMN agi_router.feed_pull.asked_at IS 'When somebody has asked for it to be read soon';
+
     unknown bigint DEFAULT 0 NOT NULL,
     malformed bigint DEFAULT 0 NOT NULL,
     CONSTRAINT feed_run_digest_check CHECK ((length(digest) = 32))

@@ -364,3 +364,38 @@ def test_one_keeps_no_other(
     more["AGI_ROUTER_KEY_FILE"] = str(tmp_path / "other")
     assert cli(*add, "b", "--authorization", "-", typed=f"{SECRET}\n", **more).code == 78
     assert {each.name for each in pulled.recycler.store.all()} == {"a", "telecom"}
+
+
+def test_a_folder_is_watched(cli: Cli, store: BindingStore, tmp_path: Path) -> None:
+    """The timer reads what has come since it looked; what cannot be read is tried again."""
+    folder = tmp_path / "recycled"
+    folder.mkdir()
+    made, other = bind(store), bind(store, C, D, x=None)
+    assert cli("feed", "add", "sharing", "--kind", "folder", "--path", str(folder)).code == 0
+    late = tmp_path / "late.csv"
+    assert cli("feed", "add", "late", "--kind", "file", "--path", str(late)).code == 0
+    done = cli("feed", "pull")
+    assert done.out == "nothing new\n", done.err
+    (folder / "1.csv").write_bytes(HEADER + record(store, B.digits))
+    done = cli("feed", "pull", "--json")
+    assert (done.code, done.out.count('"ended": 1')) == (0, 1), done.err
+    assert store.find(made.id).state is BindingState.PARTY_RECYCLED
+    looked = "UPDATE agi_router.feed_pull SET pulled_at = now() + interval '2 h'"
+    store.connection.execute(looked.encode())
+    (folder / "2.csv").write_bytes(HEADER + record(store, D.digits))
+    assert cli("feed", "pull").out == "nothing new\n"
+    store.connection.execute(b"UPDATE agi_router.feed_pull SET pulled_at = now()")
+    (folder / "3.csv").write_bytes(b"no,header\n")
+    for _ in range(2):
+        done = cli("feed", "pull")
+        assert (done.code, "3.csv: " in done.err) == (65, True)
+    assert store.find(other.id).state is BindingState.PARTY_RECYCLED
+    rows = {row["name"]: row for row in cli("feed", "list", "--json").json}
+    assert (rows["late"]["failure"], "cannot be read" in rows["sharing"]["failure"]) == (
+        None,
+        True,
+    )
+    (folder / "3.csv").unlink()
+    late.write_bytes(HEADER)
+    assert cli("feed", "pull").code == 0
+    assert cli("feed", "remove", "late", "--json").json["name"] == "late"

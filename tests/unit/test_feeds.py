@@ -185,16 +185,25 @@ def test_overdue() -> None:
     assert not replace(FEED, every=4 * day).overdue
     assert not replace(FEED, every=day, last_at=NOW - day).overdue
     assert replace(FEED, every=day, last_at=NOW - 2 * day).overdue
-    assert not replace(FEED, every=day, last_at=NOW - 2 * day, pulled_at=NOW).overdue
+    looked = replace(FEED, every=day, last_at=NOW - 2 * day, pulled_at=NOW)
+    assert not replace(looked, kind=FeedKind.PULL).overdue
+    # Nothing has come to a folder that was only looked at.
+    assert replace(looked, kind=FeedKind.FOLDER).overdue
 
 
 def test_what_is_pulled_by_now() -> None:
-    """A feed with a span, since its address had nothing more."""
+    """A feed with a span, since its address had nothing more; or once, where it is asked for."""
     day = timedelta(days=1)
     pull = replace(FEED, kind=FeedKind.PULL)
     assert not pull.due
     assert replace(pull, every=day).due
-    assert not replace(FEED, every=day).due
+    for kind in FeedKind:
+        if kind is not FeedKind.PULL:
+            assert replace(FEED, kind=kind).due is kind.has_path
+    asked = replace(pull, asked_at=NOW)
+    assert asked.due
+    assert not replace(asked, pulled_at=NOW + day).due
+    assert not replace(asked, failed_at=NOW + day).due
     assert replace(pull, every=day, pulled_at=NOW - day).due
     assert not replace(pull, every=day, pulled_at=NOW).due
 

@@ -7,6 +7,7 @@ import json
 from datetime import timedelta
 from hashlib import sha256
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Path
 from starlette.responses import Response
@@ -14,16 +15,20 @@ from starlette.responses import Response
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.errors import FeedInvalid, FeedNotFound
+from agi_router.events.addresses import check_host
 from agi_router.feeds.model import Feed, FeedKind, NumberForm, check_feed_name
+from agi_router.feeds.pull_store import PullStore
 from agi_router.feeds.recycler import Recycler
 from agi_router.feeds.store import FeedStore
 from agi_router.feeds.views import describe_feed, describe_match, describe_run
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.feeds import (
+    AuthorizationIn,
     FeedIn,
     FeedOut,
     FeedsOut,
+    FileIn,
     PushOut,
     RecordsIn,
     RunReportOut,
@@ -56,17 +61,30 @@ def list_feeds(desk: _Reads) -> Response:
 )
 def add_feed(body: FeedIn, desk: _Writes) -> Response:
     """
-    Add a feed whose records a program sends.
+    Add a feed whose records a program sends, or whose address is asked.
     """
+    kind = FeedKind(body.kind)
+    if kind is FeedKind.PULL:
+        parts = urlsplit(body.path or "")
+        check_host(
+            parts.hostname or "",
+            secure=parts.scheme == "https",
+            allowed=desk.options.webhook_hosts,
+        )
+    elif body.authorization is not None or body.numbers is not NumberForm.PLAIN:
+        raise FeedInvalid("an authorization and digests go with a feed of the kind pull")
     with desk.queries.transaction():
         feed = _feeds(desk).add(
             body.name,
-            kind=FeedKind.PUSH,
-            path=None,
-            numbers=NumberForm.PLAIN,
+            kind=kind,
+            path=body.path,
+            numbers=body.numbers,
             trust=body.trust,
             every=None if body.every is None else timedelta(seconds=body.every),
         )
+        if body.authorization is not None:
+            _pulls(desk).authorize(feed, body.authorization)
+            feed = _feeds(desk).find(feed.name)
         desk.audit("POST /v1/feeds", f"feed {feed.name}")
     return answer(describe_feed(feed), status=201)
 
@@ -91,6 +109,64 @@ def remove_feed(name: str, desk: _Writes) -> Response:
         _feeds(desk).remove(feed.name)
         desk.audit("DELETE /v1/feeds/{name}", f"feed {feed.name}")
     return answer(describe_feed(feed))
+
+
+@router.put(
+    "/feeds/{name}/authorization",
+    responses=answers(FeedOut, 404, 413, 415, told="Sent from now on"),
+    response_model=None,
+)
+def authorize_feed(name: str, body: AuthorizationIn, desk: _Writes) -> Response:
+    """
+    Send another authorization to the address of a feed from now on, or none.
+    """
+    feed = _find(name, desk)
+    if feed.kind is not FeedKind.PULL:
+        raise FeedInvalid(f"feed {feed.name!r} is of the kind {feed.kind}, and not pulled")
+    with desk.queries.transaction():
+        _pulls(desk).authorize(feed, body.authorization)
+        desk.audit("PUT /v1/feeds/{name}/authorization", f"feed {feed.name}")
+    return answer(describe_feed(_find(feed.name, desk)))
+
+
+@router.post(
+    "/feeds/{name}/pull",
+    status_code=202,
+    responses=answers(FeedOut, 404, ok=202, told="It is read soon"),
+    response_model=None,
+)
+def pull_feed(name: str, desk: _Writes) -> Response:
+    """
+    Have the address of a feed asked, or its files looked at, by the timer that does so.
+
+    What came of it: its runs; `pulled_at` or `failed_at` is later than `asked_at` once it is done.
+    """
+    with desk.queries.transaction():
+        feed = _feeds(desk).ask(_find(name, desk).name)
+        desk.audit("POST /v1/feeds/{name}/pull", f"feed {feed.name}")
+    return answer(describe_feed(feed), status=202)
+
+
+@router.post(
+    "/feeds/{name}/files",
+    responses=answers(PushOut, 404, 409, 413, 415, told="All of it is done"),
+    response_model=None,
+)
+def run_file(name: str, body: FileIn, desk: _Writes) -> Response:
+    """
+    Do what a file says, or what is left of it, as `agi-router feed run` does.
+
+    A line that cannot be read keeps no other from being done.
+    """
+    feed = _find(name, desk)
+    if feed.numbers is not NumberForm.PLAIN:
+        raise FeedInvalid(
+            "digests are compared with all numbers that are kept: 'agi-router feed run' does that"
+        )
+    recycler = Recycler(desk.store.connection, desk.store.keys)
+    desk.audit("POST /v1/feeds/{name}/files", f"feed {feed.name}")
+    run_id = recycler.run(feed, io.BytesIO(body.content.encode()), name=body.file)
+    return answer({**_report(recycler.store, run_id), "damaged": recycler.damaged})
 
 
 @router.post(
@@ -148,6 +224,10 @@ def _feeds(desk: Desk) -> FeedStore:
     The feeds: the operator's, whose keys alone may have their scopes.
     """
     return FeedStore(desk.queries)
+
+
+def _pulls(desk: Desk) -> PullStore:
+    return PullStore(desk.queries, desk.store.keys)
 
 
 def _find(name: str, desk: Desk) -> Feed:
