@@ -115,7 +115,9 @@ def _store(*, act: str | None = None) -> Iterator[FindingStore]:
     settings = read_settings()
     keys = settings.load_keys()
     with open_serving_database(settings, act=act) as connection:
-        yield FindingStore(Queries(connection), check_keys(connection, keys))
+        yield FindingStore(
+            Queries(connection), check_keys(connection, keys), settings.complaint_limits
+        )
 
 
 def _csv(rows: Sequence[dict[str, Any]]) -> str:

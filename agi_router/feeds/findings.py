@@ -3,19 +3,26 @@ Findings of misuse, for carriers to freeze numbers: each is handed out until it 
 
 1. A finding is a lock of a person for misuse that the operator has set. It goes to the carriers of
    the operator digits on whose 700 numbers the person is or was bound.
-2. A lock that is lifted after its carrier was told is a finding of its own: ``withdrawn``.
-3. The number stands in the lock alone, and is opened when it is shown.
+2. So is a person of whose calls so many complain as would stop a number. It goes to the carriers
+   of the numbers that were shown.
+3. A lock that is lifted, or complaints that are dismissed, after the carrier was told, are a
+   finding of their own: ``withdrawn``.
+4. The number stands in the lock, or in the register of persons, and is opened when it is shown.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from agi_router.db.connection import Queries
+from agi_router.feeds.complained_callers import ComplainedCallers
 from agi_router.keys.damage import open_or_tell
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
+from agi_router.persons.complaint_limits import ComplaintLimits
+from agi_router.persons.register import PersonRegister
 
 __all__ = ["Finding", "FindingStatus", "FindingStore"]
 
@@ -27,7 +34,7 @@ class FindingStatus(StrEnum):
 
     MISUSE = "misuse"
     WITHDRAWN = "withdrawn"
-    """The lock was lifted since."""
+    """The lock was lifted since, or complaints were dismissed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +51,9 @@ class Finding:
     """Whose number; None: it does not open."""
     status: FindingStatus
     source: str
+    """What has led to it: a lock, or complaints."""
     since: datetime
-    """From when the lock holds."""
+    """From when the lock holds; or when the call was that was one too many."""
     rule: str | None
     found_at: datetime
     taken_at: datetime | None
@@ -61,11 +69,15 @@ class FindingStore:
     Args:
         queries: Where they are kept.
         keys: To open numbers.
+        limits: How many complaints are too many.
     """
 
-    def __init__(self, queries: Queries, keys: KeyRing) -> None:
+    def __init__(self, queries: Queries, keys: KeyRing, limits: ComplaintLimits) -> None:
         self._queries = queries
         self._keys = keys
+        self._limits = limits
+        self._callers = ComplainedCallers(queries, keys)
+        self._register = PersonRegister(queries, keys)
 
     def all(
         self, operator: int | None = None, *, everything: bool = False, after: int = 0, limit: int
@@ -80,10 +92,14 @@ class FindingStore:
             limit: At most so many.
         """
         values = {"operator": operator, "everything": everything, "after": after, "limit": limit}
+        too_many = {"least": self._limits.least, "within": self._limits.window}
         with self._queries.transaction():
-            self._queries.row("gather_findings", {})
+            self._callers.note_new()
+            self._queries.row("gather_findings", too_many)
             rows = self._queries.rows("list_findings", values)
-        return list(map(self._read, rows))
+            known = {row["person_id"] for row in rows} - {None}
+            people = self._register.open(known)
+        return [self._read(row, people) for row in rows]
 
     def take(self, operator: int, *, limit: int) -> list[Finding]:
         """
@@ -103,10 +119,15 @@ class FindingStore:
         row = self._queries.row("acknowledge_findings", {"operator": operator, "up_to": up_to})
         return 0 if row is None else int(row["findings"])
 
-    def _read(self, row: dict[str, Any]) -> Finding:
-        person, damage = open_or_tell(
-            lambda: self._keys.open_locked(row["sealed"], row["lock_id"], row["key"])
-        )
+    def _read(
+        self, row: dict[str, Any], people: Mapping[int, tuple[PhoneNumber | None, str | None]]
+    ) -> Finding:
+        if row["lock_id"] is None:
+            person, damage = people[row["person_id"]]
+        else:
+            person, damage = open_or_tell(
+                lambda: self._keys.open_locked(row["sealed"], row["lock_id"], row["key"])
+            )
         return Finding(
             id=row["id"],
             operator=row["operator"],

@@ -73,7 +73,7 @@ class FindingOut(Out):
     operator: int = Field(description="The operator digit whose carrier is told.")
     number: str | None = Field(description="Masked; null: it is damaged.")
     status: FindingStatus
-    source: str = Field(description="What has led to it.")
+    source: str = Field(description="What has led to it: a `lock`, or each `complaint`.")
     since: str
     rule: str | None
     found_at: str

@@ -122,8 +122,9 @@ COMMENT ON FUNCTION agi_cells.tables IS 'The tables whose rows are in the cells:
 
 CREATE FUNCTION agi_cells.here() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT ARRAY['add_to_blocklist', 'assert_current_keys', 'bind_asked', 'find_complained', 'is_listed', 'note_rebind',
-                 'refuse_locked', 'set_lock', 'step_move', 'tell', 'tell_binding', 'undo_move', 'why_closed']
+    SELECT ARRAY['add_to_blocklist', 'assert_current_keys', 'bind_asked', 'find_complained', 'find_complained_call',
+                 'is_listed', 'note_rebind', 'refuse_locked', 'set_lock', 'step_move', 'tell', 'tell_binding',
+                 'undo_move', 'why_closed']
 $$;
 COMMENT ON FUNCTION agi_cells.here IS 'The functions that are given a block and run in the global database all the same: what they read and write is there';
 

@@ -1149,6 +1149,16 @@ COMMENT ON COLUMN agi_router.complaint.dismissed_at IS 'Since when it counts no 
 COMMENT ON COLUMN agi_router.complaint.dismissed_by IS 'Who has found that it is unfounded';
 COMMENT ON COLUMN agi_router.complaint.dismiss_note IS 'Why';
 
+CREATE TABLE agi_router.complaint_caller (
+    complaint_id bigint NOT NULL CONSTRAINT complaint_caller_pkey PRIMARY KEY
+                 CONSTRAINT complaint_caller_complaint_id_fkey REFERENCES agi_router.complaint ON DELETE CASCADE,
+    person_id    bigint
+);
+CREATE INDEX complaint_caller_person ON agi_router.complaint_caller (person_id);
+COMMENT ON TABLE agi_router.complaint_caller IS 'Who has called where somebody complains, as far as that was looked at: a line is added once, and never changed';
+COMMENT ON COLUMN agi_router.complaint_caller.complaint_id IS 'The complaint';
+COMMENT ON COLUMN agi_router.complaint_caller.person_id IS 'Who, see person_mark; null: nobody knows, as of a group';
+
 -- Real names: only the result of a check is kept, never a paper.
 
 CREATE TABLE agi_router.real_name (
@@ -1590,6 +1600,7 @@ COMMENT ON COLUMN agi_router.feed_pull.cursor IS 'Where the next answer begins, 
 COMMENT ON COLUMN agi_router.feed_pull.pulled_at IS 'When the address was asked last, or files were looked at, and all was done that was new';
 COMMENT ON COLUMN agi_router.feed_pull.failed_at IS 'When that failed last';
 COMMENT ON COLUMN agi_router.feed_pull.why IS 'Why the last try has failed, in our words; null: it did not';
+COMMENT ON COLUMN agi_router.feed_pull.asked_at IS 'When somebody has asked for it to be read soon';
 
 CREATE TABLE agi_router.feed_run (
     id         bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT feed_run_pkey PRIMARY KEY,
@@ -1600,7 +1611,6 @@ CREATE TABLE agi_router.feed_run (
     ended_at   timestamptz,
     taken      bigint      NOT NULL DEFAULT 0,
     reissued   bigint      NOT NULL DEFAULT 0,
-COMMENT ON COLUMN agi_router.feed_pull.asked_at IS 'When somebody has asked for it to be read soon';
     cancelled  bigint      NOT NULL DEFAULT 0,
     kept       bigint      NOT NULL DEFAULT 0,
     unknown    bigint      NOT NULL DEFAULT 0,
@@ -1673,27 +1683,31 @@ COMMENT ON COLUMN agi_router.feed_match.at IS 'When that was';
 
 -- Findings of misuse, for the carriers
 --
--- The number stands in the lock, sealed; nothing of it is copied.
+-- The number stands in the lock, or in the register of persons, sealed; nothing of it is copied.
 
 CREATE TABLE agi_router.finding (
     id              bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT finding_pkey PRIMARY KEY,
     operator        smallint    NOT NULL CONSTRAINT finding_operator_check CHECK (operator BETWEEN 0 AND 9),
-    source          text        NOT NULL DEFAULT 'lock' CONSTRAINT finding_source_check CHECK (source IN ('lock')),
-    lock_id         bigint      NOT NULL
-                    CONSTRAINT finding_lock_id_fkey REFERENCES agi_router.lock ON DELETE CASCADE,
+    source          text        NOT NULL DEFAULT 'lock' CONSTRAINT finding_source_check CHECK (source IN ('lock', 'complaint')),
+    lock_id         bigint      CONSTRAINT finding_lock_id_fkey REFERENCES agi_router.lock ON DELETE CASCADE,
+    complaint_id    bigint      CONSTRAINT finding_complaint_id_fkey REFERENCES agi_router.complaint ON DELETE CASCADE,
     status          text        NOT NULL CONSTRAINT finding_status_check CHECK (status IN ('misuse', 'withdrawn')),
     found_at        timestamptz NOT NULL DEFAULT clock_timestamp(),
     taken_at        timestamptz,
     acknowledged_at timestamptz,
-    CONSTRAINT finding_key UNIQUE (lock_id, operator, status)
+    CONSTRAINT finding_key UNIQUE (lock_id, operator, status),
+    CONSTRAINT finding_complaint_key UNIQUE (complaint_id, operator, status),
+    CONSTRAINT finding_of_one_check CHECK ((lock_id IS NOT NULL) = (source = 'lock')
+                                           AND (complaint_id IS NOT NULL) = (source = 'complaint'))
 );
 CREATE INDEX finding_owed ON agi_router.finding (operator, id) WHERE acknowledged_at IS NULL;
 COMMENT ON TABLE agi_router.finding IS 'Findings of misuse, and what has become of telling the carrier of them';
 COMMENT ON COLUMN agi_router.finding.id IS 'Key; rises';
-COMMENT ON COLUMN agi_router.finding.operator IS 'Operator digit of 700 numbers on which the person is or was bound: whose carrier is told';
+COMMENT ON COLUMN agi_router.finding.operator IS 'Operator digit of 700 numbers on which the person is or was bound, or that were complained of: whose carrier is told';
 COMMENT ON COLUMN agi_router.finding.source IS 'What has led to it';
 COMMENT ON COLUMN agi_router.finding.lock_id IS 'The lock, which has the number';
-COMMENT ON COLUMN agi_router.finding.status IS 'misuse; withdrawn: the lock was lifted after the carrier was told';
+COMMENT ON COLUMN agi_router.finding.complaint_id IS 'The complaint by which there were too many of one person, see complaint_caller';
+COMMENT ON COLUMN agi_router.finding.status IS 'misuse; withdrawn: the lock was lifted, or complaints dismissed, after the carrier was told';
 COMMENT ON COLUMN agi_router.finding.found_at IS 'When it was noted';
 COMMENT ON COLUMN agi_router.finding.taken_at IS 'When it was handed out first';
 COMMENT ON COLUMN agi_router.finding.acknowledged_at IS 'When the carrier had it; it is handed out no more';

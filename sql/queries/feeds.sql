@@ -259,16 +259,33 @@ SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.calle
        AND p.side = 'b'
  WHERE b.ended_at IS NULL AND b.expires_at > now() AND (NOT %(held)s OR b.state = 'held');
 
+-- list_new_complaints --
+-- Complaints of which nobody has looked yet who has called; and the call, if there is one.
+SELECT m.id, c.block, c.binding_id, c.side, c.received_at
+  FROM agi_router.complaint m
+  LEFT JOIN LATERAL agi_router.find_complained_call(m.x_number / 10000, m.x_number, m.at) c ON true
+ WHERE NOT EXISTS (SELECT 1 FROM agi_router.complaint_caller n WHERE n.complaint_id = m.id)
+ ORDER BY m.id
+ LIMIT %(limit)s;
+
+-- note_complained_caller --
+-- Note who has called where somebody complains; null: nobody knows.
+INSERT INTO agi_router.complaint_caller (complaint_id, person_id) VALUES (%(id)s, %(person_id)s)
+    ON CONFLICT DO NOTHING;
+
 -- gather_findings --
 -- Note what carriers are to be told.
-SELECT agi_router.gather_findings();
+SELECT agi_router.gather_findings(%(least)s, %(within)s);
 
 -- list_findings --
 -- Findings by their key: those behind one, of one operator or of all, and those that were acknowledged too if asked.
 SELECT f.id, f.operator, f.source, f.status, f.found_at, f.taken_at, f.acknowledged_at,
-       l.id AS lock_id, l.key, l.sealed, l.rule, l.starts_at
+       l.id AS lock_id, l.key, l.sealed, c.person_id,
+       CASE f.source WHEN 'lock' THEN l.rule ELSE 'complaints' END AS rule, coalesce(l.starts_at, m.at) AS starts_at
   FROM agi_router.finding f
-  JOIN agi_router.lock l ON l.id = f.lock_id
+  LEFT JOIN agi_router.lock l ON l.id = f.lock_id
+  LEFT JOIN agi_router.complaint m ON m.id = f.complaint_id
+  LEFT JOIN agi_router.complaint_caller c ON c.complaint_id = m.id
  WHERE (%(operator)s::smallint IS NULL OR f.operator = %(operator)s)
    AND (%(everything)s OR f.acknowledged_at IS NULL)
    AND f.id > %(after)s::bigint

@@ -819,6 +819,17 @@ COMMENT ON COLUMN agi_router.complaint.dismissed_by IS 'Who has found that it is
 
 COMMENT ON COLUMN agi_router.complaint.dismiss_note IS 'Why';
 
+CREATE TABLE agi_router.complaint_caller (
+    complaint_id bigint NOT NULL,
+    person_id bigint
+);
+
+COMMENT ON TABLE agi_router.complaint_caller IS 'Who has called where somebody complains, as far as that was looked at: a line is added once, and never changed';
+
+COMMENT ON COLUMN agi_router.complaint_caller.complaint_id IS 'The complaint';
+
+COMMENT ON COLUMN agi_router.complaint_caller.person_id IS 'Who, see person_mark; null: nobody knows, as of a group';
+
 ALTER TABLE agi_router.complaint ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME agi_router.complaint_id_seq
     START WITH 1
@@ -1159,6 +1170,7 @@ CREATE TABLE agi_router.feed_pull (
     pulled_at timestamp with time zone,
     failed_at timestamp with time zone,
     why text,
+    asked_at timestamp with time zone,
     CONSTRAINT feed_pull_cursor_check CHECK ((length(cursor) <= 1024)),
     CONSTRAINT feed_pull_etag_check CHECK ((length(etag) <= 1024)),
     CONSTRAINT feed_pull_modified_check CHECK ((length(modified) <= 1024)),
@@ -1170,7 +1182,6 @@ COMMENT ON TABLE agi_router.feed_pull IS 'How far feeds are read whose address i
 COMMENT ON COLUMN agi_router.feed_pull.feed_id IS 'The feed';
 
 COMMENT ON COLUMN agi_router.feed_pull.sealed IS 'What is sent as Authorization, sealed; null: nothing';
-    asked_at timestamp with time zone,
 
 COMMENT ON COLUMN agi_router.feed_pull.etag IS 'ETag of the last answer that was done';
 
@@ -1184,6 +1195,8 @@ COMMENT ON COLUMN agi_router.feed_pull.failed_at IS 'When that failed last';
 
 COMMENT ON COLUMN agi_router.feed_pull.why IS 'Why the last try has failed, in our words; null: it did not';
 
+COMMENT ON COLUMN agi_router.feed_pull.asked_at IS 'When somebody has asked for it to be read soon';
+
 CREATE TABLE agi_router.feed_run (
     id bigint NOT NULL,
     feed_id integer NOT NULL,
@@ -1195,8 +1208,6 @@ CREATE TABLE agi_router.feed_run (
     reissued bigint DEFAULT 0 NOT NULL,
     cancelled bigint DEFAULT 0 NOT NULL,
     kept bigint DEFAULT 0 NOT NULL,
-COMMENT ON COLUMN agi_router.feed_pull.asked_at IS 'When somebody has asked for it to be read soon';
-
     unknown bigint DEFAULT 0 NOT NULL,
     malformed bigint DEFAULT 0 NOT NULL,
     CONSTRAINT feed_run_digest_check CHECK ((length(digest) = 32))
@@ -1241,13 +1252,15 @@ CREATE TABLE agi_router.finding (
     id bigint NOT NULL,
     operator smallint NOT NULL,
     source text DEFAULT 'lock'::text NOT NULL,
-    lock_id bigint NOT NULL,
+    lock_id bigint,
+    complaint_id bigint,
     status text NOT NULL,
     found_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     taken_at timestamp with time zone,
     acknowledged_at timestamp with time zone,
+    CONSTRAINT finding_of_one_check CHECK ((((lock_id IS NOT NULL) = (source = 'lock'::text)) AND ((complaint_id IS NOT NULL) = (source = 'complaint'::text)))),
     CONSTRAINT finding_operator_check CHECK (((operator >= 0) AND (operator <= 9))),
-    CONSTRAINT finding_source_check CHECK ((source = 'lock'::text)),
+    CONSTRAINT finding_source_check CHECK ((source = ANY (ARRAY['lock'::text, 'complaint'::text]))),
     CONSTRAINT finding_status_check CHECK ((status = ANY (ARRAY['misuse'::text, 'withdrawn'::text])))
 );
 
@@ -1255,13 +1268,15 @@ COMMENT ON TABLE agi_router.finding IS 'Findings of misuse, and what has become 
 
 COMMENT ON COLUMN agi_router.finding.id IS 'Key; rises';
 
-COMMENT ON COLUMN agi_router.finding.operator IS 'Operator digit of 700 numbers on which the person is or was bound: whose carrier is told';
+COMMENT ON COLUMN agi_router.finding.operator IS 'Operator digit of 700 numbers on which the person is or was bound, or that were complained of: whose carrier is told';
 
 COMMENT ON COLUMN agi_router.finding.source IS 'What has led to it';
 
 COMMENT ON COLUMN agi_router.finding.lock_id IS 'The lock, which has the number';
 
-COMMENT ON COLUMN agi_router.finding.status IS 'misuse; withdrawn: the lock was lifted after the carrier was told';
+COMMENT ON COLUMN agi_router.finding.complaint_id IS 'The complaint by which there were too many of one person, see complaint_caller';
+
+COMMENT ON COLUMN agi_router.finding.status IS 'misuse; withdrawn: the lock was lifted, or complaints dismissed, after the carrier was told';
 
 COMMENT ON COLUMN agi_router.finding.found_at IS 'When it was noted';
 
@@ -2503,6 +2518,7 @@ CREATE TABLE agi_router.tenant (
     hours text,
     time_zone text DEFAULT 'Asia/Shanghai'::text NOT NULL,
     call_limits jsonb,
+    bind_limits jsonb,
     record boolean DEFAULT false NOT NULL,
     limited boolean GENERATED ALWAYS AS (((max_bindings IS NOT NULL) OR (max_binds IS NOT NULL))) STORED NOT NULL,
     told_of_calls boolean GENERATED ALWAYS AS (('call.admitted'::text = ANY (told))) STORED NOT NULL,
@@ -2521,7 +2537,6 @@ CREATE TABLE agi_router.tenant (
     CONSTRAINT tenant_unknown_numbers_check CHECK ((unknown_numbers = ANY (ARRAY['ring'::text, 'hold'::text, 'refuse'::text])))
 );
 
-    bind_limits jsonb,
 COMMENT ON TABLE agi_router.tenant IS 'Business users whose orders the bindings serve';
 
 COMMENT ON COLUMN agi_router.tenant.id IS 'Key';
@@ -2578,6 +2593,8 @@ COMMENT ON COLUMN agi_router.tenant.time_zone IS 'The time zone of its hours and
 
 COMMENT ON COLUMN agi_router.tenant.call_limits IS 'How many of its calls go through in a time, as agi_router/calls/call_limits.py reads it; null: any number';
 
+COMMENT ON COLUMN agi_router.tenant.bind_limits IS 'How many bindings are made of it in a time, as agi_router/tenants/bind_rates.py reads it; null: any number';
+
 COMMENT ON COLUMN agi_router.tenant.record IS 'Whether calls of its bindings are recorded that do not say it themselves';
 
 COMMENT ON COLUMN agi_router.tenant.limited IS 'Whether it has a quota: only then its binds are counted';
@@ -2596,8 +2613,6 @@ CREATE TABLE agi_router.tenant_check (
     secret bytea NOT NULL,
     old_secret bytea,
     old_until timestamp with time zone,
-COMMENT ON COLUMN agi_router.tenant.bind_limits IS 'How many bindings are made of it in a time, as agi_router/tenants/bind_rates.py reads it; null: any number';
-
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT tenant_check_old_secret_check CHECK (((old_secret IS NULL) = (old_until IS NULL))),
     CONSTRAINT tenant_check_timeout_ms_check CHECK (((timeout_ms >= 10) AND (timeout_ms <= 5000))),
@@ -2757,6 +2772,9 @@ ALTER TABLE ONLY agi_router.call
 ALTER TABLE ONLY agi_router.call_other
     ADD CONSTRAINT call_other_pkey PRIMARY KEY (block, id, day);
 
+ALTER TABLE ONLY agi_router.complaint_caller
+    ADD CONSTRAINT complaint_caller_pkey PRIMARY KEY (complaint_id);
+
 ALTER TABLE ONLY agi_router.complaint
     ADD CONSTRAINT complaint_pkey PRIMARY KEY (id);
 
@@ -2801,6 +2819,9 @@ ALTER TABLE ONLY agi_router.feed_run
 
 ALTER TABLE ONLY agi_router.feed_run
     ADD CONSTRAINT feed_run_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY agi_router.finding
+    ADD CONSTRAINT finding_complaint_key UNIQUE (complaint_id, operator, status);
 
 ALTER TABLE ONLY agi_router.finding
     ADD CONSTRAINT finding_key UNIQUE (lock_id, operator, status);
@@ -2947,6 +2968,14 @@ CREATE INDEX audit_at ON agi_router.audit USING btree (at);
 
 COMMENT ON INDEX agi_router.audit_at IS 'What was written down since a time';
 
+CREATE INDEX bind_use_key ON agi_router.bind_use USING btree (tenant_id, kind, key, at);
+
+COMMENT ON INDEX agi_router.bind_use_key IS 'How many were made in a time';
+
+CREATE INDEX bind_use_until ON agi_router.bind_use USING btree (until);
+
+COMMENT ON INDEX agi_router.bind_use_until IS 'What is to be forgotten';
+
 CREATE INDEX binding_alive ON agi_router.binding USING btree (block, id) INCLUDE (expires_at) WHERE (ended_at IS NULL);
 
 CREATE INDEX binding_expiry ON agi_router.binding USING btree (expires_at) WHERE (ended_at IS NULL);
@@ -2970,14 +2999,6 @@ CREATE INDEX binding_parent ON agi_router.binding USING btree (block, parent_id)
 CREATE INDEX binding_tenant ON agi_router.binding USING btree (tenant_id, begins_at, block, id);
 
 COMMENT ON INDEX agi_router.binding_tenant IS 'Bindings of a tenant, by age';
-
-CREATE INDEX bind_use_key ON agi_router.bind_use USING btree (tenant_id, kind, key, at);
-
-COMMENT ON INDEX agi_router.bind_use_key IS 'How many were made in a time';
-
-CREATE INDEX bind_use_until ON agi_router.bind_use USING btree (until);
-
-COMMENT ON INDEX agi_router.bind_use_until IS 'What is to be forgotten';
 
 CREATE INDEX binding_tenant_alive ON agi_router.binding USING btree (tenant_id, begins_at, block, id) WHERE (ended_at IS NULL);
 
@@ -3024,6 +3045,8 @@ CREATE INDEX call_other_tenant_id_received_at_idx ON agi_router.call_other USING
 CREATE INDEX call_other_x_number_idx ON agi_router.call_other USING btree (x_number) WHERE (state = 'settled'::text);
 
 CREATE INDEX complaint_added ON agi_router.complaint USING btree (added_at, id);
+
+CREATE INDEX complaint_caller_person ON agi_router.complaint_caller USING btree (person_id);
 
 CREATE INDEX complaint_number ON agi_router.complaint USING btree (x_number, added_at);
 
@@ -3265,6 +3288,9 @@ ALTER TABLE ONLY agi_router.appeal
 ALTER TABLE ONLY agi_router.audit_chain
     ADD CONSTRAINT audit_chain_audit FOREIGN KEY (audit_id) REFERENCES agi_router.audit(id);
 
+ALTER TABLE ONLY agi_router.bind_use
+    ADD CONSTRAINT bind_use_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
 ALTER TABLE ONLY agi_router.binding
     ADD CONSTRAINT binding_block_fkey FOREIGN KEY (block) REFERENCES agi_router.block(block);
 
@@ -3286,14 +3312,14 @@ ALTER TABLE ONLY agi_router.blocklist
 ALTER TABLE ONLY agi_router.blocklist
     ADD CONSTRAINT blocklist_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
+ALTER TABLE ONLY agi_router.complaint_caller
+    ADD CONSTRAINT complaint_caller_complaint_id_fkey FOREIGN KEY (complaint_id) REFERENCES agi_router.complaint(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY agi_router.complaint
     ADD CONSTRAINT complaint_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
 ALTER TABLE ONLY agi_router.consent
     ADD CONSTRAINT consent_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
-ALTER TABLE ONLY agi_router.bind_use
-    ADD CONSTRAINT bind_use_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
-
 
 ALTER TABLE ONLY agi_router.feed_fault
     ADD CONSTRAINT feed_fault_run_id_fkey FOREIGN KEY (run_id) REFERENCES agi_router.feed_run(id) ON DELETE CASCADE;
@@ -3306,6 +3332,9 @@ ALTER TABLE ONLY agi_router.feed_pull
 
 ALTER TABLE ONLY agi_router.feed_run
     ADD CONSTRAINT feed_run_feed_id_fkey FOREIGN KEY (feed_id) REFERENCES agi_router.feed(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY agi_router.finding
+    ADD CONSTRAINT finding_complaint_id_fkey FOREIGN KEY (complaint_id) REFERENCES agi_router.complaint(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY agi_router.finding
     ADD CONSTRAINT finding_lock_id_fkey FOREIGN KEY (lock_id) REFERENCES agi_router.lock(id) ON DELETE CASCADE;

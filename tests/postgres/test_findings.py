@@ -7,7 +7,10 @@ import io
 import json
 from pathlib import Path
 
-from agi_router.bindings.modes import Ax
+from postgres.test_complaints import complaints_of, file
+
+from agi_router.bindings.model import Binding
+from agi_router.bindings.modes import Ax, Gxb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Callback
@@ -15,12 +18,14 @@ from agi_router.db.connection import Connection, Queries
 from agi_router.feeds.findings import FindingStatus, FindingStore
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import PhoneNumber
+from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.persons.complaint_limits import ComplaintLimits
+from agi_router.persons.complaints import Complaint
 from agi_router.persons.effects import LockReason, Subject
 from agi_router.persons.locks import Lock, LockedThing
 from harness.cli import run
 from harness.database import HOUR, bind, one
-from harness.values import A, B, C
+from harness.values import A, B, C, D, X
 
 # The operator digit of the block of these tests.
 DIGIT = 1
@@ -31,9 +36,14 @@ def lock(store: BindingStore, person: PhoneNumber, reason: LockReason = LockReas
     return store.locks.set(thing, reason, by="a test")
 
 
+def findings_of(store: BindingStore) -> FindingStore:
+    """Two complaints are too many."""
+    return FindingStore(Queries(store.connection), store.keys, ComplaintLimits(least=2))
+
+
 def test_each_is_told_until_it_is_acknowledged(store: BindingStore) -> None:
     """Of the operator's locks for misuse alone, and to the carriers of the person's numbers."""
-    findings = FindingStore(Queries(store.connection), store.keys)
+    findings = findings_of(store)
     bind(store, A, B)
     locked = [lock(store, each) for each in (A, B)]
     lock(store, C)
@@ -65,7 +75,7 @@ def test_each_is_told_until_it_is_acknowledged(store: BindingStore) -> None:
 
 def test_who_was_called_back(store: BindingStore) -> None:
     """Whoever had no row but those that name him was bound as well, and is told of later."""
-    findings = FindingStore(Queries(store.connection), store.keys)
+    findings = findings_of(store)
     wide = BindingStore(store.connection, store.keys, open_modes=True)
     made = wide.bind(
         Ax(a=A, default=B, callback=Callback.DEFAULT), Terms(expires_at=store.now() + HOUR)
@@ -109,3 +119,64 @@ def test_commands(
     assert run(["feed", "outbound", "take", str(DIGIT)], env).out.splitlines() == [
         "id,number,status,since,rule"
     ]
+
+
+def test_who_is_complained_of(store: BindingStore, connection: Connection) -> None:
+    """Whoever has called, once complaints are too many; of a group nobody knows who that was."""
+    findings = findings_of(store)
+    pair = bind(store, A, B)
+    group = store.bind(Gxb(members=(C, D), b=B), Terms(expires_at=store.now() + HOUR))
+    (x,) = {each.dials for each in group.parties}
+    assert x is not None
+    called(connection, pair, X, "a")
+    called(connection, group, x, "a")
+    made = [complain(store, number) for number in (X, x, x)]
+    assert findings.take(DIGIT, limit=9) == []
+    # Found once, and whatever becomes of the binding since.
+    store.unbind(pair.id)
+    made.append(complain(store, X))
+    (found,) = findings.take(DIGIT, limit=9)
+    assert (found.person, found.source, found.rule) == (A, "complaint", "complaints")
+    assert [each.id for each in findings.take(DIGIT, limit=9)] == [found.id]
+    made.append(complain(store, X))
+    complaints = complaints_of(store)
+    complaints.dismiss(made[0].id, by="a test")
+    assert [each.id for each in findings.take(DIGIT, limit=9)] == [found.id]
+    complaints.dismiss(made[3].id, by="a test")
+    told = findings.take(DIGIT, limit=9)
+    assert [(each.person, each.status) for each in told] == [
+        (A, FindingStatus.MISUSE),
+        (A, FindingStatus.WITHDRAWN),
+    ]
+    assert findings.acknowledge(DIGIT, told[-1].id) == 2
+    # One more, and it is found anew.
+    complain(store, X)
+    (again,) = findings.take(DIGIT, limit=9)
+    assert (again.person, again.status) == (A, FindingStatus.MISUSE)
+    # Not the new owner of its number.
+    connection.execute(
+        "INSERT INTO agi_router.new_owner (person_id, since)"
+        " SELECT DISTINCT person_id, now() FROM agi_router.complaint_caller"
+        "  WHERE person_id IS NOT NULL"
+    )
+    assert [each.status for each in findings.take(DIGIT, limit=9)] == [
+        FindingStatus.MISUSE,
+        FindingStatus.WITHDRAWN,
+    ]
+    assert one(connection, "SELECT count(*) FROM agi_router.complaint_caller") == 6
+
+
+def complain(store: BindingStore, x: XNumber) -> Complaint:
+    """One more complaint of a call that showed a number, too few to stop anything."""
+    return file(store, x, limits=ComplaintLimits(least=99))
+
+
+def called(connection: Connection, made: Binding, x: XNumber, side: str) -> None:
+    """A call of one side of a binding went through."""
+    connection.execute(
+        "INSERT INTO agi_router.call"
+        " (block, id, day, x_number, shown, tenant_id, binding_id, side, state)"
+        " SELECT %s, gen_random_uuid()::text, current_date, %s, %s, t.id, %s, %s, 'settled'"
+        "   FROM agi_router.tenant t WHERE t.name = %s",
+        (x.block.value, x.value, x.value, made.id.id, side, made.tenant),
+    )

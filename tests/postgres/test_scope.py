@@ -877,6 +877,7 @@ ASKED_OF_ALL = {
 # What needs a connection and no scope, and why.
 UNSCOPED = {
     "BlockMove": "serves a store, which lets the operator alone move",
+    "ComplainedCallers": "serves a store, which is the operator's",
     "DayRecords": "the operator's",
     "DeliveryStore": "the operator's",
     "FeedStore": "the operator's",

@@ -92,7 +92,7 @@ def _findings(desk: Desk) -> FindingStore:
     """
     The findings: the operator's, whose keys alone may have their scopes.
     """
-    return FindingStore(desk.queries, desk.store.keys)
+    return FindingStore(desk.queries, desk.store.keys, desk.options.complaint_limits)
 
 
 def _after(cursor: Cursor | None) -> int:

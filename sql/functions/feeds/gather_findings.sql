@@ -1,4 +1,4 @@
-CREATE OR REPLACE FUNCTION agi_router.gather_findings() RETURNS void
+CREATE OR REPLACE FUNCTION agi_router.gather_findings(_least integer, _within interval) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     _now timestamptz := clock_timestamp();
@@ -29,6 +29,37 @@ BEGIN
       JOIN agi_router.lock l ON l.id = f.lock_id
      WHERE f.status = 'misuse' AND f.taken_at IS NOT NULL AND l.lifted_by IS NOT NULL
         ON CONFLICT ON CONSTRAINT finding_key DO NOTHING;
+    -- The same of those whose calls were complained of too often, and whose complaints were dismissed since.
+    DELETE FROM agi_router.finding f
+     USING agi_router.complaint_caller c
+     WHERE c.complaint_id = f.complaint_id AND f.status = 'misuse' AND f.taken_at IS NULL
+       AND (SELECT count(*)
+              FROM agi_router.founded_complaints() n
+             WHERE n.person_id = c.person_id AND n.operator = f.operator) < _least;
+    INSERT INTO agi_router.finding (operator, source, complaint_id, status)
+    SELECT n.operator, 'complaint', max(n.id), 'misuse'
+      FROM agi_router.founded_complaints() n
+     WHERE NOT EXISTS (
+               SELECT 1
+                 FROM agi_router.finding f
+                 JOIN agi_router.complaint_caller c ON c.complaint_id = f.complaint_id
+                WHERE c.person_id = n.person_id AND f.operator = n.operator AND f.status = 'misuse'
+                  AND NOT EXISTS (SELECT 1
+                                    FROM agi_router.finding w
+                                   WHERE w.complaint_id = f.complaint_id AND w.operator = f.operator
+                                     AND w.status = 'withdrawn'))
+     GROUP BY n.person_id, n.operator
+    HAVING count(*) FILTER (WHERE n.added_at > _now - _within) >= _least
+        ON CONFLICT ON CONSTRAINT finding_complaint_key DO NOTHING;
+    INSERT INTO agi_router.finding (operator, source, complaint_id, status)
+    SELECT f.operator, 'complaint', f.complaint_id, 'withdrawn'
+      FROM agi_router.finding f
+      JOIN agi_router.complaint_caller c ON c.complaint_id = f.complaint_id
+     WHERE f.status = 'misuse' AND f.taken_at IS NOT NULL
+       AND (SELECT count(*)
+              FROM agi_router.founded_complaints() n
+             WHERE n.person_id = c.person_id AND n.operator = f.operator) < _least
+        ON CONFLICT ON CONSTRAINT finding_complaint_key DO NOTHING;
 END
 $$;
-COMMENT ON FUNCTION agi_router.gather_findings IS 'Notes for which operators'' numbers the persons are or were bound whom the operator has locked for misuse; and which of these locks were lifted after the carrier was told';
+COMMENT ON FUNCTION agi_router.gather_findings IS 'Notes for which operators'' numbers the persons are or were bound whom the operator has locked for misuse, and on whose numbers so many have called as were complained of; and which of these were lifted, or dismissed, after the carrier was told. _least: so many complaints of one person within _within';

@@ -1,21 +1,7 @@
 CREATE OR REPLACE FUNCTION agi_router.find_complained(_block bigint, _x_number bigint, _at timestamptz) RETURNS integer
 LANGUAGE sql STABLE AS $$
     SELECT coalesce(
-        -- The last call before it, whose clock may differ a little.
-        (SELECT n.tenant_id
-           FROM (SELECT c.tenant_id, c.received_at, c.day
-                   FROM agi_router.call c
-                  WHERE c.shown = _x_number AND c.state = 'settled' AND c.reason IS NULL
-                  UNION ALL
-                 -- Those that are up: few, and found by an index of their own.
-                 SELECT c.tenant_id, c.received_at, c.day
-                   FROM agi_router.call c
-                  WHERE c.block = _block AND c.shown = _x_number AND c.state = 'reserved') n
-          WHERE n.tenant_id IS NOT NULL
-            AND n.day BETWEEN (_at - interval '1 day')::date - 1 AND (_at + interval '1 minute')::date + 1
-            AND n.received_at BETWEEN _at - interval '1 day' AND _at + interval '1 minute'
-          ORDER BY n.received_at DESC
-          LIMIT 1),
+        (SELECT c.tenant_id FROM agi_router.find_complained_call(_block, _x_number, _at) c),
         (SELECT b.tenant_id
            FROM (SELECT r.binding_id
                    FROM agi_router.route r
