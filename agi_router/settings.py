@@ -201,9 +201,11 @@ def _addresses(value: str) -> frozenset[str]:
 
 
 def _link_name(value: str) -> str:
-    # "sip" is the other door's.
-    if not re.fullmatch(r"[a-z0-9_-]{1,32}", value) or value == "sip":
-        raise ValueError("up to 32 small letters, digits, '_' and '-', and not \"sip\"")
+    # These are other doors'.
+    if not re.fullmatch(r"[a-z0-9_-]{1,32}", value) or value in {"sip", "http"}:
+        raise ValueError(
+            "up to 32 small letters, digits, '_' and '-', and neither \"sip\" nor \"http\""
+        )
     return value
 
 
@@ -391,6 +393,7 @@ class Settings:
             call without one is refused.
         check_token_file: The file that holds what is sent to it as a bearer token.
         check_numbers: Whether it is sent the real numbers. Needs https, or this host.
+        check_texts: Whether it is asked about each text, too, before that is taken.
         strict: Whether all refusals that depend on a binding sound alike and come at one moment,
             so that a refused caller learns nothing about it.
         refusal_limit_caller: How many refused calls of one caller may cost a look-up in this time.
@@ -450,6 +453,7 @@ class Settings:
         message_limit_sender: How many texts of one sender are looked at in this time, taken or
             refused, by each process.
         message_limit_number: The same for all texts to one 700 number.
+        message_limit_tenant: How many texts of one tenant are taken in this time, by each process.
         message_waiting: How many texts may wait for the database at once. Further ones are
             answered 503.
         patience: Seconds after which the dialplan asks another door; the same as the dialplan's
@@ -513,6 +517,7 @@ class Settings:
     check_timeout: float = _setting(_seconds(0.01, 5), default=0.15)
     check_token_file: Path | None = _setting(_path)
     check_numbers: bool = _setting(_switch, default=False)
+    check_texts: bool = _setting(_switch, default=False)
     strict: bool = _setting(_switch, default=False)
     refusal_limit_caller: Rate = _setting(_rate, default=Rate(20, timedelta(minutes=10)))
     refusal_limit_trunk: Rate = _setting(_rate, default=OFF)
@@ -553,6 +558,7 @@ class Settings:
     message_validity: timedelta = _setting(_duration("1m", "7d"), default=timedelta(hours=24))
     message_limit_sender: Rate = _setting(_rate, default=Rate(10, timedelta(minutes=1)))
     message_limit_number: Rate = _setting(_rate, default=Rate(60, timedelta(minutes=1)))
+    message_limit_tenant: Rate = _setting(_rate, default=OFF)
     message_waiting: int = _setting(_whole(1, 10_000, " of texts"), default=1000)
     patience: float = _setting(_seconds(0.05, 10), default=0.35)
     db_connections: int = _setting(_whole(1, 100, ""), default=4)

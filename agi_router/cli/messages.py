@@ -12,7 +12,6 @@ import click
 from agi_router.bindings.names import BindingNames
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import Refusal
-from agi_router.calls.store import AdmissionStore
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, SINCE, scope_option
 from agi_router.cli.context import open_serving_database, read_settings
@@ -22,14 +21,12 @@ from agi_router.db.connection import Queries
 from agi_router.errors import StoreUnavailable
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
-from agi_router.messages.checker import TextChecker
 from agi_router.messages.decision import screen_text
 from agi_router.messages.model import MessageState, Text
 from agi_router.messages.records import MessageRecords
-from agi_router.messages.store import MessageStore
-from agi_router.messages.taking import Accepted, take_text
+from agi_router.messages.taking import Accepted
 from agi_router.messages.views import describe_message
-from agi_router.service.checks import tenant_services
+from agi_router.service.text_place import open_place
 from agi_router.settings import Settings
 
 __all__ = ["group", "messages"]
@@ -206,25 +203,9 @@ async def _send(settings: Settings, keys: KeyRing, text: Text, link: str) -> Acc
     Raises:
         StoreUnavailable: It is not known whether it was stored, or it was not.
     """
-    async with AdmissionStore(
-        settings.dsn,
-        keys,
-        connections=1,
-        quarantine=settings.quarantine,
-        open_modes=settings.open_modes,
-    ) as store:
-        messages = MessageStore(store.pool, keys, link=link, validity=settings.message_validity)
-        checker = TextChecker(messages, tenant_services(settings))
-        taken = await take_text(
-            text,
-            # Each is a request of its own.
-            secrets.token_bytes(32),
-            store=messages,
-            admissions=store,
-            checker=checker,
-            timeout=_TIMEOUT,
-        )
-        checker.close()
+    async with open_place(settings, keys) as place:
+        # Each is a request of its own.
+        taken = await place.take(text, secrets.token_bytes(32), link=link, timeout=_TIMEOUT)
     if isinstance(taken, Accepted | Reason):
         return taken
     raise StoreUnavailable

@@ -12,23 +12,19 @@ Rules for the editor:
 
 import asyncio
 import contextlib
-import hashlib
 import logging
-import secrets
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from agi_router.bindings.reasons import Reason
-from agi_router.calls.refusal_limit import RefusalLimit
 from agi_router.errors import AgiRouterError
-from agi_router.messages.model import WRITE, MessageState, Outgoing, Text
+from agi_router.messages.model import WRITE, MessageState, Outgoing
 from agi_router.messages.store import Ended, MessageStore
-from agi_router.rates import Rate
 
-__all__ = ["Counts", "Outbox", "Outcome", "Tasks", "TextLimits"]
+__all__ = ["Counts", "Outbox", "Outcome", "Tasks"]
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +55,19 @@ class Counts:
     """Tries that were not the last."""
     maybe_twice: int = 0
     """Tries after one of which nobody knows how it ended."""
+    took: Callable[[float], None] = lambda _: None
+    """Told of each question to the store how many seconds it took; must not raise."""
+
+    @contextlib.contextmanager
+    def timed(self) -> Iterator[None]:
+        """
+        Time a question to the store.
+        """
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            self.took(time.monotonic() - begun)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,37 +250,6 @@ class Outbox:
         """
         self._counts.ended[state] += 1
         log.info("message.ended", extra={"text": name, "state": state.value})
-
-
-class TextLimits:
-    """
-    How many texts are looked at.
-
-    Args:
-        sender: Of one sender.
-        number: To one number.
-    """
-
-    def __init__(self, sender: Rate, number: Rate) -> None:
-        self._senders = RefusalLimit(sender)
-        self._numbers = RefusalLimit(number)
-        self._salt = secrets.token_bytes(16)
-
-    def count(self, text: Text) -> Reason | None:
-        """
-        Count a text of its sender and to its number; why it is one too many, if it is.
-        """
-        now = time.monotonic_ns()
-        sender = hashlib.blake2b(text.sender.digits.encode(), digest_size=8, key=self._salt)
-        for limit, key, reason in (
-            (self._senders, sender.digest(), Reason.RATE_CALLER),
-            (self._numbers, text.x_number.value, Reason.RATE_X),
-        ):
-            # What is refused so fills nothing: who writes on and on is not shut out for ever.
-            if limit.reached(key, now=now):
-                return reason
-            limit.note(key, now=now)
-        return None
 
 
 async def _guarded(work: Coroutine[object, object, None]) -> None:

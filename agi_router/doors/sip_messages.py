@@ -28,17 +28,19 @@ import struct
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import Refusal
 from agi_router.calls.identity import Signalled, read_caller
-from agi_router.calls.ports import Admissions
-from agi_router.doors.outbox import Counts, Outbox, Outcome, Tasks, TextLimits
+from agi_router.calls.ports import Admissions, OldNumbers
+from agi_router.doors.outbox import Counts, Outbox, Outcome, Tasks
 from agi_router.doors.sip_streams import Streams, Way
 from agi_router.messages.checker import TextChecker
 from agi_router.messages.decision import screen_text
+from agi_router.messages.limits import TextLimits
 from agi_router.messages.model import (
     MessageState,
     Outgoing,
@@ -47,6 +49,7 @@ from agi_router.messages.model import (
     is_temporary,
     pause_after,
 )
+from agi_router.messages.old_numbers import OldNumberTexts
 from agi_router.messages.store import MessageStore, Repeated, Unasked
 from agi_router.messages.taking import Accepted, take_text
 from agi_router.rates import OFF, Rate
@@ -95,6 +98,8 @@ Address = tuple[str, int]
 _STATUSES: Final = {
     Reason.X_MALFORMED: (404, "Not Found"),
     Reason.X_UNKNOWN: (404, "Not Found"),
+    Reason.NUMBER_CHANGED: (410, "Gone"),
+    Reason.NUMBER_RETIRED: (404, "Not Found"),
     Reason.TOO_LONG: (413, "Request Entity Too Large"),
     Reason.CHECK_UNAVAILABLE: (503, "Service Unavailable"),
     Reason.NO_CAPACITY: (503, "Service Unavailable"),
@@ -148,12 +153,16 @@ class Options:
     """How many texts of one sender are looked at."""
     number_limit: Rate = OFF
     """How many to one number."""
+    tenant_limit: Rate = OFF
+    """How many of one tenant are taken."""
     waiting: int = 1000
     """How many texts may wait for the store."""
     transport: Transport = Transport.UDP
     """By which texts are sent; they are taken by either."""
     window: int = 50
     """How many may be on their way at once."""
+    old_until: datetime | None = None
+    """Until when senders to numbers of before the move to 700 are told so; always."""
 
 
 def status_of(reason: Reason, *, strict: bool) -> tuple[int, str]:
@@ -178,6 +187,7 @@ class SipMessageDoor:
         admissions: What makes numbers that a receiver can be shown.
         options: How it is served.
         checker: Who has texts confirmed whose tenants want that; without one these are refused.
+        old_numbers: Who knows the numbers of before the move to 700, if anybody does.
     """
 
     def __init__(
@@ -186,6 +196,8 @@ class SipMessageDoor:
         admissions: Admissions,
         options: Options,
         checker: TextChecker | None = None,
+        *,
+        old_numbers: OldNumbers | None = None,
     ) -> None:
         self._store = store
         self._admissions = admissions
@@ -196,7 +208,8 @@ class SipMessageDoor:
         # Until when a copy of a request may have been stored without an answer: of each, of all.
         self._unsure: dict[Key, float] = {}
         self._all_unsure = 0.0
-        self._limits = TextLimits(options.sender_limit, options.number_limit)
+        self._limits = TextLimits(options.sender_limit, options.number_limit, options.tenant_limit)
+        self._old = OldNumberTexts(old_numbers, options.old_until, self._limits)
         self._sent: dict[str, tuple[ClientTransaction, asyncio.Event, Way]] = {}
         self._waiting = 0
         self._tasks = Tasks()
@@ -342,11 +355,13 @@ class SipMessageDoor:
     async def _admit(self, request: Request, key: Key, back: Way) -> None:
         status: tuple[int, str] | None
         try:
-            screened = self._screen(request)
-            if isinstance(screened, Text):
-                status = await self._store_it(screened, request, key, back)
-            else:
-                status = screened
+            match self._screen(request):
+                case None:
+                    status = (415, "Unsupported Media Type")
+                case Reason() as reason:
+                    status = self._refuse(await self._explain(reason, request))
+                case Text() as text:
+                    status = await self._store_it(text, request, key, back)
         except Exception as error:  # noqa: BLE001
             log.warning("message.unanswered", extra={"error": type(error).__name__})
             status = None
@@ -396,41 +411,51 @@ class SipMessageDoor:
         of_all = 0.0 if way.reliable else self._all_unsure
         return time.monotonic() < max(self._unsure.get(key, 0.0), of_all)
 
-    def _screen(self, request: Request) -> Text | tuple[int, str]:
+    def _screen(self, request: Request) -> Text | Reason | None:
         """
-        The text of a request, or the answer to one that is none.
+        The text of a request, or why it is refused; :obj:`None`: it is none.
         """
         body = _body_of(request)
         if body is None:
-            return (415, "Unsupported Media Type")
-        options = self._options
+            return None
+        screened = screen_text(
+            sender=self._sender_of(request),
+            to=_user_of(request.uri),
+            body=body,
+            fixed_lines=self._options.fixed_lines,
+        )
+        return screened.reason if isinstance(screened, Refusal) else screened
+
+    def _sender_of(self, request: Request) -> str | Reason:
         signalled = Signalled(
             asserted=tuple(request.all("p-asserted-identity")),
             privacy=tuple(request.all("privacy")),
             sender=request.one("from"),
         )
-        screened = screen_text(
-            sender=read_caller(signalled, believe_from=options.believe_from),
+        return read_caller(signalled, believe_from=self._options.believe_from)
+
+    async def _explain(self, reason: Reason, request: Request) -> Reason:
+        return await self._old.explain(
+            reason,
+            sender=self._sender_of(request),
             to=_user_of(request.uri),
-            body=body,
-            fixed_lines=options.fixed_lines,
+            timeout=_ADMISSION,
         )
-        if isinstance(screened, Refusal):
-            return self._refuse(screened.reason)
-        return screened
 
     async def _decide(
         self, text: Text, request: Request, key: Key, back: Way
     ) -> tuple[int, str] | None:
-        stored = await take_text(
-            text,
-            self._digest(request),
-            store=self._store,
-            admissions=self._admissions,
-            checker=self._checker,
-            hands=self._outbox,
-            timeout=_ADMISSION,
-        )
+        with self.counts.timed():
+            stored = await take_text(
+                text,
+                self._digest(request),
+                store=self._store,
+                admissions=self._admissions,
+                checker=self._checker,
+                limits=self._limits,
+                hands=self._outbox,
+                timeout=_ADMISSION,
+            )
         match stored:
             case Repeated():
                 self.counts.repeats += 1

@@ -27,16 +27,17 @@ import ssl
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import Refusal
-from agi_router.calls.ports import Admissions
-from agi_router.doors.outbox import Counts, Outbox, Outcome, Tasks, TextLimits
+from agi_router.calls.ports import Admissions, OldNumbers
+from agi_router.doors.outbox import Counts, Outbox, Outcome, Tasks
 from agi_router.errors import AgiRouterError
 from agi_router.messages.checker import TextChecker
 from agi_router.messages.decision import screen_text
+from agi_router.messages.limits import TextLimits
 from agi_router.messages.link_store import LinkStore
 from agi_router.messages.model import (
     TURN,
@@ -47,6 +48,7 @@ from agi_router.messages.model import (
     count_parts,
     pause_after,
 )
+from agi_router.messages.old_numbers import OldNumberTexts
 from agi_router.messages.repeats import CONTENT, Repeats
 from agi_router.messages.store import MessageStore, Repeated, Unasked
 from agi_router.messages.taking import Accepted, take_text
@@ -111,6 +113,8 @@ _TEMPORARY: Final = frozenset(
 _STATUSES: Final = {
     Reason.X_MALFORMED: Status.INVALID_DESTINATION,
     Reason.X_UNKNOWN: Status.INVALID_DESTINATION,
+    Reason.NUMBER_CHANGED: Status.INVALID_DESTINATION,
+    Reason.NUMBER_RETIRED: Status.INVALID_DESTINATION,
     Reason.CHECK_UNAVAILABLE: Status.TEMPORARY,
     Reason.NO_CAPACITY: Status.TEMPORARY,
     Reason.PLATFORM_FAULT: Status.TEMPORARY,
@@ -146,6 +150,9 @@ class Options:
     strict: bool = False
     sender_limit: Rate = OFF
     number_limit: Rate = OFF
+    tenant_limit: Rate = OFF
+    old_until: datetime | None = None
+    """Until when senders to numbers of before the move to 700 are told so; always."""
     waiting: int = 1000
     """How many texts may wait for the store."""
     holder: str
@@ -199,6 +206,7 @@ class SmppDoor:
         admissions: What makes numbers that a receiver can be shown.
         options: How it is served.
         checker: Who has texts confirmed whose tenants want that; without one these are refused.
+        old_numbers: Who knows the numbers of before the move to 700, if anybody does.
     """
 
     def __init__(
@@ -208,6 +216,8 @@ class SmppDoor:
         admissions: Admissions,
         options: Options,
         checker: TextChecker | None = None,
+        *,
+        old_numbers: OldNumbers | None = None,
     ) -> None:
         self._store = store
         self._links = links
@@ -216,7 +226,8 @@ class SmppDoor:
         self._options = options
         self.counts = Counts()
         self.link_counts = LinkCounts()
-        self._limits = TextLimits(options.sender_limit, options.number_limit)
+        self._limits = TextLimits(options.sender_limit, options.number_limit, options.tenant_limit)
+        self._old = OldNumberTexts(old_numbers, options.old_until, self._limits)
         self._repeats = Repeats()
         self._pace = Pace(options.rate)
         self._tasks = Tasks()
@@ -452,14 +463,14 @@ class SmppDoor:
             part = part_of(message)
         except BadPdu:
             return self._unreadable()
+        sender, to = _sender_of(message.source), message.destination.number
         screened = screen_text(
-            sender=_sender_of(message.source),
-            to=message.destination.number,
-            body="",
-            fixed_lines=self._options.fixed_lines,
+            sender=sender, to=to, body="", fixed_lines=self._options.fixed_lines
         )
         if isinstance(screened, Refusal):
-            return self._refuse(screened.reason)
+            return self._refuse(
+                await self._old.explain(screened.reason, sender=sender, to=to, timeout=_ADMISSION)
+            )
         if part.total > 1:
             return await self._take_part(screened, message, part)
         content = self._digest(
@@ -598,15 +609,17 @@ class SmppDoor:
         unsure = False
         for pause in _AGAIN:
             try:
-                stored = await take_text(
-                    text,
-                    same,
-                    store=self._store,
-                    admissions=self._admissions,
-                    checker=self._checker,
-                    hands=self._outbox,
-                    timeout=_ADMISSION,
-                )
+                with self.counts.timed():
+                    stored = await take_text(
+                        text,
+                        same,
+                        store=self._store,
+                        admissions=self._admissions,
+                        checker=self._checker,
+                        limits=self._limits,
+                        hands=self._outbox,
+                        timeout=_ADMISSION,
+                    )
             except Exception as error:  # noqa: BLE001 - whatever it is, perhaps it was stored
                 log.warning("message.unanswered", extra={"error": type(error).__name__})
                 unsure = True

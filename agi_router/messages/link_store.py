@@ -310,6 +310,16 @@ class LinkStore:
             if len(rows) < _GIVEN_UP:
                 return given_up
 
+    async def count_parts(self, *, timeout: float) -> int:  # noqa: ASYNC109
+        """
+        How many parts of texts wait for others, of all links.
+
+        Raises:
+            StoreError: No answer in time, or the store failed.
+        """
+        [row] = await self._rows("count_waiting_parts", {}, timeout=timeout)
+        return int(row["rows"])
+
     async def count_unmatched(self, *, timeout: float) -> int:  # noqa: ASYNC109
         """
         How many receipts belong to nothing that is known.

@@ -23,11 +23,14 @@ from agi_router.smpp.parts import choose_coding, cut
 
 __all__ = [
     "ANSWER",
+    "CARRIED",
     "LEASE",
     "LONGEST",
+    "MOST_PARTS",
     "RETRIES",
     "TURN",
     "WRITE",
+    "CarriedText",
     "Hands",
     "MessageState",
     "Outgoing",
@@ -41,6 +44,10 @@ __all__ = [
     "pause_after",
 ]
 
+CARRIED: Final = "http"
+"""The door of texts that their carriers keep; no link is called so."""
+MOST_PARTS: Final = 10
+"""Short messages that a text may be."""
 LONGEST: Final = 4096
 """Octets, in UTF-8, that a text may have: some 1,300 Chinese characters."""
 RETRIES: Final = tuple(
@@ -95,6 +102,47 @@ class Text:
     sender: PhoneNumber
     x_number: XNumber
     body: str = field(repr=False)
+
+    @property
+    def octets(self) -> int:
+        """
+        How long it is, in UTF-8.
+        """
+        return len(self.body.encode())
+
+    @property
+    def parts(self) -> int:
+        """
+        How many short messages it is.
+        """
+        return count_parts(self.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedText(Text):
+    """
+    A text that its carrier keeps and delivers, and asks about: we never have what it says.
+    """
+
+    body: str = field(default="", init=False, repr=False)
+    said_octets: int
+    """How long it is, in UTF-8, as its carrier says."""
+    said_parts: int
+    """How many short messages it is, ditto."""
+
+    @property
+    def octets(self) -> int:
+        """
+        How long it is.
+        """
+        return self.said_octets
+
+    @property
+    def parts(self) -> int:
+        """
+        How many short messages it is.
+        """
+        return self.said_parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

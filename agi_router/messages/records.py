@@ -2,6 +2,8 @@
 Texts as they are asked for by hand: what would become of one, what has become of them.
 """
 
+import contextlib
+from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -12,8 +14,14 @@ from agi_router.cursors import Cursor
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import LinkNotFound, MessageNotFound, MessageNotHeld, MessageOver
 from agi_router.keys.ring import KeyRing
-from agi_router.messages.model import MessageState, Text, message_block, message_day
-from agi_router.numbers import XNumber
+from agi_router.messages.model import (
+    CARRIED,
+    MessageState,
+    Text,
+    message_block,
+    message_day,
+)
+from agi_router.numbers import Block, XNumber
 from agi_router.tenants.scope import OPERATOR, Scope
 
 __all__ = ["DISCARDED", "LinkRecords", "MessageRecords", "cursor_of"]
@@ -133,6 +141,46 @@ class MessageRecords:
         found = self.find(name)
         if self._queries.row("release_message", {"block": found["block"], "id": name}) is None:
             raise MessageNotHeld
+        return self.find(name)
+
+    def seen(self, block: Block, same: Sequence[bytes]) -> dict[str, Any] | None:
+        """
+        The record of the text that was accepted by a request within the last ten minutes, if any.
+
+        Args:
+            block: Of the number it is sent to.
+            same: Digests of the request, by any key.
+        """
+        row = self._queries.row("find_seen_message", {"block": block.value, "sames": list(same)})
+        with contextlib.suppress(MessageNotFound):
+            return None if row is None else self.find(row["id"])
+        return None
+
+    def report(self, name: str, state: MessageState) -> dict[str, Any]:
+        """
+        Note what has become of a text that its carrier keeps; the same may be told again.
+
+        Args:
+            name: Its id.
+            state: Delivered, undelivered, by which its use comes back, or unknown.
+
+        Returns:
+            Its record.
+
+        Raises:
+            MessageNotFound: There is none that its carrier keeps.
+            MessageOver: Something else was told of it.
+        """
+        found = self.find(name)
+        key = {"block": found["block"], "id": name}
+        with self._queries.transaction():
+            row = self._queries.row("lock_carried_message", {**key, "link": CARRIED})
+            if row is None:
+                raise MessageNotFound
+            if row["state"] == MessageState.SENT:
+                self._queries.row("end_sent_message", {**key, "day": row["day"], "state": state})
+            elif row["state"] != state:
+                raise MessageOver
         return self.find(name)
 
     def discard(self, name: str) -> dict[str, Any]:

@@ -68,6 +68,15 @@ class TextRules:
     checked: bool = False
     """Whether the tenant's verification service is asked about each, before it is taken."""
 
+    @property
+    def needs_body(self) -> bool:
+        """
+        Whether no text can be judged whose carrier keeps what it says, or held that it delivers.
+        """
+        return bool(
+            self.numbers is not NumberRule.PASS or self.words or self.templates or self.hold
+        )
+
 
 NO_RULES: Final = TextRules()
 """Those of a tenant who has said none: all goes on."""

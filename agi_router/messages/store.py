@@ -31,18 +31,29 @@ from agi_router.keys.registry import key_ids, using_current
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.messages.model import (
     LEASE,
+    CarriedText,
     Hands,
     MessageState,
     Outgoing,
     Text,
-    count_parts,
     message_day,
     name_message,
 )
-from agi_router.messages.rules import TextRules, read_rules
+from agi_router.messages.rules import NO_RULES, TextRules, read_rules
 from agi_router.numbers import XNumber
+from agi_router.tenants.scope import OPERATOR, Scope
 
-__all__ = ["UNJUDGED", "Ended", "JudgedBy", "MessageStore", "Owed", "Repeated", "Unasked"]
+__all__ = [
+    "UNASKED_OF",
+    "UNJUDGED",
+    "Ended",
+    "FoundRules",
+    "JudgedBy",
+    "MessageStore",
+    "Owed",
+    "Repeated",
+    "Unasked",
+]
 
 # Which unique constraint tells a repeat.
 _SEEN = "message_seen_pkey"
@@ -76,11 +87,28 @@ class JudgedBy:
     """How long it waits for its release."""
     opts_out: bool = False
     """Whether its sender is to be texted no more."""
+    operator: Checked | None = None
+    """What the operator's verification service has said; :obj:`None`: it was not asked."""
     checked: Checked | None = None
-    """What its tenant's verification service has said; :obj:`None`: it was not asked."""
+    """The same of its tenant's."""
 
 
 UNJUDGED = JudgedBy(version=None)
+"""By none, as its tenant has none."""
+UNASKED_OF = JudgedBy(version=-1)
+"""By none yet: so no text is taken, and the facts are told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundRules:
+    """
+    Whose the texts of a binding are, and by what they are judged.
+    """
+
+    tenant_id: int
+    version: int | None
+    """:obj:`None`: by nothing."""
+    rules: TextRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +190,7 @@ class MessageStore:
         name: str | None = None,
         judged: JudgedBy = UNJUDGED,
         hands: Hands | None = None,
+        scope: Scope = OPERATOR,
         timeout: float,  # noqa: ASYNC109
     ) -> Admission | Repeated | Unasked:
         """
@@ -176,6 +205,7 @@ class MessageStore:
             judged: By which rules it was judged, see :meth:`find_rules`.
             hands: Who gets it as soon as it is stored, though nobody waits for the answer by then;
                 where there is no room it is :meth:`taken <take>`.
+            scope: Whose bindings there are.
             timeout: Seconds to wait.
 
         Raises:
@@ -191,6 +221,7 @@ class MessageStore:
             name=name or self.name_text(text),
             judged=judged,
             hands=hands,
+            scope=scope,
             validity=self._validity,
         )
         # Texts that wait at the same moment share a transaction. Each is a statement of its own,
@@ -236,9 +267,9 @@ class MessageStore:
         binding: BindingId,
         *,
         timeout: float,  # noqa: ASYNC109
-    ) -> tuple[int, TextRules] | None:
+    ) -> FoundRules | None:
         """
-        By what the texts of a binding are judged, and its version; :obj:`None`: by nothing.
+        By what the texts of a binding are judged; :obj:`None`: there is no such binding.
 
         Raises:
             StoreError: No answer within *timeout* seconds, or the store failed.
@@ -249,7 +280,11 @@ class MessageStore:
             return await _one(connection, "find_message_rules", values)
 
         row = await self._pool.submit(work, timeout=timeout)
-        return None if row is None else (row.pop("version"), read_rules(row))
+        if row is None:
+            return None
+        version = row["version"]
+        rules = NO_RULES if version is None else read_rules(row)
+        return FoundRules(tenant_id=row["tenant_id"], version=version, rules=rules)
 
     async def find_question(
         self,
@@ -435,6 +470,7 @@ class _Asking:
         name: What it is called.
         judged: By which rules it was judged.
         hands: Who sends it at once.
+        scope: Whose bindings there are.
         validity: How long it is tried.
     """
 
@@ -447,6 +483,7 @@ class _Asking:
         name: str,
         judged: JudgedBy,
         hands: Hands | None,
+        scope: Scope,
         validity: timedelta,
     ) -> None:
         self._store = store
@@ -455,6 +492,7 @@ class _Asking:
         self._name = name
         self._judged = judged
         self._hands = hands
+        self._scope = scope
         self._validity = validity
         self._strangers: tuple[int, ...] = ()
         # By what was asked last, which is what is answered.
@@ -491,14 +529,18 @@ class _Asking:
             "link_in": link,
             "link_out": link,
             "validity": self._validity,
-            "octets": len(text.body.encode()),
-            "parts": count_parts(text.body),
-            "body": keys.seal_text(text.body, self._name),
+            "octets": text.octets,
+            "parts": text.parts,
+            "body": None
+            if isinstance(text, CarriedText)
+            else keys.seal_text(text.body, self._name),
             "rules": judged.version,
             "hold": judged.hold,
             "opts_out": judged.opts_out,
             "lease": LEASE if self._leased else None,
-            **_checked(judged.checked),
+            **self._scope.values,
+            **_checked("check", judged.operator),
+            **_checked("tenant_check", judged.checked),
         }
 
     async def read(
@@ -599,9 +641,9 @@ async def _one(
     return row
 
 
-def _checked(checked: Checked | None) -> dict[str, Any]:
+def _checked(name: str, checked: Checked | None) -> dict[str, Any]:
     told = (None,) * 3 if checked is None else (checked.id, checked.verdict, checked.ms)
-    return dict(zip(("check_id", "check_verdict", "check_ms"), told, strict=True))
+    return dict(zip((f"{name}_id", f"{name}_verdict", f"{name}_ms"), told, strict=True))
 
 
 def _ended(row: dict[str, Any], state: MessageState, reason: str) -> Ended:

@@ -6,18 +6,23 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from agi_router.messages.model import MessageState
+from agi_router.bindings.reasons import Reason
+from agi_router.messages.model import LONGEST, MessageState
 from agi_router.messages.rules import LONGEST_HOLD, MOST_WORDS, NumberRule, check_words
 from agi_router.schemas.base import TIME, Body, NextCursor, Out, example
 
 __all__ = [
     "MESSAGE",
+    "DecisionIn",
+    "DecisionOut",
+    "MessageIn",
     "MessageLinkOut",
     "MessageLinksOut",
     "MessageOut",
     "MessageRulesIn",
     "MessageRulesOut",
     "MessagesOut",
+    "OutcomeIn",
 ]
 
 _Words = Annotated[
@@ -87,10 +92,95 @@ MESSAGE: dict[str, Any] = {
     "received_at": TIME,
     "expires_at": "2026-01-31T17:04:05+00:00",
     "done_at": "2026-01-31T15:04:06+00:00",
+    "check_id": None,
+    "check_verdict": None,
+    "check_ms": None,
     "tenant_check_id": None,
     "tenant_check_verdict": None,
     "tenant_check_ms": None,
 }
+
+
+class MessageIn(Body):
+    """
+    A text that is sent as if a party had.
+    """
+
+    sender: str = Field(
+        max_length=64, description="Who sends it: a party.", examples=["13800000001"]
+    )
+    x: str = Field(
+        max_length=64, description="The number it is sent to.", examples=["700123456780001"]
+    )
+    text: str = Field(
+        min_length=1, max_length=LONGEST, description="What it says.", examples=["到门口了"]
+    )
+    link: str = Field(
+        default="sip",
+        pattern="^[a-z0-9_-]{1,32}$",
+        description="The door by which it goes: sip, or a link.",
+    )
+
+    model_config = example({"sender": "13800000001", "x": "700123456780001", "text": "到门口了"})
+
+
+class DecisionIn(Body):
+    """
+    A text that its carrier keeps, and delivers if it may.
+    """
+
+    sender: str = Field(
+        max_length=64,
+        description="The sender's number, as it arrived.",
+        examples=["13800000001"],
+    )
+    x: str = Field(
+        max_length=64, description="The number it is sent to.", examples=["700123456780001"]
+    )
+    octets: int = Field(ge=0, le=1_000_000, description="Its length in UTF-8.", examples=[33])
+    parts: int = Field(
+        default=1, ge=1, le=255, description="How many short messages it is.", examples=[1]
+    )
+
+    model_config = example({"sender": "13800000001", "x": "700123456780001", "octets": 33})
+
+
+class DecisionOut(Out):
+    """
+    Whether a carrier may deliver a text, and to whom.
+    """
+
+    verdict: Literal["take", "refuse"]
+    reason: Reason | None
+    id: str | None = Field(description="By which its carrier tells what has become of it.")
+    receiver: str | None = Field(description="Who receives it; masked, unless asked for in full.")
+    shown: str | None = Field(description="The 700 number that the receiver is to be shown.")
+    binding: str | None
+    tenant: str | None
+
+    model_config = example(
+        {
+            "verdict": "take",
+            "reason": None,
+            "id": MESSAGE["id"],
+            "receiver": "138****0002",
+            "shown": "700123456780001",
+            "binding": "70012345678-42",
+            "tenant": "couriers",
+        }
+    )
+
+
+class OutcomeIn(Body):
+    """
+    What has become of a text that its carrier keeps.
+    """
+
+    state: Literal["delivered", "undelivered", "unknown"] = Field(
+        description="`undelivered`: it was not delivered, for whatever reason; its use comes back."
+    )
+
+    model_config = example({"state": "delivered"})
 
 
 class MessageOut(Out):
@@ -114,9 +204,13 @@ class MessageOut(Out):
     received_at: str
     expires_at: str = Field(description="When it is given up.")
     done_at: str | None
-    tenant_check_id: str | None = Field(
-        description="Of the question to the tenant's verification service; null: it was not asked."
+    check_id: str | None = Field(
+        description="Of the question to the operator's verification service; null: it was not"
+        " asked."
     )
+    check_verdict: str | None = Field(description="yes.")
+    check_ms: int | None
+    tenant_check_id: str | None = Field(description="The same of the tenant's own service.")
     tenant_check_verdict: str | None = Field(description="yes or unavailable.")
     tenant_check_ms: int | None
 

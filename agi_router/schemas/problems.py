@@ -170,6 +170,7 @@ DOOR: Final[Mapping[str, tuple[int, str]]] = {
         428,
         "Give If-Match with the ETag of what is to be changed",
     ),
+    "text_refused": (409, "The text is refused"),
     "head_too_large": (431, "The request line and the headers have 128 KiB at most"),
     "rate_exceeded": (
         429,

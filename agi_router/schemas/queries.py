@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Query
 
-__all__ = ["CURSOR", "Binding", "Cursor", "Limit", "Number", "Since", "Tenant", "Until"]
+__all__ = ["CURSOR", "Binding", "Cursor", "Full", "Limit", "Number", "Since", "Tenant", "Until"]
 
 CURSOR = "next_cursor of the page before; with the same filters."
 """What a cursor is, for the document; in a body, too."""
@@ -30,4 +30,12 @@ Until = Annotated[
     str | None, Query(max_length=40, description="Before this time, with its offset.")
 ]
 Binding = Annotated[str | None, Query(max_length=40, description="That used it.")]
+Full = Annotated[
+    str | None,
+    Query(
+        pattern="^full$",
+        description="Show the parties' numbers; needs the scope numbers:read, and is audited.",
+    ),
+]
+"""Whether real numbers are shown."""
 Number = Annotated[str | None, Query(max_length=32, description="To this 700 number.")]

@@ -1,5 +1,5 @@
 """
-What asks the verification services of tenants, as it is set.
+What asks the verification services, as it is set.
 """
 
 from functools import partial
@@ -10,8 +10,26 @@ from agi_router.settings import Settings
 
 if TYPE_CHECKING:
     from agi_router.calls.tenant_verifiers import TenantVerifiers
+    from agi_router.calls.verifier import HttpVerifier
 
-__all__ = ["tenant_services"]
+__all__ = ["operator_service", "tenant_services"]
+
+
+def operator_service(settings: Settings) -> "HttpVerifier | None":
+    """
+    The operator's service; :obj:`None`: there is none.
+
+    Raises:
+        SettingsError: The file of its token cannot be read.
+    """
+    if settings.check_url is None:
+        return None
+    # Here, so that a router that asks nobody does not hold h11 as well.
+    from agi_router.calls.verifier import HttpVerifier  # noqa: PLC0415
+
+    return HttpVerifier(
+        settings.check_url, timeout=settings.check_timeout, token=settings.load_check_token()
+    )
 
 
 def tenant_services(settings: Settings) -> TenantServices:

@@ -39,7 +39,7 @@ from agi_router.errors import AsteriskError, JournalError, SettingsError
 from agi_router.inventory.cell_health import CUT_OFF_AFTER, tell_unheard
 from agi_router.keys.ring import KeyRing
 from agi_router.pbx.sound_state import SoundState, read_state
-from agi_router.service.checks import tenant_services
+from agi_router.service.checks import operator_service, tenant_services
 from agi_router.service.descriptors import NEEDED, raise_limit
 from agi_router.service.gauges import (
     DatabaseGauges,
@@ -72,7 +72,6 @@ from agi_router.service.upkeep import (
 from agi_router.settings import Settings
 
 if TYPE_CHECKING:
-    from agi_router.calls.verifier import HttpVerifier
     from agi_router.doors.fastagi import FastAgiDoor
 
 __all__ = ["Doors", "serve"]
@@ -162,7 +161,7 @@ async def _serve(
     )
     checker = CallChecker(
         store,
-        _open_verifier(settings),
+        operator_service(settings),
         tenant_services(settings),
         numbers=settings.check_numbers,
     )
@@ -448,17 +447,6 @@ def _open_fastagi(settings: Settings, router: Router) -> "FastAgiDoor | None":
     door = FastAgiDoor(router, host=host, port=port, secret=settings.load_agi_secret())
     door.open()
     return door
-
-
-def _open_verifier(settings: Settings) -> "HttpVerifier | None":
-    if settings.check_url is None:
-        return None
-    # Here, so that a router that asks nobody does not hold h11 as well.
-    from agi_router.calls.verifier import HttpVerifier  # noqa: PLC0415
-
-    return HttpVerifier(
-        settings.check_url, timeout=settings.check_timeout, token=settings.load_check_token()
-    )
 
 
 async def _leaving(stop: asyncio.Event, door: AriDoor, handover: float) -> None:

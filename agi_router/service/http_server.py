@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
 from typing import Final
 
@@ -35,6 +36,7 @@ from agi_router.service.http_connections import HttpConnection
 from agi_router.service.process import keep_for_good
 from agi_router.service.recording_places import bucket_of
 from agi_router.service.systemd import Notifier
+from agi_router.service.text_place import open_place
 from agi_router.settings import Settings
 
 __all__ = ["options_of", "serve", "store_opener"]
@@ -122,6 +124,12 @@ def options_of(settings: Settings) -> Options:
         open_modes=settings.open_modes,
         strict=settings.strict,
         webhook_hosts=settings.webhook_hosts,
+        open_place=partial(open_place, settings),
+        text_limits=(
+            settings.message_limit_sender,
+            settings.message_limit_number,
+            settings.message_limit_tenant,
+        ),
         appeal_spans=settings.appeal_spans,
         complaint_limits=settings.complaint_limits,
         kept=settings.kept,

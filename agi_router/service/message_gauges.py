@@ -9,10 +9,13 @@ from agi_router.doors.outbox import Counts
 from agi_router.doors.smpp import SmppDoor
 from agi_router.messages.link_store import LinkStore
 from agi_router.messages.store import MessageStore, Owed
+from agi_router.service.counters import Histogram
 from agi_router.service.metrics import Figures
 
 __all__ = ["LinkGauges", "MessageGauges", "TextDoor", "show_link", "show_messages"]
 
+# Seconds; half a second is what a sender waits.
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 5.0)
 # Seconds for the database to count what is owed.
 _OWED: Final = 5.0
 
@@ -53,6 +56,8 @@ class LinkGauges:
     def __init__(self, links: LinkStore) -> None:
         self.unmatched = 0
         """Receipts, as they were at the last look."""
+        self.parts = 0
+        """Parts of long texts that wait for others, of all links, ditto."""
         self._links = links
 
     async def look(self) -> None:
@@ -63,6 +68,7 @@ class LinkGauges:
             StoreError: No answer; the last look stands.
         """
         self.unmatched = await self._links.count_unmatched(timeout=_OWED)
+        self.parts = await self._links.count_parts(timeout=_OWED)
 
 
 class MessageGauges:
@@ -93,6 +99,13 @@ def show_messages(figures: Figures, *, door: TextDoor, gauges: MessageGauges) ->
     Show what a door for texts has done, and what it owes.
     """
     counts = door.counts
+    admission = Histogram(
+        "agi_router_message_admission_seconds",
+        "What the database, and who is asked besides, took of a text.",
+        _BUCKETS,
+    )
+    figures.keep(admission)
+    counts.took = admission.observe
     figures.show_total(
         "agi_router_messages_accepted", "Texts that were accepted.", lambda: counts.accepted
     )
@@ -184,6 +197,11 @@ def show_link(figures: Figures, *, door: SmppDoor, gauges: LinkGauges) -> None:
         "agi_router_smpp_parts_incomplete",
         "Parts that were given up, as the others did not come.",
         lambda: counts.incomplete,
+    )
+    figures.show(
+        "agi_router_smpp_parts_waiting",
+        "Parts of long texts that wait for others, of all links; looked at every ten seconds.",
+        lambda: gauges.parts,
     )
     figures.show_each_total(
         "agi_router_smpp_receipts",

@@ -25,7 +25,6 @@ from agi_router.messages.checker import TextChecker
 from agi_router.messages.link_store import LinkStore
 from agi_router.messages.store import MessageStore
 from agi_router.service import process
-from agi_router.service.checks import tenant_services
 from agi_router.service.gauges import show_clocks
 from agi_router.service.health import Health
 from agi_router.service.health_server import HealthServer
@@ -40,6 +39,7 @@ from agi_router.service.message_gauges import (
 from agi_router.service.metrics import JOB_FAILURES, Figures
 from agi_router.service.process import keep_for_good
 from agi_router.service.systemd import Notifier
+from agi_router.service.text_place import text_checker
 from agi_router.service.upkeep import health_jobs, key_jobs, ranges_job
 from agi_router.settings import Settings
 from agi_router.smpp import Alphabet, IdForm, Splitting
@@ -84,7 +84,7 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
     options = options_of(settings)
 
     def make(store: AdmissionStore, messages: MessageStore, checker: TextChecker) -> _Served:
-        door = SipMessageDoor(messages, store, options, checker)
+        door = SipMessageDoor(messages, store, options, checker, old_numbers=store)
         return _Served("sip-messages", door, lambda serving: _open(door, serving))
 
     await _serve(settings, keys, _LINK, make)
@@ -105,7 +105,7 @@ async def serve_link(settings: Settings, keys: KeyRing) -> None:
 
     def make(store: AdmissionStore, messages: MessageStore, checker: TextChecker) -> _Served:
         links = LinkStore(store.pool, messages)
-        door = smpp.SmppDoor(messages, links, store, options, checker)
+        door = smpp.SmppDoor(messages, links, store, options, checker, old_numbers=store)
         gauges = LinkGauges(links)
 
         async def opened(_: "asyncio.Task[None]") -> None:
@@ -159,7 +159,7 @@ async def _serve(
     )
     async with store:
         messages = MessageStore(store.pool, keys, link=link, validity=settings.message_validity)
-        checker = TextChecker(messages, tenant_services(settings))
+        checker = text_checker(settings, messages)
         served = make(store, messages, checker)
         health = Health(store, notifier, timeout=_SIGN)
         failures: Counter[str] = Counter()
@@ -232,6 +232,8 @@ def options_of(settings: Settings) -> Options:
         strict=settings.strict,
         sender_limit=settings.message_limit_sender,
         number_limit=settings.message_limit_number,
+        tenant_limit=settings.message_limit_tenant,
+        old_until=settings.old_numbers_until,
         waiting=settings.message_waiting,
     )
 
@@ -266,6 +268,8 @@ def link_options_of(settings: Settings) -> smpp.Options:
         strict=settings.strict,
         sender_limit=settings.message_limit_sender,
         number_limit=settings.message_limit_number,
+        tenant_limit=settings.message_limit_tenant,
+        old_until=settings.old_numbers_until,
         waiting=settings.message_waiting,
         holder=process.own_name(),
         node=socket.gethostname(),

@@ -100,6 +100,7 @@ class KeyScope(StrEnum):
     FEEDS_WRITE = "feeds:write"
     MESSAGES_READ = "messages:read"
     MESSAGES_WRITE = "messages:write"
+    MESSAGES_DECIDE = "messages:decide"
     LINKS_READ = "links:read"
     LINKS_WRITE = "links:write"
     EVENTS_READ = "events:read"
@@ -147,6 +148,7 @@ class KeyScope(StrEnum):
             KeyScope.FEEDS_WRITE,
             KeyScope.LINKS_READ,
             KeyScope.LINKS_WRITE,
+            KeyScope.MESSAGES_DECIDE,
             KeyScope.INVENTORY_WRITE,
             KeyScope.TENANTS_WRITE,
             KeyScope.AUDIT_READ,

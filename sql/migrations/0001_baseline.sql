@@ -1211,6 +1211,9 @@ CREATE TABLE agi_router.message (
     attempts    integer     NOT NULL DEFAULT 0,
     maybe_twice boolean     NOT NULL DEFAULT false,
     done_at     timestamptz,
+    check_id    uuid,
+    check_verdict text,
+    check_ms    integer,
     tenant_check_id uuid,
     tenant_check_verdict text,
     tenant_check_ms integer,
@@ -1230,7 +1233,7 @@ COMMENT ON COLUMN agi_router.message.binding_id IS 'Binding it used';
 COMMENT ON COLUMN agi_router.message.tenant_id IS 'Tenant whose binding it used';
 COMMENT ON COLUMN agi_router.message.side IS 'Side the sender stood on';
 COMMENT ON COLUMN agi_router.message.shown IS '700 number that its receiver is shown';
-COMMENT ON COLUMN agi_router.message.link_in IS 'The door it came in by';
+COMMENT ON COLUMN agi_router.message.link_in IS 'The door it came in by; http: its carrier keeps it, and has asked';
 COMMENT ON COLUMN agi_router.message.octets IS 'Length of what it said, in UTF-8';
 COMMENT ON COLUMN agi_router.message.parts IS 'How many short messages it is, of 160 or 153 characters of the alphabet of seven bits, or of 70 or 67 others';
 COMMENT ON COLUMN agi_router.message.received_at IS 'When it was accepted';
@@ -1241,6 +1244,9 @@ COMMENT ON COLUMN agi_router.message.status IS 'Final status of the last try, of
 COMMENT ON COLUMN agi_router.message.attempts IS 'How often it was tried';
 COMMENT ON COLUMN agi_router.message.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended; it may have arrived by that one';
 COMMENT ON COLUMN agi_router.message.done_at IS 'When it reached a final state';
+COMMENT ON COLUMN agi_router.message.check_id IS 'Id of the question to the operator''s verification service; null: it was not asked';
+COMMENT ON COLUMN agi_router.message.check_verdict IS 'What became of it: yes';
+COMMENT ON COLUMN agi_router.message.check_ms IS 'Milliseconds that it took';
 COMMENT ON COLUMN agi_router.message.tenant_check_id IS 'Id of the question to the service of the tenant; null: it was not asked';
 COMMENT ON COLUMN agi_router.message.tenant_check_verdict IS 'What became of it: yes, unavailable';
 COMMENT ON COLUMN agi_router.message.tenant_check_ms IS 'Milliseconds that it took';

@@ -30,8 +30,8 @@ SELECT c.id, c.x_number, replace(c.received_at::text, ' ', 'T') || ':00',
 COPY (
 SELECT m.id, m.x_number, replace(m.received_at::text, ' ', 'T') || ':00',
        replace(m.done_at::text, ' ', 'T') || ':00', m.block || '-' || m.binding_id, m.side, m.shown, t.name, m.link_in,
-       m.octets, m.parts, m.state, m.reason, m.status, m.attempts, m.maybe_twice, m.tenant_check_id,
-       m.tenant_check_verdict, m.tenant_check_ms
+       m.octets, m.parts, m.state, m.reason, m.status, m.attempts, m.maybe_twice, m.check_id,
+       m.check_verdict, m.check_ms, m.tenant_check_id, m.tenant_check_verdict, m.tenant_check_ms
   FROM agi_router.message m
   JOIN agi_router.tenant t ON t.id = m.tenant_id
  WHERE m.day BETWEEN %(first)s AND %(last)s AND m.done_at IS NOT NULL

@@ -6,7 +6,8 @@ SELECT * FROM agi_router.admit_message(
     %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(x_number)s, %(tags)s::bigint[], %(id)s, %(day)s,
     %(same)s::bytea, %(link_in)s, %(link_out)s, %(validity)s::interval, %(octets)s::integer, %(parts)s::integer,
     %(body)s::bytea, %(strangers)s::bigint[], %(rules)s::integer, %(hold)s::interval, %(opts_out)s::boolean,
-    %(lease)s::interval, %(check_id)s::uuid, %(check_verdict)s, %(check_ms)s::integer);
+    %(lease)s::interval, %(scope)s::integer, %(check_id)s::uuid, %(check_verdict)s, %(check_ms)s::integer,
+    %(tenant_check_id)s::uuid, %(tenant_check_verdict)s, %(tenant_check_ms)s::integer);
 
 -- find_message_facts --
 -- The facts for a text at a time, so far as they lie within the scope, nothing taken: now, unless another time is given.
@@ -15,10 +16,10 @@ SELECT * FROM agi_router.find_message_facts(
     %(strangers)s::bigint[], %(scope)s);
 
 -- find_message_rules --
--- By what texts of a binding are judged; no row: by nothing.
-SELECT r.version, r.numbers, r.words, r.templates, r.opt_out, r.hold, r.checked
+-- Whose the texts of a binding are, and by what they are judged; no version: by nothing.
+SELECT b.tenant_id, r.version, r.numbers, r.words, r.templates, r.opt_out, r.hold, r.checked
   FROM agi_router.binding b
-  JOIN agi_router.message_rule r ON r.tenant_id = b.tenant_id
+  LEFT JOIN agi_router.message_rule r ON r.tenant_id = b.tenant_id
  WHERE b.block = %(block)s AND b.id = %(binding_id)s;
 
 -- find_text_question --
@@ -158,8 +159,8 @@ SELECT o.link_out AS link, count(*) AS due, statement_timestamp() - min(o.next_a
 -- block is given with the first two: it leads the key.
 SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.shown, m.octets, m.parts, m.received_at,
        m.expires_at, m.state, m.reason, m.status, coalesce(o.attempts, m.attempts) AS attempts,
-       coalesce(o.maybe_twice, m.maybe_twice) AS maybe_twice, m.done_at, m.tenant_check_id, m.tenant_check_verdict,
-       m.tenant_check_ms
+       coalesce(o.maybe_twice, m.maybe_twice) AS maybe_twice, m.done_at, m.check_id, m.check_verdict, m.check_ms,
+       m.tenant_check_id, m.tenant_check_verdict, m.tenant_check_ms
   FROM agi_router.message m
   JOIN agi_router.tenant t ON t.id = m.tenant_id
   LEFT JOIN agi_router.message_out o ON o.block = m.block AND o.id = m.id
@@ -184,6 +185,21 @@ SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.show
 -- Let a text go that is held and whose time is not over; no row where it is not.
 SELECT * FROM agi_router.release_message(%(block)s, %(id)s);
 
+-- find_seen_message --
+-- The text that was accepted by one of these requests; no row: none was, or not lately.
+SELECT s.id FROM agi_router.message_seen s WHERE s.block = %(block)s AND s.same = ANY (%(sames)s::bytea[]);
+
+-- lock_carried_message --
+-- A text that its carrier keeps, until the transaction ends; no row where it is none.
+SELECT m.day, m.state
+  FROM agi_router.message m
+ WHERE m.block = %(block)s AND m.id = %(id)s AND m.link_in = %(link)s AND agi_router.in_scope(m.tenant_id, %(scope)s)
+   FOR UPDATE;
+
+-- end_sent_message --
+-- Give a text that was sent its last state.
+SELECT agi_router.end_sent_message(%(block)s, %(id)s, %(day)s, %(state)s)::text AS ended;
+
 -- lock_owed_message --
 -- A text that is owed, kept from doors until the transaction ends; no row once it has ended.
 SELECT o.attempts, o.in_hand
@@ -200,6 +216,10 @@ SELECT * FROM agi_router.keep_part(
 -- close_parts --
 -- The text of these parts was taken or refused: what they say is deleted.
 UPDATE agi_router.message_part SET sealed = NULL WHERE block = %(block)s AND same = %(same)s::bytea;
+
+-- count_waiting_parts --
+-- How many parts wait for others.
+SELECT count(*) AS rows FROM agi_router.message_part WHERE sealed IS NOT NULL;
 
 -- forget_parts --
 -- Give parts up whose text was not whole in time.

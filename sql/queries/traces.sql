@@ -145,8 +145,8 @@ WITH found AS (
 )
 SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.shown, m.octets, m.parts, m.received_at,
        m.expires_at, m.state, m.reason, m.status, coalesce(o.attempts, m.attempts) AS attempts,
-       coalesce(o.maybe_twice, m.maybe_twice) AS maybe_twice, m.done_at, m.tenant_check_id, m.tenant_check_verdict,
-       m.tenant_check_ms
+       coalesce(o.maybe_twice, m.maybe_twice) AS maybe_twice, m.done_at, m.check_id, m.check_verdict, m.check_ms,
+       m.tenant_check_id, m.tenant_check_verdict, m.tenant_check_ms
   FROM found m
   JOIN agi_router.tenant t ON t.id = m.tenant_id
   LEFT JOIN agi_router.message_out o ON o.block = m.block AND o.id = m.id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from agi_router.doors.http.pool import StorePool
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.rates import OFF
+from agi_router.service.text_place import open_place
+from agi_router.settings import Settings
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import KeyForm, KeyScope, write_bearer
 from harness.api import Client
@@ -66,9 +69,10 @@ def store(connection: Connection, ring: KeyRing) -> BindingStore:
 
 
 @pytest.fixture
-def options() -> Options:
+def options(dsn: str) -> Options:
     """As they are where nothing is set, without limits."""
-    return Options(rate=OFF, wrong_keys=OFF, ttl=timedelta(hours=24))
+    place = partial(open_place, Settings.from_env({"AGI_ROUTER_DSN": dsn}))
+    return Options(rate=OFF, wrong_keys=OFF, ttl=timedelta(hours=24), open_place=place)
 
 
 @pytest.fixture

@@ -57,9 +57,13 @@ def text(connection: Connection, ring: KeyRing, bound: Any) -> Callable[..., str
                 "hold": hold,
                 "opts_out": False,
                 "lease": None,
+                "scope": None,
                 "check_id": None,
                 "check_verdict": None,
                 "check_ms": None,
+                "tenant_check_id": None,
+                "tenant_check_verdict": None,
+                "tenant_check_ms": None,
             },
         ).fetchone()
         assert row is not None
@@ -218,3 +222,110 @@ def test_a_text_that_is_held_is_released(
     unknown = couriers.post("/v1/messages/70012345678-1790000000.1/release", None, status=404)
     assert unknown["code"] == "message_not_found"
     assert one(connection, "SELECT held FROM agi_router.message_out") is False
+
+
+def test_a_text_is_sent(
+    couriers: Client, drivers: Client, connection: Connection, bound: Any
+) -> None:
+    """As if a party had; the same request sends one; another tenant's numbers send none."""
+    asked = {"sender": A, "x": bound["x"], "text": BODY}
+    sent = couriers.post("/v1/messages", asked, status=202, Idempotency_Key="first")
+    assert (sent["binding"], sent["side"], sent["state"]) == (bound["id"], "a", "queued")
+    assert couriers.post("/v1/messages", asked, status=202, Idempotency_Key="first") == sent
+    again = {**asked, "text": f"{BODY}!"}
+    refused = couriers.post("/v1/messages", again, status=422, Idempotency_Key="first")
+    assert refused["code"] == "idempotency_key_reused"
+    refused = drivers.post("/v1/messages", asked, status=409)
+    assert (refused["code"], refused["detail"]) == (
+        "text_refused",
+        "The text is refused: no_binding",
+    )
+    assert couriers.post("/v1/messages", {**asked, "sender": B}, status=202)["side"] == "b"
+    for changed, detail in (({}, "used_up"), ({"sender": "13900000009"}, "stranger")):
+        refused = couriers.post("/v1/messages", asked | changed, status=409)
+        assert refused["detail"] == f"The text is refused: {detail}"
+    assert couriers.post("/v1/messages", {**asked, "link": "nobodys"}, status=422)
+    assert couriers.ask("POST", "/v1/messages", asked).status_code == 400
+    assert one(connection, "SELECT count(*) FROM agi_router.message_out") == 2
+    audited = "SELECT count(*) FROM agi_router.audit WHERE act = 'POST /v1/messages'"
+    assert one(connection, audited) > 0
+
+
+def test_a_carrier_that_keeps_the_text(
+    operator: Client, couriers: Client, connection: Connection, bound: Any
+) -> None:
+    """It asks, is told to whom, and what has become of it is on record; one request is one use."""
+    asked = {"sender": A, "x": bound["x"], "octets": 33, "parts": 2}
+    path = "/v1/messages/decisions"
+    told = operator.post(path, asked, Idempotency_Key="m1")
+    assert told == {
+        "verdict": "take",
+        "reason": None,
+        "id": told["id"],
+        "receiver": "138****0002",
+        "shown": bound["x"],
+        "binding": bound["id"],
+        "tenant": "couriers",
+    }
+    assert operator.post(path, asked, Idempotency_Key="m1") == told
+    full = operator.post(f"{path}?numbers=full", asked, Idempotency_Key="m1")
+    assert full == {**told, "receiver": B}
+    subject = f"the receiver of text {told['id']}"
+    audited = f"SELECT count(*) FROM agi_router.audit WHERE subject = '{subject}'"
+    assert one(connection, audited) == 1
+    record = couriers.get(f"/v1/messages/{told['id']}")
+    assert (record["state"], record["octets"], record["parts"]) == ("sent", 33, 2)
+    assert one(connection, "SELECT count(*) FROM agi_router.message_out") == 0
+    assert couriers.get(f"/v1/bindings/{bound['id']}")["messages_used"] == 1
+    other = {**asked, "octets": 34}
+    assert operator.post(path, other, status=422, Idempotency_Key="m1")
+    # Its carrier could not deliver it: so the use is there for another one.
+    outcome = f"/v1/messages/{told['id']}/outcome"
+    for _ in range(2):
+        ended = operator.post(outcome, {"state": "undelivered"})
+        assert ended["state"] == "undelivered"
+    assert operator.post(outcome, {"state": "delivered"}, status=409)["code"] == "message_over"
+    assert operator.post(path, asked, status=409, Idempotency_Key="m1")["code"] == "message_over"
+    assert couriers.get(f"/v1/bindings/{bound['id']}")["messages_used"] == 0
+    names = [operator.post(path, asked)["id"] for _ in range(2)]
+    refused = operator.post(path, asked)
+    assert (refused["verdict"], refused["reason"], refused["id"]) == ("refuse", "used_up", None)
+    assert operator.post(f"/v1/messages/{names[0]}/outcome", {"state": "delivered"})
+    assert couriers.get(f"/v1/messages/{names[0]}")["state"] == "delivered"
+    for changed, reason in (
+        ({"sender": "13900000009"}, "stranger"),
+        ({"x": "12345"}, "x_malformed"),
+        ({"x": "700999999990001"}, "x_unknown"),
+        ({"parts": 11}, "too_long"),
+    ):
+        assert operator.post(path, asked | changed)["reason"] == reason
+    assert couriers.ask("POST", path, asked, Idempotency_Key="m2").status_code == 403
+
+
+def test_what_a_carrier_asks_about_again(operator: Client, couriers: Client, bound: Any) -> None:
+    """Where it may not be delivered any more it is refused, and its use comes back."""
+    asked = {"sender": A, "x": bound["x"], "octets": 33}
+    path = "/v1/messages/decisions"
+    told = operator.post(path, asked, Idempotency_Key="m1")
+    couriers.ask("DELETE", f"/v1/bindings/{bound['id']}")
+    again = operator.post(path, asked, Idempotency_Key="m1")
+    assert (again["verdict"], again["reason"]) == ("refuse", "unbound")
+    assert couriers.get(f"/v1/messages/{told['id']}")["state"] == "undelivered"
+    assert couriers.get(f"/v1/bindings/{bound['id']}")["messages_used"] == 0
+    # Of a text that we send ourselves no carrier tells.
+    made = couriers.bind(A, B, ttl=7200, messages="both")
+    sent = couriers.post("/v1/messages", {"sender": A, "x": made["x"], "text": BODY}, status=202)
+    assert operator.post(f"/v1/messages/{sent['id']}/outcome", {"state": "delivered"}, status=404)
+
+
+@pytest.mark.parametrize(
+    "rules", [{"numbers": "redact"}, {"words": ["gate"]}, {"templates": ["at *"]}, {"hold": 60}]
+)
+def test_rules_about_what_nobody_has_seen(
+    rules: dict[str, Any], operator: Client, couriers: Client, bound: Any
+) -> None:
+    """Let no text through that its carrier keeps."""
+    assert couriers.ask("PUT", "/v1/message-rules", rules).status_code == 200
+    told = operator.post("/v1/messages/decisions", {"sender": A, "x": bound["x"], "octets": 3})
+    assert told["reason"] == "body_refused"
+    assert couriers.get(f"/v1/bindings/{bound['id']}")["messages_used"] == 0

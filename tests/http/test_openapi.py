@@ -142,13 +142,8 @@ def test_examples_are_acceptable(operator: Client, method: str, path: str, body:
     assert answer.status_code in {200, 201, 404, 409}, answer.text
 
 
-def test_schemathesis(stores: StorePool, operator: Client) -> None:
+def test_schemathesis(stores: StorePool, options: Options, operator: Client) -> None:
     """Whatever it thinks of: no 500, nothing that the document does not say."""
-    options = Options(
-        rate=OFF,
-        wrong_keys=OFF,
-        ttl=timedelta(hours=1),
-    )
     app = create_app(stores, options)
     schema = schemathesis.openapi.from_asgi("/v1/openapi.json", app)
     headers = {"Authorization": f"Bearer {operator.bearer}"}

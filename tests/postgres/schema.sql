@@ -1508,6 +1508,9 @@ CREATE TABLE agi_router.kept_message (
     attempts integer NOT NULL,
     maybe_twice boolean NOT NULL,
     done_at timestamp with time zone,
+    check_id uuid,
+    check_verdict text,
+    check_ms integer,
     tenant_check_id uuid,
     tenant_check_verdict text,
     tenant_check_ms integer,
@@ -1534,7 +1537,7 @@ COMMENT ON COLUMN agi_router.kept_message.side IS 'Side the sender stood on';
 
 COMMENT ON COLUMN agi_router.kept_message.shown IS '700 number that its receiver is shown';
 
-COMMENT ON COLUMN agi_router.kept_message.link_in IS 'The door it came in by';
+COMMENT ON COLUMN agi_router.kept_message.link_in IS 'The door it came in by; http: its carrier keeps it, and has asked';
 
 COMMENT ON COLUMN agi_router.kept_message.octets IS 'Length of what it said, in UTF-8';
 
@@ -1555,6 +1558,12 @@ COMMENT ON COLUMN agi_router.kept_message.attempts IS 'How often it was tried';
 COMMENT ON COLUMN agi_router.kept_message.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended; it may have arrived by that one';
 
 COMMENT ON COLUMN agi_router.kept_message.done_at IS 'When it reached a final state';
+
+COMMENT ON COLUMN agi_router.kept_message.check_id IS 'Id of the question to the operator''s verification service; null: it was not asked';
+
+COMMENT ON COLUMN agi_router.kept_message.check_verdict IS 'What became of it: yes';
+
+COMMENT ON COLUMN agi_router.kept_message.check_ms IS 'Milliseconds that it took';
 
 COMMENT ON COLUMN agi_router.kept_message.tenant_check_id IS 'Id of the question to the service of the tenant; null: it was not asked';
 
@@ -1733,6 +1742,9 @@ CREATE TABLE agi_router.message (
     attempts integer DEFAULT 0 NOT NULL,
     maybe_twice boolean DEFAULT false NOT NULL,
     done_at timestamp with time zone,
+    check_id uuid,
+    check_verdict text,
+    check_ms integer,
     tenant_check_id uuid,
     tenant_check_verdict text,
     tenant_check_ms integer,
@@ -1760,7 +1772,7 @@ COMMENT ON COLUMN agi_router.message.side IS 'Side the sender stood on';
 
 COMMENT ON COLUMN agi_router.message.shown IS '700 number that its receiver is shown';
 
-COMMENT ON COLUMN agi_router.message.link_in IS 'The door it came in by';
+COMMENT ON COLUMN agi_router.message.link_in IS 'The door it came in by; http: its carrier keeps it, and has asked';
 
 COMMENT ON COLUMN agi_router.message.octets IS 'Length of what it said, in UTF-8';
 
@@ -1781,6 +1793,12 @@ COMMENT ON COLUMN agi_router.message.attempts IS 'How often it was tried';
 COMMENT ON COLUMN agi_router.message.maybe_twice IS 'Whether a try was begun of which nobody knows how it ended; it may have arrived by that one';
 
 COMMENT ON COLUMN agi_router.message.done_at IS 'When it reached a final state';
+
+COMMENT ON COLUMN agi_router.message.check_id IS 'Id of the question to the operator''s verification service; null: it was not asked';
+
+COMMENT ON COLUMN agi_router.message.check_verdict IS 'What became of it: yes';
+
+COMMENT ON COLUMN agi_router.message.check_ms IS 'Milliseconds that it took';
 
 COMMENT ON COLUMN agi_router.message.tenant_check_id IS 'Id of the question to the service of the tenant; null: it was not asked';
 
@@ -1834,6 +1852,9 @@ CREATE TABLE agi_router.message_other (
     attempts integer DEFAULT 0 NOT NULL,
     maybe_twice boolean DEFAULT false NOT NULL,
     done_at timestamp with time zone,
+    check_id uuid,
+    check_verdict text,
+    check_ms integer,
     tenant_check_id uuid,
     tenant_check_verdict text,
     tenant_check_ms integer,

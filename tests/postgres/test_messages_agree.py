@@ -48,9 +48,13 @@ def asked(
         "hold": None,
         "opts_out": False,
         "lease": None,
+        "scope": None,
         "check_id": None,
         "check_verdict": None,
         "check_ms": None,
+        "tenant_check_id": None,
+        "tenant_check_verdict": None,
+        "tenant_check_ms": None,
     }
 
 
@@ -69,7 +73,7 @@ def asked(
     judged=st.fixed_dictionaries(
         {
             "hold": st.sampled_from([None, timedelta(minutes=1)]),
-            "check_verdict": st.sampled_from([None, "yes", "unavailable"]),
+            "tenant_check_verdict": st.sampled_from([None, "yes", "unavailable"]),
             "body": st.sampled_from([b"", b"a", bytes(4096)]),
         }
     ),
@@ -124,7 +128,7 @@ def test_taken_if_and_only_if_decided(
             ).fetchone()
             assert stored == {
                 "state": "held" if held else "queued",
-                "tenant_check_verdict": judged["check_verdict"],
+                "tenant_check_verdict": judged["tenant_check_verdict"],
                 "held": held,
                 "body": judged["body"],
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 import pkgutil
@@ -50,7 +51,7 @@ from agi_router.inventory.store import InventoryStore
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
-from agi_router.messages.model import Text, message_day, name_message
+from agi_router.messages.model import CARRIED, MessageState, Text, message_day, name_message
 from agi_router.messages.records import MessageRecords
 from agi_router.messages.rule_store import TextRuleStore
 from agi_router.messages.rules import TextRules
@@ -117,6 +118,8 @@ class Target:
     complaint: int
     recording: str
     """The call that was recorded."""
+    carried: str
+    """A text that its carrier keeps."""
 
 
 @dataclass
@@ -204,8 +207,19 @@ def _call(connection: Connection, keys: KeyRing, caller: PhoneNumber, x: XNumber
     return call_id
 
 
-def _text(connection: Connection, keys: KeyRing, sender: PhoneNumber, x: XNumber) -> str:
-    """Take a text, without a door."""
+def _same(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
+
+
+def _text(
+    connection: Connection,
+    keys: KeyRing,
+    sender: PhoneNumber,
+    x: XNumber,
+    *,
+    carried: bool = False,
+) -> str:
+    """Take a text, without a door; or one that its carrier keeps."""
     name = name_message(x.block, datetime.now(UTC), secrets.randbits(64))
     connection.execute(
         query("admit_message"),
@@ -216,21 +230,25 @@ def _text(connection: Connection, keys: KeyRing, sender: PhoneNumber, x: XNumber
             "tags": keys.tags(sender),
             "id": name,
             "day": message_day(name),
-            "same": secrets.token_bytes(32),
-            "link_in": "sip",
+            "same": _same(name),
+            "link_in": CARRIED if carried else "sip",
             "link_out": "sip",
             "validity": HOUR,
             "octets": 1,
             "parts": 1,
-            "body": keys.seal_text("a", name),
+            "body": None if carried else keys.seal_text("a", name),
             "strangers": [],
             "rules": None,
             "hold": None,
             "opts_out": False,
             "lease": None,
+            "scope": None,
             "check_id": None,
             "check_verdict": None,
             "check_ms": None,
+            "tenant_check_id": None,
+            "tenant_check_verdict": None,
+            "tenant_check_ms": None,
         },
     )
     return name
@@ -313,6 +331,7 @@ def world(server: Server) -> Iterator[World]:
             [x.block.value, recording, x.value, pair.id.id, _FILE],
         )
         message = _text(connection, keys, A, x)
+        carried = _text(connection, keys, A, x, carried=True)
         _call(connection, keys, A, own.parties[0].dials or x)
         yield World(
             dsn=dsn,
@@ -338,6 +357,7 @@ def world(server: Server) -> Iterator[World]:
                 line.id,
                 complaint.id,
                 recording,
+                carried,
             ),
             absent=Target(
                 replace(pair.id, id=10**9),
@@ -359,6 +379,7 @@ def world(server: Server) -> Iterator[World]:
                 10**9,
                 10**9,
                 "pbx1-1790000000.98",
+                f"{NOBODYS}-1790000000.2",
             ),
             own=own,
             marks=frozenset(
@@ -371,6 +392,7 @@ def world(server: Server) -> Iterator[World]:
                     key.id,
                     "FC9001",
                     message,
+                    carried,
                     team.name,
                     str(webhook.id),
                     str(lock.id),
@@ -835,6 +857,12 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     ],
     (MessageRecords, "find"): lambda store, target: _records(store).find(target.message),
     (MessageRecords, "release"): lambda store, target: _records(store).release(target.message),
+    (MessageRecords, "seen"): lambda store, target: _records(store).seen(
+        target.x.block, [_same(target.message)]
+    ),
+    (MessageRecords, "report"): lambda store, target: _records(store).report(
+        target.carried, MessageState.UNKNOWN
+    ),
     (MessageRecords, "discard"): lambda store, target: _records(store).discard(target.message),
     (CallLookup, "calls"): lambda store, target: [
         _lookup(store).calls(since=LONG_AGO, x_number=x, bindings=bindings, limit=100)

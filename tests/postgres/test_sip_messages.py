@@ -8,7 +8,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -127,6 +127,7 @@ async def serving(
             store,
             admissions,
             Options(listen=(HOST, 0), next_hop=(HOST, receiver.port), peers={HOST}, **options),
+            old_numbers=admissions,
         )
         stop = asyncio.Event()
         task = asyncio.create_task(door.serve(stop))
@@ -459,6 +460,29 @@ async def test_who_sends_without_an_end_stops_nobody(
         changed.setattr(world.door, "_socket", endless)
         world.door._read()
     assert 0 < endless.read < 10_000
+
+
+async def test_texts_to_old_numbers(
+    connection: Connection, admissions: AdmissionStore, keys: KeyRing
+) -> None:
+    """Who writes to one hears that it has changed, or is no more; who searches hears nothing."""
+    connection.execute(
+        b"INSERT INTO agi_router.old_number (number, x_number, tenant_id)"
+        b" VALUES ('95123456', %s, (SELECT min(id) FROM agi_router.tenant))",
+        [X.value],
+    )
+    store = MessageStore(admissions.pool, keys, link="sip", validity=timedelta(days=1))
+    days = Rate(3, timedelta(days=1))
+    async with serving(store, admissions, sender_limit=days) as world:
+        sent = [a_request(to=to) for to in ("95123456", "+8695123456", "95123457", "95123456")]
+        assert [await world.ask(data) for data in sent] == [[410], [410], [404], [403]]
+        assert world.door.counts.refused[Reason.NUMBER_CHANGED] == 2
+        assert world.door.counts.refused[Reason.RATE_CALLER] == 1
+    past = datetime(2000, 1, 1, tzinfo=UTC)
+    async with serving(store, admissions, old_until=past) as world:
+        assert await world.ask(a_request(to="95123456")) == [404]
+        assert world.door.counts.refused[Reason.NUMBER_RETIRED] == 1
+    assert one(connection, "SELECT count(*) FROM agi_router.message") == 0
 
 
 class Quick(MessageStore):

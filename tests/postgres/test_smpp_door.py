@@ -72,6 +72,7 @@ async def serving(
         links,
         admissions,
         Options(host="127.0.0.1", port=smsc.port, system_id="us", password="secret", **given),
+        old_numbers=admissions,
     )
     stop = asyncio.Event()
     task = asyncio.create_task(door.serve(stop))
@@ -243,6 +244,18 @@ async def test_what_is_refused(
     assert states(connection) == {}
     assert one(connection, "SELECT count(sealed) FROM agi_router.message_part") == 0
     assert one(connection, "SELECT messages_used FROM agi_router.binding") == 0
+
+
+async def test_texts_to_old_numbers(connection: Connection, world: World) -> None:
+    """They are told as what has no such number, and counted as what they are."""
+    connection.execute(
+        b"INSERT INTO agi_router.old_number (number, x_number, tenant_id)"
+        b" VALUES ('95123456', %s, (SELECT min(id) FROM agi_router.tenant))",
+        [X.value],
+    )
+    [message] = a_text(to="95123456")
+    assert await world.centre.deliver(message) == Status.INVALID_DESTINATION
+    assert world.door.counts.refused[Reason.NUMBER_CHANGED] == 1
 
 
 async def test_senders_that_are_no_numbers_of_here(store: BindingStore, world: World) -> None:

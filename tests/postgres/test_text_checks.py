@@ -18,6 +18,7 @@ from agi_router.calls.checker import TenantServices
 from agi_router.calls.store import AdmissionStore
 from agi_router.calls.tenant_checks import TenantCheckStore
 from agi_router.calls.tenant_verifiers import TenantVerifiers
+from agi_router.calls.verifier import HttpVerifier
 from agi_router.db.connection import Connection, Queries
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.checker import TextChecker
@@ -29,7 +30,7 @@ from agi_router.messages.store import MessageStore, Repeated
 from agi_router.messages.taking import Accepted, take_text
 from agi_router.messages.views import describe_message
 from harness.database import bind, on_each_version, one
-from harness.values import A, X
+from harness.values import A, B, X
 from harness.verification import Service, a_service
 
 TIMEOUT = 30.0
@@ -174,6 +175,64 @@ async def test_what_is_not_confirmed_takes_no_use(
     connection.execute(b"UPDATE agi_router.tenant_check SET secret = '\\x00'")
     assert await take() is Reason.CHECK_UNAVAILABLE
     assert used(connection) == 0
+
+
+@pytest.mark.parametrize("numbers", [False, True], ids=["masked", "with-numbers"])
+async def test_the_operators_service(
+    numbers: bool,  # noqa: FBT001
+    connection: Connection,
+    store: BindingStore,
+    rules: TextRuleStore,
+    checks: TenantCheckStore,
+    texts: MessageStore,
+    admissions: AdmissionStore,
+    service: Service,
+) -> None:
+    """It is asked about each text, whatever its tenant wants, beside the tenant's own."""
+    bind(store, messages=Messages.BOTH)
+    checker = TextChecker(
+        texts,
+        TenantServices(lambda: TenantVerifiers(timeout=5, allowed={"127.0.0.1"})),
+        HttpVerifier(f"http://127.0.0.1:{service.port}/all", timeout=5),
+        numbers=numbers,
+    )
+
+    async def take(same: bytes | None = None) -> Any:
+        return await take_text(
+            Text(sender=A, x_number=X, body="at the gate"),
+            same or secrets.token_bytes(32),
+            store=texts,
+            admissions=admissions,
+            checker=checker,
+            timeout=TIMEOUT,
+        )
+
+    same = secrets.token_bytes(32)
+    accepted = await take(same)
+    [asked] = service.asked
+    assert asked["message_id"] == accepted.id
+    real = {"caller": A.digits, "callees": [B.digits]} if numbers else {}
+    assert {key: asked[key] for key in ("caller", "callees") if key in asked} == real
+    told = record(connection, accepted.id)
+    assert (told["check_id"], told["check_verdict"]) == (asked["id"], "yes")
+    assert told["tenant_check_id"] is None
+    assert await take(same) == Repeated()
+    assert len(service.asked) == 1
+    # Both are asked where the tenant wants that, and it is told no number.
+    rules.put(TENANT, CHECKED)
+    checks.put(TENANT, f"http://127.0.0.1:{service.port}/own", unanswered=Unanswered.RING)
+    accepted = await take()
+    told = record(connection, accepted.id)
+    both = {asked["id"]: "caller" in asked for asked in service.asked[1:]}
+    assert both == {told["check_id"]: numbers, told["tenant_check_id"]: False}
+    # A tenant may want a text to go on though its own is silent; nobody's word stands for ours.
+    service.does = "status 500"
+    assert await take() is Reason.CHECK_UNAVAILABLE
+    rules.put(TENANT, NO_RULES)
+    service.does = "no"
+    assert await take() is Reason.CHECK_REFUSED
+    assert used(connection) == 2
+    checker.close()
 
 
 async def test_rules_that_change_while_it_is_asked(

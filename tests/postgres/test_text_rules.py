@@ -20,6 +20,7 @@ from agi_router.errors import MessageNotHeld
 from agi_router.events.model import EventType
 from agi_router.events.store import EventStore
 from agi_router.keys.ring import KeyRing
+from agi_router.messages.limits import TextLimits
 from agi_router.messages.model import MessageState, Outgoing, Text
 from agi_router.messages.records import MessageRecords
 from agi_router.messages.rule_store import TextRuleStore
@@ -27,6 +28,7 @@ from agi_router.messages.rules import NO_RULES, NumberRule, TextRules
 from agi_router.messages.store import Ended, JudgedBy, MessageStore, Repeated
 from agi_router.messages.taking import Accepted, take_text
 from agi_router.numbers import PhoneNumber
+from agi_router.rates import OFF, Rate
 from harness.database import HOUR, bind, on_each_version, one
 from harness.values import A, B, C, X
 
@@ -120,22 +122,51 @@ async def test_a_text_that_was_judged_by_other_rules_is_not_taken(
         assert not isinstance(answer, Repeated)
         return answer.admitted  # type: ignore[union-attr]
 
-    assert await texts.find_rules(made.id, timeout=TIMEOUT) is None
+    found = await texts.find_rules(made.id, timeout=TIMEOUT)
+    assert found is not None
+    assert (found.version, found.rules) == (None, NO_RULES)
     assert await offer(None)
     assert not await offer(1)
     wanted = TextRules(words=("b",), templates=("*",), opt_out=("c",), hold=HOUR)
     rules.put(TENANT, wanted)
     found = await texts.find_rules(made.id, timeout=TIMEOUT)
     assert found is not None
-    assert found[1] == wanted == rules.find(TENANT).rules
+    assert found.rules == wanted == rules.find(TENANT).rules
     assert not await offer(None)
-    assert await offer(found[0])
+    assert await offer(found.version)
     rules.put(TENANT, wanted)
-    assert not await offer(found[0])
+    assert not await offer(found.version)
     rules.put(TENANT, NO_RULES)
     assert rules.find(TENANT).rules == NO_RULES
     assert one(connection, "SELECT count(*) FROM agi_router.message_rule") == 0
     assert await offer(None)
+
+
+async def test_a_tenant_with_too_many_texts(
+    connection: Connection, store: BindingStore, texts: MessageStore, admissions: AdmissionStore
+) -> None:
+    """No more are taken in a time; who is refused takes nothing of it, and no repeat does."""
+    bind(store, messages=Messages.BOTH)
+    limits = TextLimits(OFF, OFF, Rate(2, timedelta(days=1)))
+
+    async def taken(sender: PhoneNumber = A, same: bytes | None = None) -> Any:
+        return await take_text(
+            Text(sender=sender, x_number=X, body="a"),
+            same or secrets.token_bytes(32),
+            store=texts,
+            admissions=admissions,
+            limits=limits,
+            timeout=TIMEOUT,
+        )
+
+    same = secrets.token_bytes(32)
+    assert await taken(C) is Reason.STRANGER
+    assert isinstance(await taken(same=same), Accepted)
+    assert await taken(same=same) == Repeated()
+    assert isinstance(await taken(B), Accepted)
+    assert await taken() is Reason.RATE_TENANT
+    assert await taken(same=same) == Repeated()
+    assert used(connection) == 2
 
 
 @on_each_version

@@ -30,9 +30,11 @@ def defined(module: ast.Module) -> Iterator[str]:
     """Yield the names that *module* itself makes, imports left aside."""
     for node in module.body:
         match node:
-            case ast.ClassDef(name=name) | ast.AsyncFunctionDef(name=name):
+            case ast.ClassDef(name=name):
                 yield name
-            case ast.FunctionDef(name=name) if not any(map(registers, node.decorator_list)):
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if not any(
+                map(registers, node.decorator_list)
+            ):
                 yield name
             case ast.AnnAssign(target=ast.Name(id=name)):
                 yield name

@@ -28,10 +28,12 @@ READS = {
     "feeds/recycler": "to tag many at once",
     "feeds/digests": "to compare them with the digests of a feed",
     "messages/bodies": "to find them in what a text says",
-    "doors/outbox": "to tell senders of texts apart, by a hash",
+    "messages/limits": "to tell senders of texts apart, by a hash",
+    "doors/http/messages": "to tell a carrier who receives a text: after a row of the audit",
     "doors/sip_messages": "to send texts to them, and nowhere else",
     "doors/smpp": "to send texts to them, and nowhere else",
     "cli/leaktest": "invented ones that the operator gave",
+    "leaktest/texts": "ditto",
 }
 
 

@@ -38,6 +38,7 @@ from agi_router.doors.http.known_keys import KnownKeys
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool
 from agi_router.doors.http.request_rates import Asking, RequestRates, lower_rate
+from agi_router.doors.http.text_taking import TextTaking
 from agi_router.errors import ApiKeyNotFound, SealError
 from agi_router.keys.ring import KeyRing
 from agi_router.rates import Rate
@@ -114,6 +115,8 @@ class Door:
         """What they work with."""
         self.options = options
         """As the operator has set them."""
+        self.texts = TextTaking(options)
+        """What takes texts."""
         self._asked = RequestRates()
         self._wrong = RefusalLimit(options.wrong_keys)
         self._lock = threading.Lock()

@@ -59,13 +59,6 @@ _Reads = Annotated[Desk, Depends(Needs(KeyScope.BINDINGS_READ), scope="function"
 # Feeds are the operator's, and so is what they hold.
 _Releases = Annotated[Desk, Depends(Needs(KeyScope.FEEDS_WRITE), scope="function")]
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.BINDINGS_WRITE), scope="function")]
-_Full = Annotated[
-    str | None,
-    Query(
-        pattern="^full$",
-        description="Show the parties' numbers; needs the scope numbers:read, and is audited.",
-    ),
-]
 
 
 # Who is said in a change; each by itself.
@@ -204,7 +197,9 @@ def search_bindings(body: SearchIn, desk: _Reads) -> Response:
 
 
 @router.get("/bindings/{name}", responses=answers(BindingOut, 404), response_model=None)
-def get_binding(name: str, request: Request, desk: _Reads, numbers: _Full = None) -> Response:
+def get_binding(
+    name: str, request: Request, desk: _Reads, numbers: queries.Full = None
+) -> Response:
     """
     Get a binding by its id.
     """

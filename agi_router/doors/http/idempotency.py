@@ -22,7 +22,17 @@ from agi_router.doors.http.answers import write
 from agi_router.doors.http.auth import Desk
 from agi_router.schemas.problems import Problem
 
-__all__ = ["KEYED", "AtOnce", "Kept", "Made", "answer_once", "do_once", "keep_once", "only_name"]
+__all__ = [
+    "KEYED",
+    "AtOnce",
+    "Kept",
+    "Made",
+    "answer_once",
+    "do_once",
+    "keep_once",
+    "only_name",
+    "read_key",
+]
 
 _HEADER: Final = "Idempotency-Key"
 
@@ -119,13 +129,11 @@ def keep_once(
     Raises:
         Problem: There is no key, or it was used for another request.
     """
-    match = _KEY.fullmatch(request.headers.get(_HEADER, ""))
-    if match is None:
-        raise Problem.of_door("idempotency_key_missing")
+    key = read_key(request)
     owner = (desk.tenant or "").encode()
     asked = json.dumps(json.loads(request.state.body), sort_keys=True).encode()
 
-    name = (owner, match[1].encode())
+    name = (owner, key)
     payload = (owner, request.state.action.encode(), asked)
     if at_once is not None and (kept := only_name(desk, name, payload)) is not None:
         done = at_once(kept)
@@ -138,6 +146,19 @@ def keep_once(
         return status, write(body).decode(), headers
 
     return do_once(desk, name=name, payload=payload, make=made)
+
+
+def read_key(request: Request) -> bytes:
+    """
+    The key of a request.
+
+    Raises:
+        Problem: There is none.
+    """
+    match = _KEY.fullmatch(request.headers.get(_HEADER, ""))
+    if match is None:
+        raise Problem.of_door("idempotency_key_missing")
+    return match[1].encode()
 
 
 def only_name(

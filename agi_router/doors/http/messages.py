@@ -2,27 +2,44 @@
 ``/v1/messages``: what became of texts, and what would become of one; never what they say.
 """
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from agi_router.bindings.model import BindingId
+from agi_router.bindings.reasons import Reason
+from agi_router.calls.decision import Refusal
 from agi_router.calls.ports import Admission
 from agi_router.doors.http.answers import answer, page
-from agi_router.doors.http.auth import Desk, Needs
-from agi_router.errors import BindingNotFound, MessageNotFound
+from agi_router.doors.http.auth import Desk, Door, Needs
+from agi_router.doors.http.idempotency import KEYED, read_key
+from agi_router.doors.http.text_taking import TextTaking
+from agi_router.errors import BindingNotFound, MessageNotFound, MessageOver
+from agi_router.messages.decision import Taken, decide_text, screen_text
 from agi_router.messages.explanation import explain_text
-from agi_router.messages.model import MessageState, Text
-from agi_router.messages.records import MessageRecords, cursor_of
+from agi_router.messages.model import CARRIED, LONGEST, MOST_PARTS, CarriedText, MessageState, Text
+from agi_router.messages.records import LinkRecords, MessageRecords, cursor_of
+from agi_router.messages.store import Repeated
+from agi_router.messages.taking import Accepted
 from agi_router.messages.views import describe_message, describe_text_explanation
 from agi_router.numbers import XNumber
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.explanations import TextExplanationIn, TextExplanationOut
 from agi_router.schemas.fields import read_cursor, read_field, read_time
-from agi_router.schemas.messages import MessageOut, MessagesOut
+from agi_router.schemas.messages import (
+    DecisionIn,
+    DecisionOut,
+    MessageIn,
+    MessageOut,
+    MessagesOut,
+    OutcomeIn,
+)
+from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]
@@ -31,6 +48,7 @@ router = APIRouter(prefix="/v1", tags=["messages"])
 
 _Reads = Annotated[Desk, Depends(Needs(KeyScope.MESSAGES_READ), scope="function")]
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.MESSAGES_WRITE), scope="function")]
+_Decides = Annotated[Desk, Depends(Needs(KeyScope.MESSAGES_DECIDE), scope="function")]
 
 _DAY = timedelta(days=1)
 
@@ -124,6 +142,238 @@ def discard_message(message_id: str, desk: _Writes) -> Response:
         return answer(describe_message(_records(desk).discard(message_id)))
     except MessageNotFound:
         raise MessageNotFound from None
+
+
+@router.post(
+    "/messages",
+    status_code=202,
+    responses=answers(MessageOut, 409, 413, 415, ok=202, told="It is stored, and will be sent"),
+    openapi_extra=KEYED,
+    response_model=None,
+)
+async def send_message(body: MessageIn, request: Request, desk: _Writes) -> Response:
+    """
+    Send a text as if a party had: it is judged, counted, stored, and sent by the door.
+
+    Audited. The same request within ten minutes sends nothing more.
+    """
+    text = screen_text(
+        sender=body.sender, to=body.x, body=body.text, fixed_lines=desk.options.fixed_lines
+    )
+    if isinstance(text, Refusal):
+        raise Problem.of_door("text_refused", more=text.reason.value)
+    same = _same(request, desk)
+    await asyncio.to_thread(_prepare, body, text, desk)
+    taken = await _texts(request).take(
+        text, same[-1], keys=desk.keys, link=body.link, scope=desk.store.scope
+    )
+    if isinstance(taken, Reason):
+        told = _told(taken, desk)
+        raise Problem.of_door("text_refused", more=told.value)
+    row = await asyncio.to_thread(_find_made, text, taken, same, desk)
+    headers = {"Idempotency-Replayed": "true"} if isinstance(taken, Repeated) else {}
+    return answer(describe_message(row), status=202, headers=headers)
+
+
+@router.post(
+    "/messages/decisions",
+    responses=answers(DecisionOut, 409, 413, 415),
+    openapi_extra=KEYED,
+    response_model=None,
+)
+async def decide_message(
+    body: DecisionIn, request: Request, desk: _Decides, numbers: queries.Full = None
+) -> Response:
+    """
+    Say whether a carrier may deliver a text that it keeps, and to whom; a use is counted.
+
+    The same request within ten minutes counts nothing more, and is looked at anew.
+    """
+    if numbers is not None:
+        desk.require(KeyScope.NUMBERS_READ)
+    screened = screen_text(
+        sender=body.sender, to=body.x, body="", fixed_lines=desk.options.fixed_lines
+    )
+    if isinstance(screened, Refusal):
+        return answer(_refused(screened.reason))
+    if body.octets > LONGEST or body.parts > MOST_PARTS:
+        return answer(_refused(Reason.TOO_LONG))
+    text = CarriedText(
+        sender=screened.sender,
+        x_number=screened.x_number,
+        said_octets=body.octets,
+        said_parts=body.parts,
+    )
+    same = _same(request, desk)
+    again = await asyncio.to_thread(_look_again, text, same, desk)
+    if again is None:
+        again = await _decide(text, same, request, desk)
+    if isinstance(again, Reason):
+        return answer(_refused(_told(again, desk)))
+    name, found = again
+    if numbers is not None:
+        act = "POST /v1/messages/decisions?numbers=full"
+        await asyncio.to_thread(desk.audit, act, f"the receiver of text {name}")
+    tenant = await asyncio.to_thread(lambda: _records(desk).find(name)["tenant"])
+    return answer(
+        {
+            "verdict": "take",
+            "reason": None,
+            "id": name,
+            "receiver": found.receiver.masked if numbers is None else found.receiver.digits,
+            "shown": str(found.shown),
+            "binding": found.binding,
+            "tenant": tenant,
+        }
+    )
+
+
+@router.post(
+    "/messages/{message_id}/outcome",
+    responses=answers(MessageOut, 404, 409, 413, 415, told="Noted"),
+    response_model=None,
+)
+def report_message(message_id: str, body: OutcomeIn, desk: _Decides) -> Response:
+    """
+    Note what has become of a text that its carrier keeps; the same may be told again.
+    """
+    try:
+        row = _records(desk).report(message_id, MessageState(body.state))
+    except MessageNotFound:
+        raise MessageNotFound from None
+    return answer(describe_message(row))
+
+
+def _texts(request: Request) -> TextTaking:
+    door: Door = request.app.state.door
+    return door.texts
+
+
+def _same(request: Request, desk: Desk) -> list[bytes]:
+    """
+    Digests of a request, by which it is known again; under which a new one is kept: the last.
+    """
+    owner = (desk.tenant or "").encode()
+    action = request.state.action.encode()
+    return desk.keys.request_tags(b"message", b"http", action, owner, read_key(request))
+
+
+def _prepare(body: MessageIn, text: Text, desk: Desk) -> None:
+    """
+    Make sure that its door is known, and write down that it is sent.
+
+    Raises:
+        Problem: There is no such door.
+    """
+    links = {row["name"] for row in LinkRecords(desk.store.connection).links()}
+    if body.link not in links | {"sip"}:
+        fault = FieldFault("/link", "link_not_found", "there is no such door: sip, or a link")
+        raise Problem.of_fields([fault])
+    desk.audit("POST /v1/messages", f"a text to {text.x_number}")
+
+
+def _find_made(
+    text: Text, taken: Accepted | Repeated, same: list[bytes], desk: Desk
+) -> dict[str, Any]:
+    """
+    The record of a text that was taken, now or before.
+
+    Raises:
+        Problem: By the same key another one was.
+        MessageNotFound: It has been forgotten meanwhile.
+    """
+    records = _records(desk)
+    if isinstance(taken, Accepted):
+        return records.find(taken.id)
+    row = records.seen(text.x_number.block, same)
+    if row is None:
+        raise MessageNotFound
+    _check_same(row, text)
+    return row
+
+
+def _check_same(row: dict[str, Any], text: Text) -> None:
+    """
+    Make sure that a request that comes again asks for the same.
+
+    Raises:
+        Problem: It does not.
+    """
+    # What it said is not known here, or no more.
+    if (row["x_number"], row["octets"]) != (text.x_number.value, text.octets):
+        raise Problem.of_door("idempotency_key_reused")
+
+
+def _look_again(
+    text: CarriedText, same: list[bytes], desk: Desk
+) -> tuple[str, Taken] | Reason | None:
+    """
+    What is to be said of a text that was asked about before; :obj:`None`: it was not.
+
+    It is looked at anew: where it may not be delivered any more its use comes back.
+
+    Raises:
+        Problem: By the same key another text was asked about.
+        MessageOver: Its carrier has told that it is undelivered.
+    """
+    records = _records(desk)
+    row = records.seen(text.x_number.block, same)
+    if row is None:
+        return None
+    _check_same(row, text)
+    name = row["id"]
+    if row["state"] == MessageState.UNDELIVERED:
+        raise MessageOver
+    admission = records.facts(text, desk.keys, at=None)
+    facts = admission.facts
+    if facts.hit is not None:
+        # Its own use is counted already.
+        hit = replace(facts.hit, calls_used=facts.hit.calls_used - 1)
+        facts = replace(facts, hit=hit)
+    found = decide_text(text, facts, now=admission.now)
+    binding = f"{row['block']}-{row['binding_id']}"
+    if isinstance(found, Taken) and found.binding == binding:
+        return name, found
+    records.report(name, MessageState.UNDELIVERED)
+    return found.reason if isinstance(found, Refusal) else Reason.UNBOUND
+
+
+async def _decide(
+    text: CarriedText, same: list[bytes], request: Request, desk: Desk
+) -> tuple[str, Taken] | Reason:
+    """
+    Take a text that its carrier keeps, if it may be delivered.
+
+    Raises:
+        Problem: The store could not be asked.
+        StoreError: Nobody knows whether it was taken.
+        MessageOver: See :func:`_look_again`.
+    """
+    texts = _texts(request)
+    if too_many := texts.limits.count(text):
+        return too_many
+    taken = await texts.take(text, same[-1], keys=desk.keys, link=CARRIED, scope=desk.store.scope)
+    if isinstance(taken, Accepted):
+        found = decide_text(text, taken.stored.facts, now=taken.stored.now)
+        # The guard and the rule are one.
+        return (taken.id, found) if isinstance(found, Taken) else Reason.PLATFORM_FAULT
+    if isinstance(taken, Repeated):
+        # Asked twice at once: the other one was first.
+        again = await asyncio.to_thread(_look_again, text, same, desk)
+        return Reason.PLATFORM_FAULT if again is None else again
+    return taken
+
+
+def _told(reason: Reason, desk: Desk) -> Reason:
+    """
+    Why a text is refused, as whoever has asked is told.
+    """
+    return Reason.NO_BINDING if desk.options.strict and reason.reveals_binding else reason
+
+
+def _refused(reason: Reason) -> dict[str, Any]:
+    empty = dict.fromkeys(("id", "receiver", "shown", "binding", "tenant"))
+    return {"verdict": "refuse", "reason": reason.value, **empty}
 
 
 def _records(desk: Desk) -> MessageRecords:

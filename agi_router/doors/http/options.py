@@ -7,9 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from agi_router.maintenance.classes import Retention
+from agi_router.messages.taking import OpenPlace
 from agi_router.persons.appeal_states import Spans
 from agi_router.persons.complaint_limits import ComplaintLimits
-from agi_router.rates import Rate
+from agi_router.rates import OFF, Rate
 from agi_router.recordings.bucket import Bucket
 
 __all__ = ["Options"]
@@ -34,6 +35,9 @@ class Options:
         recordings_sealed: Where sealed recordings lie.
         recordings_bucket: The bucket that they are brought to, if there is one.
         webhook_hosts: Hosts of webhooks that may have any address, and be reached without TLS.
+        open_place: Opens what takes texts; :obj:`None`: none is taken.
+        text_limits: How many texts of a sender, and to a number, are looked at, and how many of a
+            tenant taken.
     """
 
     rate: Rate
@@ -44,6 +48,8 @@ class Options:
     open_modes: bool = False
     strict: bool = False
     webhook_hosts: frozenset[str] = frozenset()
+    open_place: OpenPlace | None = None
+    text_limits: tuple[Rate, Rate, Rate] = (OFF, OFF, OFF)
     recordings_sealed: Path = Path("/var/lib/agi-router/recordings")
     recordings_bucket: Bucket | None = None
     appeal_spans: Spans = field(default_factory=Spans)

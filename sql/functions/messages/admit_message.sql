@@ -2,7 +2,8 @@ CREATE OR REPLACE FUNCTION agi_router.admit_message(
     _block bigint, _tag_key integer, _seal_key integer, _x_number bigint, _tags bigint[], _id text, _day date,
     _same bytea, _link_in text, _link_out text, _validity interval, _octets integer, _parts integer,
     _body bytea, _strangers bigint[], _rules integer, _hold interval, _opts_out boolean,
-    _lease interval, _check_id uuid, _check_verdict text, _check_ms integer)
+    _lease interval, _scope integer, _check_id uuid, _check_verdict text, _check_ms integer,
+    _tenant_check_id uuid, _tenant_check_verdict text, _tenant_check_ms integer)
 RETURNS agi_router.facts
 LANGUAGE plpgsql AS $$
 -- The guards below are those of agi_router/bindings/reach.py. Taking the use and checking it are one
@@ -40,6 +41,7 @@ BEGIN
        AND k.block = _block AND k.state <> 'returned' AND k.valid_from <= _now AND k.valid_until > _now
        AND t.id = b.tenant_id AND t.active AND t.qualified_from <= _now AND t.qualified_until > _now
        AND t.message_rules IS NOT DISTINCT FROM _rules
+       AND (_scope IS NULL OR t.id = _scope)
        AND b.ended_at IS NULL AND b.state <> 'held' AND b.begins_at <= _now AND b.expires_at > _now
        AND b.mode NOT IN ('ax', 'axe')
        AND NOT (b.callback IS NOT DISTINCT FROM 'all' AND coalesce(cardinality(r.callee_tags), 0) > 1)
@@ -81,7 +83,7 @@ BEGIN
         IF EXISTS (SELECT 1 FROM agi_router.message_seen s WHERE s.block = _block AND s.same = _same) THEN
             RETURN NULL;
         END IF;
-        RETURN agi_router.find_message_facts(_block, _x_number, _tags, _now, _strangers, NULL);
+        RETURN agi_router.find_message_facts(_block, _x_number, _tags, _now, _strangers, _scope);
     END IF;
     _latest := facts.last_callee IS NOT NULL
                AND (facts.callback_window IS NULL
@@ -91,23 +93,28 @@ BEGIN
     -- One that came meanwhile by the same request collides here, and everything above is rolled back.
     INSERT INTO agi_router.message_seen (block, same, id, link, at) VALUES (_block, _same, _id, _link_in, _now);
     INSERT INTO agi_router.message (block, id, day, x_number, binding_id, tenant_id, side, shown, link_in, octets,
-                                    parts, received_at, expires_at, state, tenant_check_id, tenant_check_verdict,
-                                    tenant_check_ms)
+                                    parts, received_at, expires_at, state, done_at, check_id, check_verdict, check_ms,
+                                    tenant_check_id, tenant_check_verdict, tenant_check_ms)
     VALUES (_block, _id, _day, _x_number, facts.binding_id, facts.tenant_id, facts.side, facts.shown, _link_in,
-            _octets, _parts, _now, _until, CASE WHEN _hold IS NULL THEN 'queued' ELSE 'held' END, _check_id,
-            _check_verdict, _check_ms);
-    INSERT INTO agi_router.message_out (block, id, day, binding_id, link_out, received_at, next_at, expires_at,
-                                        held, attempts, in_hand, x_number, caller_tag, side, shown, purpose, callee,
-                                        body)
-    VALUES (_block, _id, _day, facts.binding_id, _link_out, _now,
-            CASE WHEN _lease IS NULL THEN least(_until, _now + coalesce(_hold, '0')) ELSE _now + _lease END, _until,
-            _hold IS NOT NULL, (_lease IS NOT NULL)::integer, _lease IS NOT NULL,
-            _x_number, facts.caller_tag, facts.side, facts.shown,
-            CASE WHEN _latest THEN 'last_caller' ELSE 'callee' END, _chosen, _body);
-    PERFORM agi_router.count_seals(1);
+            _octets, _parts, _now, _until,
+            CASE WHEN _body IS NULL THEN 'sent' WHEN _hold IS NULL THEN 'queued' ELSE 'held' END,
+            CASE WHEN _body IS NULL THEN _now END, _check_id, _check_verdict, _check_ms,
+            _tenant_check_id, _tenant_check_verdict, _tenant_check_ms);
+    -- Whose carrier keeps it is not owed by us.
+    IF _body IS NOT NULL THEN
+        INSERT INTO agi_router.message_out (block, id, day, binding_id, link_out, received_at, next_at, expires_at,
+                                            held, attempts, in_hand, x_number, caller_tag, side, shown, purpose, callee,
+                                            body)
+        VALUES (_block, _id, _day, facts.binding_id, _link_out, _now,
+                CASE WHEN _lease IS NULL THEN least(_until, _now + coalesce(_hold, '0')) ELSE _now + _lease END, _until,
+                _hold IS NOT NULL, (_lease IS NOT NULL)::integer, _lease IS NOT NULL,
+                _x_number, facts.caller_tag, facts.side, facts.shown,
+                CASE WHEN _latest THEN 'last_caller' ELSE 'callee' END, _chosen, _body);
+        PERFORM agi_router.count_seals(1);
+    END IF;
     PERFORM agi_router.tell_message(
         _block, _id, _day, facts.tenant_id,
-        CASE WHEN _hold IS NULL THEN 'message.accepted' ELSE 'message.held' END);
+        CASE WHEN _body IS NULL THEN 'message.sent' WHEN _hold IS NULL THEN 'message.accepted' ELSE 'message.held' END);
     IF facts.callback = 'last' AND facts.side = 'a' AND facts.mode IN ('gxb', 'gxyb') THEN
         -- The member who wrote last is the one whom B answers.
         UPDATE agi_router.route back
@@ -127,4 +134,4 @@ BEGIN
     RETURN facts;
 END
 $$;
-COMMENT ON FUNCTION agi_router.admit_message IS 'Takes one text of the binding behind (number, sender) and stores it to be sent, if every guard holds; returns the facts either way, where direction, max_calls and calls_used are those of texts. _strangers: see agi_router.admit; _rules: by which version of its tenant''s rules it was judged; _hold: how long it waits for its release; _opts_out: whether its sender is texted no more, where there are two parties; _lease: for how long the door that asks has it in hand, to send it at once, null: it waits for whoever takes it; _check_…: what the service of its tenant has said, null: it was not asked. Nothing where the same request was accepted before; fails with message_seen_pkey where it is just being';
+COMMENT ON FUNCTION agi_router.admit_message IS 'Takes one text of the binding behind (number, sender) and stores it to be sent, if every guard holds; returns the facts either way, where direction, max_calls and calls_used are those of texts. _strangers: see agi_router.admit; _rules: by which version of its tenant''s rules it was judged, -1: by none, so that it is not taken; _body: null: its carrier keeps it, and it counts as sent; _scope: whose binding it may be, null: anybody''s; _hold: how long it waits for its release; _opts_out: whether its sender is texted no more, where there are two parties; _lease: for how long the door that asks has it in hand, to send it at once, null: it waits for whoever takes it; _check_…, _tenant_check_…: what the services of the operator and of its tenant have said, null: they were not asked. Nothing where the same request was accepted before; fails with message_seen_pkey where it is just being';
