@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -16,73 +18,17 @@ from agi_router.bindings.words import Messages
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.keys.ring import KeyRing
+from agi_router.leaktest.carrier import Address
+from agi_router.leaktest.text_vectors import NAME, TEXT_VECTORS, write_text
+from agi_router.leaktest.texts import TextPair, run_texts
 from agi_router.messages.store import MessageStore
 from agi_router.numbers import PhoneNumber
 from agi_router.service.message_gauges import MessageGauges, show_messages
 from agi_router.service.metrics import Figures
-from agi_router.sip import Request, build, parse
+from agi_router.sip import Request, answer, build, parse
 from harness.canaries import found
 from harness.database import bind, one, until_async
 from harness.values import A, B, C, X
-
-NAME = "Zhang San"
-# What stands beside the least that a request has; {n} is who sends, {w} what it is called.
-VECTORS = {
-    "display name in From": 'From: "{w} {n}" <sip:{n}@carrier.example>;tag=1',
-    "parameter of From": "From: <sip:{n}@carrier.example;nai={n}>;tag=1;x={n}",
-    "tag of From": "From: <sip:{n}@carrier.example>;tag={n}",
-    "host of From": "From: <sip:{n}@{n}.carrier.example>;tag=1",
-    "From in the compact form": 'f: "{w}" <sip:{n}@carrier.example>;tag=1',
-    "From as tel": "From: <tel:+86{n}>;tag=1",
-    "Call-ID": "Call-ID: {n}@carrier.example",
-    "Call-ID in the compact form": "i: {w}{n}",
-    "display name in To": 'To: "{w} {n}" <sip:{x}@router.example>',
-    "parameter of To": "To: <sip:{x}@router.example>;x={n}",
-    "host of To": "To: <sip:{x}@{n}.example>",
-    "P-Asserted-Identity": 'P-Asserted-Identity: "{w}" <sip:{n}@carrier.example>',
-    "P-Asserted-Identity as tel": "P-Asserted-Identity: <tel:+86{n}>",
-    "P-Preferred-Identity": 'P-Preferred-Identity: "{w}" <sip:{n}@carrier.example>',
-    "Remote-Party-ID": 'Remote-Party-ID: "{w}" <sip:{n}@carrier.example>;party=calling',
-    "Diversion": "Diversion: <sip:{n}@carrier.example>;reason=unconditional",
-    "History-Info": "History-Info: <sip:{n}@carrier.example>;index=1",
-    "Referred-By": "Referred-By: <sip:{n}@carrier.example>",
-    "Contact": "Contact: <sip:{n}@192.0.2.9>",
-    "Contact in the compact form": 'm: "{w}" <sip:{n}@192.0.2.9>',
-    "Reply-To": "Reply-To: {w} <sip:{n}@carrier.example>",
-    "Record-Route": "Record-Route: <sip:{n}@192.0.2.9;lr>",
-    "Route": "Route: <sip:{n}@192.0.2.9;lr>",
-    "Path": "Path: <sip:{n}@192.0.2.9;lr>",
-    "a second Via": "Via: SIP/2.0/UDP {n}.example;branch=z9hG4bK{n}",
-    "Subject": "Subject: from {w}, {n}",
-    "Subject in the compact form": "s: from {n}",
-    "Organization": "Organization: {w}",
-    "User-Agent": "User-Agent: {w} {n}",
-    "Server": "Server: {n}",
-    "Call-Info": "Call-Info: <http://carrier.example/{n}.png>;purpose=icon",
-    "Alert-Info": "Alert-Info: <http://carrier.example/{n}>",
-    "Error-Info": "Error-Info: <sip:{n}@carrier.example>",
-    "In-Reply-To": "In-Reply-To: {n}@carrier.example",
-    "Identity": "Identity: {n};info=<https://carrier.example/{n}>",
-    "Geolocation": "Geolocation: <sip:{n}@carrier.example>",
-    "P-Charging-Vector": "P-Charging-Vector: icid-value={n};orig-ioi={n}",
-    "P-Access-Network-Info": "P-Access-Network-Info: 3GPP-E-UTRAN;x={n}",
-    "P-Visited-Network-ID": 'P-Visited-Network-ID: "{w} {n}"',
-    "P-Called-Party-ID": "P-Called-Party-ID: <sip:{n}@carrier.example>",
-    "P-Served-User": "P-Served-User: <sip:{n}@carrier.example>",
-    "Accept-Contact": "Accept-Contact: *;x={n}",
-    "Content-Disposition": 'Content-Disposition: render;filename="{n}"',
-    "Content-Language": "Content-Language: {n}",
-    "Content-ID": "Content-ID: <{n}@carrier.example>",
-    "MIME-Version": "MIME-Version: {n}",
-    "Date": "Date: {n}",
-    "Authorization": 'Authorization: Digest username="{n}",realm="{w}"',
-    "Proxy-Authorization": 'Proxy-Authorization: Digest username="{n}"',
-    "User-to-User": "User-to-User: {n};encoding=hex",
-    "a header of one's own": "X-Caller: {n}",
-    "a folded header": "X-Caller: a\r\n {n} {w}",
-    "a header that is repeated": "X-Caller: a\r\nX-Caller: {n}",
-    "escapes": "X-Caller: {e}",
-}
 
 
 @pytest.fixture
@@ -95,27 +41,14 @@ async def world(admissions: AdmissionStore, keys: KeyRing) -> AsyncIterator[Worl
 
 def said(vector: str, sender: PhoneNumber, number: int, what: str = "") -> bytes:
     """A text that says so of its sender; its body names the vector."""
-    line = VECTORS[vector].format(
-        n=sender.digits, w=NAME, x=X, e="".join(f"%{ord(digit):x}" for digit in sender.digits)
+    return write_text(
+        vector,
+        sender=sender.digits,
+        to=str(X),
+        branch=f"z9hG4bK-{number}{what}",
+        call=f"call-{number}",
+        body=vector,
     )
-    names = {"f": "from", "i": "call-id"}
-    own = line.partition(":")[0].lower()
-    least = {
-        "from": f"From: <sip:{sender.digits}@carrier.example>;tag=1",
-        "to": f"To: <sip:{X}@router.example>",
-        "call-id": f"Call-ID: call-{number}",
-    }
-    least.pop(names.get(own, own), None)
-    lines = [
-        f"MESSAGE sip:{X}@router.example SIP/2.0",
-        f"Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK-{number}{what};rport",
-        *least.values(),
-        "CSeq: 1 MESSAGE",
-        line,
-        "Content-Type: text/plain",
-        f"Content-Length: {len(vector)}",
-    ]
-    return "\r\n".join([*lines, "", vector]).encode()
 
 
 def relayed(data: bytes, receiver: PhoneNumber) -> bytes:
@@ -149,17 +82,17 @@ async def test_vectors(
         (name, f'"{NAME}" <sip:{receiver.digits}@b.example>')
         for name in ("contact", "p-asserted-identity", "reply-to", "server", "x-callee")
     ]
-    planted = [said(vector, sender, number) for number, vector in enumerate(VECTORS)]
-    assert len({a_branch(data) for data in planted}) == len(VECTORS) >= 50
+    planted = [said(vector, sender, number) for number, vector in enumerate(TEXT_VECTORS)]
+    assert len({a_branch(data) for data in planted}) == len(TEXT_VECTORS) >= 50
     assert await world.ask(*planted) == [202] * len(planted)
     assert await world.ask(said("Subject", C, 1, "stranger")) == [403]
     await until_async(
         lambda: (
             one(connection, "SELECT count(*) FROM agi_router.message WHERE state = 'sent'")
-            == len(VECTORS)
+            == len(TEXT_VECTORS)
         )
     )
-    assert {sent.body.decode() for sent in world.receiver.requests} == VECTORS.keys()
+    assert {sent.body.decode() for sent in world.receiver.requests} == TEXT_VECTORS.keys()
     for data in world.receiver.received:
         assert tells(data, sender, C) == [], parse(data).body
         assert b"carrier.example" not in data
@@ -190,3 +123,44 @@ def dump(connection: Connection) -> bytes:
         str(one(connection, f"SELECT string_agg(t::text, ' ') FROM {table['name']} t")).encode()
         for table in tables
     )
+
+
+class Naive(asyncio.DatagramProtocol):
+    """A relay that puts other numbers where numbers stand, and sends on what it got."""
+
+    def __init__(self, far: Address) -> None:
+        self._far = far
+
+    def connection_made(self, transport: Any) -> None:
+        """Keep the way out."""
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, address: Any) -> None:
+        """Send it on, and say that it was accepted."""
+        request = parse(data)
+        if isinstance(request, Request):
+            self._transport.sendto(relayed(data, B), self._far)
+            self._transport.sendto(build(answer(request, 202, "Accepted", tag="1")), address)
+
+
+def free_address() -> Address:
+    """An address that nobody has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        host, port = probe.getsockname()
+        return host, port
+
+
+async def test_the_leak_test_sees() -> None:
+    """What a naive relay tells, by nearly all vectors."""
+    loop = asyncio.get_running_loop()
+    near, far = free_address(), free_address()
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: Naive(far), local_addr=("127.0.0.1", 0)
+    )
+    door = transport.get_extra_info("sockname")
+    pairs = [TextPair(a=A, b=C, x=X)]
+    found_ = await run_texts(TEXT_VECTORS, pairs, door=door, near=near, far=far)
+    transport.close()
+    assert [each.fault for each in found_ if each.fault] == []
+    assert sum(bool(each.findings) for each in found_) >= 80

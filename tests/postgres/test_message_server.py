@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -161,6 +162,44 @@ def test_a_life(
     assert " serve.stopped" in log
     assert " message.ended " in log
     assert not any(told in log for told in (A.digits, B.digits, BODY, "Zhang"))
+
+
+def test_the_leak_test(
+    environment: dict[str, str], tmp_path: Path, store: BindingStore, peer: socket.socket
+) -> None:
+    """A door that is served lets nothing through; a far side that is not its next hop shows."""
+    assert store
+    far = "{}:{}".format(*peer.getsockname())
+    peer.close()
+    arguments = ["leaktest", "--messages", "--pbx", environment["AGI_ROUTER_SIP_LISTEN"]]
+    arguments += ["--near", f"127.0.0.1:{a_port()}", "--numbers", "13800001000-13800001047"]
+
+    def tested(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [PROGRAM, *arguments, *more],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=4 * SOON,
+        )
+
+    with serving(environment, tmp_path / "log"):
+        done = tested("--far", far)
+        told = "nothing leaked\ntexts 108, matches 0, faults 0\n"
+        assert (done.stdout, done.returncode) == (told, 0), done.stderr
+        done = tested("--far", f"127.0.0.1:{a_port()}", "--vector", "Subject", "--json")
+        assert done.returncode == 1
+        texts = json.loads(done.stdout)["texts"]
+        assert [each["vector"] for each in texts] == ["Subject"] * 2
+        assert all("not arrived" in each["fault"] for each in texts)
+
+
+def a_port() -> int:
+    """A port of UDP that nobody has."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize(

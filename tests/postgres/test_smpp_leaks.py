@@ -7,7 +7,7 @@ import logging
 from dataclasses import replace
 
 import pytest
-from postgres.test_message_leaks import NAME, dump, tells
+from postgres.test_message_leaks import dump, tells
 from postgres.test_smpp_door import serving
 
 from agi_router.bindings.store import BindingStore
@@ -16,6 +16,7 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.doors import smpp
 from agi_router.keys.ring import KeyRing
+from agi_router.leaktest.text_vectors import NAME
 from agi_router.numbers import PhoneNumber
 from agi_router.service.message_gauges import LinkGauges, show_link
 from agi_router.service.metrics import Figures
