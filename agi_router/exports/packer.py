@@ -19,6 +19,7 @@ import shutil
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
@@ -371,6 +372,10 @@ class _Part:
         self._octets = 0
         self._gzip = zlib.compressobj(_FAST, zlib.DEFLATED, _GZIP)
         self._sealer = Sealer(self._put, packing.recipient, packing.cipher)
+        # What compresses, digests and seals lets go of Python's lock: meanwhile the next records
+        # are read. One batch waits at most, so no more memory is taken than for two.
+        self._beside = ThreadPoolExecutor(1)
+        self._packed: Future[None] | None = None
         self.records = 0
         self._tenants: Counter[bytes] = Counter()
         self._add(self._format.begin(kind))
@@ -388,6 +393,8 @@ class _Part:
         See the file on disk.
         """
         self._add(self._format.end(self._kind))
+        self._wait()
+        self._beside.shutdown()
         self._sealer.write(self._gzip.flush())
         self._sealer.close()
         with self._file as file:
@@ -405,8 +412,20 @@ class _Part:
         )
 
     def _add(self, clear: bytes) -> None:
+        self._wait()
+        self._packed = self._beside.submit(self._pack, clear)
+
+    def _pack(self, clear: bytes) -> None:
         self._clear.update(clear)
         self._sealer.write(self._gzip.compress(clear))
+
+    def _wait(self) -> None:
+        """
+        Have what was added packed, and raise what that has raised.
+        """
+        if self._packed is not None:
+            self._packed.result()
+            self._packed = None
 
     def _put(self, sealed: bytes) -> None:
         self._sealed.update(sealed)
