@@ -49,6 +49,7 @@ from agi_router.doors.http.auth import Door
 from agi_router.doors.http.direct import Direct, problem_of_faults
 from agi_router.doors.http.guard import Guard, tell_problem
 from agi_router.doors.http.links import add_links
+from agi_router.doors.http.missing import describe_missing
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool
 from agi_router.errors import AgiRouterError
@@ -198,6 +199,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
             },
         }
         add_links(document["paths"])
+        describe_missing(document)
         document["webhooks"] = describe_sent()
         document["security"] = [{"bearer": []}, {"signed": []}]
         app.openapi_schema = document

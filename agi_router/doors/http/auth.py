@@ -35,6 +35,7 @@ from agi_router.bindings.terms import Terms
 from agi_router.calls.refusal_limit import RefusalLimit
 from agi_router.db.connection import Queries
 from agi_router.doors.http.known_keys import KnownKeys
+from agi_router.doors.http.missing import find_missing
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool
 from agi_router.doors.http.request_rates import Asking, RequestRates, lower_rate
@@ -433,7 +434,11 @@ class Needs:
         """
         door: Door = request.app.state.door
         known = request.scope["route"].dependant.query_params
-        return admit(request, door, request.state.borrowed, self.scope, known=known)
+        desk = admit(request, door, request.state.borrowed, self.scope, known=known)
+        queries = Queries(desk.store.connection)
+        missing = find_missing(queries, request.method, request.state.action)
+        request.state.headers = {**request.state.headers, **missing}
+        return desk
 
 
 def admit(
