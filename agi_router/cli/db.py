@@ -57,8 +57,8 @@ def migrate_(*, as_json: bool) -> None:
     type=click.Choice([each.value for each in Purpose]),
     default=Purpose.SERVE.value,
     show_default=True,
-    help='To serve and bind; for "agi-router deliver"; to read the audit; for "audit sign"; for'
-    ' "export-day".',
+    help='To serve and bind; for "retention run"; for "agi-router deliver"; to read the audit; for'
+    ' "audit sign"; for "export-day".',
 )
 @json_option
 def grant_(role: str, purpose: str, *, as_json: bool) -> None:
@@ -66,11 +66,13 @@ def grant_(role: str, purpose: str, *, as_json: bool) -> None:
     Give ROLE what its purpose needs, and nothing else: it owns nothing and creates nothing.
 
     It is for the role that owns the schema, and safe to run again. The router and all commands but
-    "db migrate", "db grant", "audit sign" and "export-day" may then connect as a ROLE that serves.
+    "db migrate", "db grant", "retention run", "audit sign" and "export-day" may then connect as a
+    ROLE that serves.
 
     \b
     Examples:
       AGI_ROUTER_DSN="user=agi_owner dbname=agi" agi-router db grant agi_router
+      AGI_ROUTER_DSN="user=agi_owner dbname=agi" agi-router db grant --for retain agi_retention
       AGI_ROUTER_DSN="user=agi_owner dbname=agi" agi-router db grant --for audit auditor
     """
     with open_database(read_settings()) as connection:

@@ -49,6 +49,7 @@ from agi_router.exports.kinds import ZONE
 from agi_router.files import account_name, may_write, open_directory
 from agi_router.inventory.cell_health import Fault, judge_cell, judge_proxy
 from agi_router.keys.registry import SEALS_ALLOWED, SEALS_WARNED, check_keys, count_sealed
+from agi_router.maintenance.proofs import kept
 from agi_router.messages.records import LinkRecords
 from agi_router.messages.views import describe_link
 from agi_router.numbering import load_ranges, today
@@ -267,6 +268,7 @@ def _database(settings: Settings) -> Iterator[_Check]:
                 ("texts", _texts(connection, settings)),
                 ("link", _links(connection, settings)),
                 ("exports", _exports(connection)),
+                ("retention", _retention(connection, settings)),
                 ("recordings", _unrecorded(connection, settings)),
             ):
                 yield from _as_far_as(what, found)
@@ -431,6 +433,19 @@ def _cell(
 
 def _told_of_cells(text: str, *, fails: bool = False) -> _Check:
     return _Check("cells", "fail" if fails else "warn", text)
+
+
+def _retention(connection: Connection, settings: Settings) -> Iterator[_Check]:
+    """
+    Whether somebody deletes what is due; nothing where nothing is.
+    """
+    queries = Queries(connection)
+    due = [str(each.kind) for each in kept(queries, settings.kept) if each.due]
+    last = queries.row("find_last_deletion", {})
+    if due and last is not None and last["late"]:
+        since = "ever" if last["ended_at"] is None else f"since {last['ended_at']:%Y-%m-%d}"
+        told = f"due: {', '.join(due)}; nothing was deleted {since}"
+        yield _Check("retention", "warn", f"{told}: enable agi-router-retention.timer")
 
 
 def _keys(connection: Connection, settings: Settings) -> _Check:

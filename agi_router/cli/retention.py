@@ -13,14 +13,14 @@ import click
 from agi_router.bindings.words import check_order_id
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import COUNT, NUMBER, ROW, SINCE, TENANT, Checked
-from agi_router.cli.context import open_database, open_serving_database, read_settings
+from agi_router.cli.context import open_database, read_settings
 from agi_router.cli.damage import damaged_among, fail_if_damaged
 from agi_router.cli.locks import here
 from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
 from agi_router.db.migrate import check_schema
-from agi_router.db.rights import Purpose, check_rights
+from agi_router.db.rights import Purpose, check_rights, has_rights
 from agi_router.errors import HoldNotFound
 from agi_router.maintenance.classes import KINDS
 from agi_router.maintenance.deletion import Deletion
@@ -79,9 +79,10 @@ def show(*, as_json: bool) -> None:
 @json_option
 def run(batch: int, *, dry_run: bool, as_json: bool) -> None:
     r"""
-    Delete what is past retention, now; "serve" and "sweep" do it by themselves, once a day.
+    Delete what is past retention, as a role that was granted --for retain.
 
-    Calls are not held up. Interrupted, the next run goes on.
+    A role that serves may not, by "serve" and "sweep" neither; where the schema's owner serves, it
+    does so once a day. Calls are not held up. Interrupted, the next run goes on.
 
     \b
     Examples:
@@ -89,7 +90,10 @@ def run(batch: int, *, dry_run: bool, as_json: bool) -> None:
       agi-router retention run
     """
     settings = read_settings()
-    with open_serving_database(settings) as connection:
+    with open_database(settings) as connection:
+        check_schema(connection)
+        deletes = not dry_run or has_rights(connection, Purpose.RETAIN)
+        check_rights(connection, Purpose.RETAIN if deletes else Purpose.AUDIT)
         queries = Queries(connection)
         if dry_run:
             due = [describe_kept(each) for each in kept(queries, settings.kept) if each.due]

@@ -33,7 +33,8 @@ def sweep(batch: int, *, as_json: bool) -> None:
     Sweep up what is over, once; "serve" does so by itself every few minutes.
 
     Marks bindings that have expired, moves routes out of the way once nothing rests for them any
-    more, and once a day deletes what is past retention (see "retention"). Calls are not held up.
+    more, and once a day deletes what is past retention, where its role may (see "retention").
+    Calls are not held up.
 
     \b
     Example:

@@ -10,15 +10,16 @@ from enum import StrEnum
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import RightsMissing
 
-__all__ = ["Purpose", "check_rights", "grant", "owns_schema", "renew_grants"]
+__all__ = ["Purpose", "check_rights", "grant", "has_rights", "owns_schema", "renew_grants"]
 
 
 class Purpose(StrEnum):
     """
-    What a role is for: to serve, to deliver events, to read the audit, to sign it, to export days.
+    What a role is for: to serve, delete, deliver events, read or sign the audit, export days.
     """
 
     SERVE = "serve"
+    RETAIN = "retain"
     DELIVER = "deliver"
     AUDIT = "audit"
     SIGN = "sign"
@@ -87,6 +88,14 @@ def check_rights(connection: Connection, purpose: Purpose = Purpose.SERVE) -> No
             f"the role {user!r} lacks {', '.join(missing)}: let the owner of the schema run"
             f" 'agi-router db grant {user}{option}'"
         )
+
+
+def has_rights(connection: Connection, purpose: Purpose) -> bool:
+    """
+    Whether whoever is connected may do all that a purpose needs.
+    """
+    values = {"role": connection.info.user, "purpose": purpose}
+    return all(row["held"] for row in Queries(connection).rows("list_rights", values))
 
 
 def owns_schema(connection: Connection) -> bool:

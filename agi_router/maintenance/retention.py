@@ -7,7 +7,8 @@ The sweep: what is over is marked, moved out of the way, and in the end deleted.
 3. Texts whose door is served no more end an hour after their time was over, and parts of texts are
    deleted.
 4. What the HTTP door remembers of requests is forgotten when nobody can send them again.
-5. What is past retention is deleted (:mod:`agi_router.maintenance.deletion`).
+5. What is past retention is deleted (:mod:`agi_router.maintenance.deletion`), where the role may:
+   one that serves may not, and another does it.
 6. The audit gets a digest of each day, two days after it (:mod:`agi_router.records.digests`).
 
 Everything is done in small steps, each a transaction of its own that waits for nobody: what
@@ -21,6 +22,7 @@ from datetime import date
 from typing import Any, Self
 
 from agi_router.db.connection import Connection, Queries
+from agi_router.db.rights import Purpose, has_rights
 from agi_router.errors import StoreError
 from agi_router.inventory.capacity import Quarantine
 from agi_router.maintenance.classes import Retention
@@ -85,6 +87,7 @@ class Sweep:
         *,
         batch: int = 500,
     ) -> None:
+        self._connection = connection
         self._queries = Queries(connection)
         self._deletion = Deletion(connection, retention, batch=batch)
         self._spans = {"memory": quarantine.memory, "limit": batch}
@@ -110,8 +113,9 @@ class Sweep:
         for name in ("end_unserved_messages", "delete_parts"):
             for _ in self._repeated(name):
                 yield Swept()
-        for step in self._deletion.steps():
-            yield Swept(deleted=step.rows, days=step.days)
+        if has_rights(self._connection, Purpose.RETAIN):
+            for step in self._deletion.steps():
+                yield Swept(deleted=step.rows, days=step.days)
         # At the end: a day of millions takes a while, and keeps nothing else from being done.
         today = self._one("now")["clock_timestamp"].date()
         digests = DayDigests(self._queries)

@@ -168,6 +168,11 @@ SELECT d.* FROM agi_router.deletion d WHERE d.kind = %(kind)s AND d.ended_at IS 
 -- A row if all of a kind that was over by the end of a day was looked at before.
 SELECT d.id FROM agi_router.deletion d WHERE d.kind = %(kind)s AND d.day >= %(day)s AND NOT d.whole LIMIT 1;
 
+-- find_last_deletion --
+-- When retention was last done with a kind, if it ever was; and whether that is days ago.
+SELECT max(d.ended_at) AS ended_at, coalesce(max(d.ended_at) < clock_timestamp() - interval '3 days', true) AS late
+  FROM agi_router.deletion d;
+
 -- begin_deletion --
 -- Begin to delete what of a kind was over by the end of a day.
 INSERT INTO agi_router.deletion (kind, day, whole, rule) VALUES (%(kind)s, %(day)s, false, %(rule)s);

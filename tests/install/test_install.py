@@ -460,6 +460,19 @@ def test_a_day_is_exported_each_night(site: Site) -> None:
     )
 
 
+def test_what_is_past_retention_goes_each_night(site: Site) -> None:
+    """By its own account and role; the account that serves deletes nothing."""
+    machine = site.machine
+    for commands in told("operate.md", "Who deletes"):
+        machine.do(commands)
+
+    assert fine(machine, "agi-router-retention")
+    assert "agi-router-retention.timer" in machine.do("systemctl list-timers --no-legend")
+    refused = machine.run("agi-router retention run")
+    assert refused.returncode != 0
+    assert "db grant agi-router --for retain" in refused.stdout
+
+
 def test_the_deliverer_and_the_feeds(site: Site) -> None:
     """One runs on, the other looks what is due and ends."""
     machine = site.machine

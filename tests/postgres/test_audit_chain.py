@@ -362,6 +362,7 @@ def test_who_may_change_it(
             assert not one(audited.connection, rights, role, f"agi_router.{table}", right)
     may = {
         Purpose.SERVE: {("audit", "INSERT")},
+        Purpose.RETAIN: {("audit", "INSERT")},
         Purpose.DELIVER: set(),
         Purpose.AUDIT: set(),
         Purpose.SIGN: {("audit_chain", "INSERT")},

@@ -24,7 +24,7 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.consent.ledger import Act, How, Statement
 from agi_router.db.connection import Connection, connect
 from agi_router.db.migrate import check_schema, migrate
-from agi_router.db.rights import check_rights, grant, owns_schema, renew_grants
+from agi_router.db.rights import Purpose, check_rights, grant, owns_schema, renew_grants
 from agi_router.errors import StoreError
 from agi_router.feeds.model import FeedKind, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
@@ -33,7 +33,8 @@ from agi_router.inventory.model import BlockState
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
-from agi_router.maintenance.classes import Retention
+from agi_router.maintenance.classes import Kind, Retention
+from agi_router.maintenance.deletion import Deletion
 from agi_router.maintenance.retention import Sweep
 from agi_router.maintenance.rotation import Rotation
 from harness.database import (
@@ -153,10 +154,11 @@ def test_work_by_hand(served: str, keys: KeyRing, connection: Connection, tmp_pa
         assert (recycler.store.run(run)["ended"], len(recycler.store.faults(run))) == (1, 1)
         assert recycler.store.matches(run)
         recycler.store.remove("unicom")
-        swept = [
-            *Sweep(own, Quarantine(number=timedelta(0), party=timedelta(0)), RETENTION).steps()
-        ]
-        assert sum(step.days for step in swept) == 1
+        rested = Quarantine(number=timedelta(0), party=timedelta(0))
+        swept = list(Sweep(own, rested, RETENTION).steps())
+        # The day that is over is for another role.
+        assert sum(step.days for step in swept) == 0
+        assert sum(step.moved for step in swept) > 0
         file = tmp_path / "key"
         write_key_ring(file, keys)
         rotation = Rotation(own, ring, file)
@@ -168,6 +170,41 @@ def test_work_by_hand(served: str, keys: KeyRing, connection: Connection, tmp_pa
         for each in store.bindings(everything=False, order_id=None, limit=100):
             store.unbind(each.id)
         store.inventory.set_block_state(BLOCK, BlockState.RETURNED)
+
+
+def test_another_deletes(
+    server: Server, dsn: str, role: str, connection: Connection, store: BindingStore
+) -> None:
+    """All that is past retention, of each kind; it can write no binding and read no key."""
+    gone = datetime.now(UTC).date() - RETENTION.records - timedelta(days=3)
+    connection.execute("SELECT agi_router.ensure_days('call', %s, %s)", (gone, gone))
+    over = bind(store)
+    store.unbind(over.id)
+    long_ago = {"ago": RETENTION.logs + timedelta(days=9)}
+    connection.execute("DELETE FROM agi_router.route")
+    connection.execute(
+        "UPDATE agi_router.binding SET begins_at = now() - %(ago)s - interval '1 hour',"
+        " ended_at = now() - %(ago)s, expires_at = now() - %(ago)s",
+        long_ago,
+    )
+    grant(connection, role, Purpose.RETAIN)
+    with connect(server.dsn(database_of(dsn), user=role)) as own:
+        check_rights(own, Purpose.RETAIN)
+        steps = list(Deletion(own, RETENTION).steps())
+        assert {step.kind for step in steps if step.days} == {Kind.CALL, Kind.BINDING}
+        for statement in (
+            b"UPDATE agi_router.binding SET max_calls = 1",
+            b"INSERT INTO agi_router.route SELECT * FROM agi_router.route",
+            b"SELECT secret FROM agi_router.webhook",
+            b"DELETE FROM agi_router.audit",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                own.execute(statement)
+    assert one(connection, "SELECT count(*) FROM agi_router.binding") == 0
+    migrate(connection)
+    assert renew_grants(connection) == [role]
+    with server.admin(database_of(dsn)) as admin:
+        admin.execute(f'DROP OWNED BY "{role}"')
 
 
 def test_a_name_alone_makes_no_router(
@@ -202,6 +239,12 @@ def test_a_name_alone_makes_no_router(
         "UPDATE agi_router.function SET checksum = ''",
         "CREATE OR REPLACE FUNCTION agi_router.seals_so_far() RETURNS bigint AS '' LANGUAGE sql",
         "DELETE FROM agi_router.key",
+        "DELETE FROM agi_router.binding",
+        "DELETE FROM agi_router.kept_call",
+        "DELETE FROM agi_router.recording",
+        "SELECT agi_router.detach_day('call', '2020-01-01', '')",
+        "SELECT agi_router.delete_recordings(now(), 1)",
+        "INSERT INTO agi_router.deletion (kind, day, whole, rule) VALUES ('', now(), true, '')",
         "DROP FUNCTION agi_router.refuse_row CASCADE",
         "ALTER TABLE agi_router.binding DISABLE TRIGGER ALL",
         "SELECT agi_router.grant_right('postgres', 'table', 'agi_router.key', 'SELECT')",
