@@ -2,7 +2,8 @@
 The command `tests/bench/run audit`: what a bind notices of the audit, and a look at all of it.
 
 Binds of several processes are counted alone, and beside one that writes rows of the audit and
-signs each, in turn; a bind waits for no chain.
+signs each, in turn; a bind waits for no chain. With --cpu one client binds alone, beside that one
+and with a row of the audit of its own, a few binds each in turn, and the CPU of each is taken.
 """
 
 # ruff: noqa: T201  (a command prints)
@@ -15,11 +16,15 @@ import shutil
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
 from agi_router.db.connection import Queries, connect
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
@@ -29,7 +34,8 @@ from agi_router.records.heads import open_heads, read_heads
 from agi_router.records.signing import AuditChain
 from harness.database import Server, database_of
 
-from .binding import bind_for, say
+from .binding import QUARANTINE, bind_for, parties, say
+from .cpu import Taken
 from .fresh import fresh_database
 
 ABOUT = """\
@@ -38,6 +44,10 @@ Binds per second beside a writer and signer of the audit ÷ alone, interleaved; 
 """
 
 _FIRST = 70012340000
+# Binds of a turn, turns before they count, and turns of a kind in a row.
+_BINDS = 100
+_WARM = 5
+_IN_A_ROW = 5
 _CLIENTS = 4
 _ROOM = 100_000
 # Seconds between two heads, which are an hour apart in service.
@@ -55,6 +65,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, metavar="N", default=100_000, help="to verify")
     parser.add_argument("--rounds", type=int, metavar="N", default=7)
     parser.add_argument("--seconds", type=int, metavar="S", default=5)
+    parser.add_argument(
+        "--cpu", type=int, metavar="N", help="instead: CPU of a bind, over N turns of each kind"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
     return parser.parse_args()
 
@@ -99,6 +112,55 @@ def binds(dsn: str, keys: str, serials: "count[int]", *, seconds: int) -> float:
         return sum(pool.starmap(bind_for, work)) / seconds
 
 
+def cpu_of_binds(dsn: str, keys: KeyRing, work: Path, turns: int) -> dict[str, Any]:
+    """
+    Microseconds of CPU of a bind, of PostgreSQL's backend and of the client: medians of turns.
+
+    A bind with a row of its own is one by hand, in one transaction with its row of the audit.
+    """
+    taken: dict[str, list[tuple[float, float]]] = {"alone": [], "beside": [], "row": []}
+    with connect(dsn) as connection:
+        store, audit = BindingStore(connection, keys, QUARANTINE), Audit(Queries(connection))
+        serials = count(_CLIENTS * _ROOM)
+        terms = Terms(expires_at=store.now() + timedelta(days=1))
+        backend = connection.info.backend_pid
+
+        def turn(kind: str) -> None:
+            server, client = Taken.by(backend), time.process_time_ns()
+            for _ in range(_BINDS):
+                with connection.transaction():
+                    store.bind(parties(next(serials)), terms)
+                    if kind == "row":
+                        audit.record(_ENTRY)
+            mine = time.process_time_ns() - client
+            spent = (Taken.by(backend) - server).cpu
+            taken[kind].append((spent / _BINDS / 1000, mine / _BINDS / 1000))
+
+        for _ in range(_WARM):
+            turn("alone")
+        taken["alone"].clear()
+        for block in range(turns // _IN_A_ROW):
+            # The writer is there for half of the time: it takes a while to start.
+            with Signing(dsn, work) if block % 2 else nullcontext():
+                for _ in range(_IN_A_ROW):
+                    turn("beside" if block % 2 else "alone")
+                    if not block % 2:
+                        turn("row")
+            say(f"{(block + 1) * _IN_A_ROW} of {turns} turns")
+    medians = {
+        kind: tuple(median(each[place] for each in found) for place in (0, 1))
+        for kind, found in taken.items()
+    }
+    alone = medians["alone"]
+    return {
+        f"{kind}_{where}_us": round(medians[kind][place], 1)
+        for kind in medians
+        for place, where in enumerate(("server", "client"))
+    } | {
+        f"{kind}_vs_alone": round(sum(medians[kind]) / sum(alone), 3) for kind in ("beside", "row")
+    }
+
+
 def verify(server: Server, dsn: str, work: Path, rows: int) -> dict[str, Any]:
     """Seconds to sign many rows at once, and to verify them."""
     key = SigningKey.parse((work / "signing").read_bytes())
@@ -134,6 +196,10 @@ def main() -> int:
         ):
             with connect(dsn) as connection:
                 check_keys(connection, keys)
+            if args.cpu:
+                result = cpu_of_binds(dsn, keys, work, args.cpu)
+                tell(result, args.json)
+                return 0
             for number in range(1, args.rounds + 1):
                 alone = binds(dsn, keys.to_text(), serials, seconds=args.seconds)
                 with Signing(dsn, work):
@@ -151,11 +217,16 @@ def main() -> int:
         "rounds": args.rounds,
         "cores": len(os.sched_getaffinity(0)),
     }
+    tell(result, args.json)
+    return 0
+
+
+def tell(result: dict[str, Any], file: Path | None) -> None:
+    """Print a result, and write it to a file if one is named."""
     for name, value in result.items():
         print(f"{name:18} {value}")
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
-    return 0
+    if file:
+        file.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ _SCRIPTS = 64
 _TAKEN = 9_500
 _ROOM = 100_000
 _DAY = timedelta(days=1)
-_QUARANTINE = Quarantine(number=timedelta(hours=1), party=_DAY)
+QUARANTINE = Quarantine(number=timedelta(hours=1), party=_DAY)
 _GENERAL = "default"
 
 
@@ -132,7 +132,7 @@ class Bench:
         files = []
         for serial in range(_SCRIPTS):
             with Recorder.connect(dsn, autocommit=True, row_factory=dict_row) as recorder:
-                store = BindingStore(recorder, self._keys, _QUARANTINE)
+                store = BindingStore(recorder, self._keys, QUARANTINE)
                 terms = Terms(expires_at=store.now() + _DAY)
                 # Who has bound twice is no longer asked where.
                 for _ in range(3):
@@ -153,7 +153,7 @@ class Bench:
         In an empty block; in one of which 95 % rests; by a party that is on 95 % of one already.
         """
         with connect(dsn) as connection:
-            store = BindingStore(connection, self._keys, _QUARANTINE)
+            store = BindingStore(connection, self._keys, QUARANTINE)
             resting, held, courier = self._fill(connection, store)
             found: dict[str, list[float]] = {"empty": [], "resting": [], "held": []}
             fresh = count(next(self._serials))
@@ -202,7 +202,7 @@ class Bench:
 def bind_for(dsn: str, keys: str, first: int, seconds: int) -> int:
     """Bind one after the other for a time, as one client; returns how often."""
     with connect(dsn) as connection:
-        store = BindingStore(connection, KeyRing.parse(keys), _QUARANTINE)
+        store = BindingStore(connection, KeyRing.parse(keys), QUARANTINE)
         expires_at = store.now() + _DAY
         until = time.monotonic() + seconds
         for serial in count(first):
