@@ -86,6 +86,20 @@ def test_on_the_native_bridge(
         media_guard.unguard()
 
 
+@pytest.mark.usefixtures("_spoken")
+def test_what_is_planted_meanwhile(
+    cli: Cli, phones: Phones, router: Router, dialplan: Dialplan, a: str, b: str
+) -> None:
+    """Each second of the talk is warned of, and nothing crosses that is beside the sound."""
+    dialplan.set(AGI_ROUTER_WARNING="59", AGI_ROUTER_WARNING_EVERY="1")
+    router.stop()
+    with media_guard.serving(cli, AGI_ROUTER_MAX_DURATION="1m"):
+        assert media_guard.leaks(cli, ["rtp-moved"]) == {"rtp-moved": 0}
+        with listening() as sound:
+            call = phones.call(a, cli.bind(a, b)["x"], talk=3.0)
+    assert len(begins(sound, call.callee)) > 1
+
+
 @pytest.mark.parametrize("who", ["caller", "callee"])
 def test_a_hang_up_during_it(
     pbx: dict[str, Any],
