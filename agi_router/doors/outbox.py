@@ -21,8 +21,9 @@ from typing import Any, Final, TypeVar
 
 from agi_router.bindings.reasons import Reason
 from agi_router.errors import AgiRouterError
-from agi_router.messages.model import WRITE, MessageState, Outgoing
+from agi_router.messages.model import GIVEN_UP, WRITE, MessageState, Outgoing
 from agi_router.messages.store import Ended, MessageStore
+from agi_router.numbers import Block
 
 __all__ = ["Counts", "Outbox", "Outcome", "Tasks"]
 
@@ -243,6 +244,24 @@ class Outbox:
             return
         if ended:
             self.note_end(message.id, state)
+
+    async def cancel(self, name: str, block: Block, *, attempts: int) -> None:
+        """
+        End a text as not sent that was stored a moment ago; one that is sent meanwhile is.
+
+        Args:
+            name: Its id.
+            block: Where it is kept.
+            attempts: 1 where it was stored as in hand, else 0.
+        """
+        ended = Ended(
+            block=block.value,
+            id=name,
+            attempts=attempts,
+            state=MessageState.FAILED,
+            reason=GIVEN_UP,
+        )
+        await self._finish(ended, ended.state, ended.reason, None)
 
     def note_end(self, name: str, state: MessageState) -> None:
         """

@@ -10,7 +10,8 @@ The door for texts by SIP MESSAGE (RFC 3428): requests of peers in, requests to 
 3. UDP and TCP are taken on the same port (:mod:`agi_router.doors.sip_streams`). Who sends by TCP
    does not repeat: where it is not known whether a text was stored, the store is asked again.
 4. A packet that has waited in the socket for longer than its sender waits before it repeats is
-   dropped. The kernel says when it came.
+   dropped. The kernel says when it came. So is a text whose sender has given up by the time at
+   which it is stored, as happens where this process stood still meanwhile.
 5. Who is no peer, by its address, hears nothing. A request that is no MESSAGE is answered 405.
 6. No log line holds a number, a header or a text.
 
@@ -178,6 +179,51 @@ def status_of(reason: Reason, *, strict: bool) -> tuple[int, str]:
     return _STATUSES.get(reason, (403, "Forbidden"))
 
 
+class _LateHands:
+    """
+    Sends what is stored, but nothing whose sender has given up by then.
+
+    Args:
+        outbox: Who sends.
+        until: When it gives up, on the clock of :func:`time.monotonic`.
+    """
+
+    def __init__(self, outbox: Outbox, until: float) -> None:
+        self._outbox = outbox
+        self._until = until
+        self.missed: int | None = None
+        """How often a text was tried that was stored too late: this process stood still."""
+
+    @property
+    def free(self) -> bool:
+        """
+        Whether one more can be sent at once.
+        """
+        return self._outbox.free
+
+    def hand_over(self, message: Outgoing) -> None:
+        """
+        Send what is in hand, if somebody waits for it; else who stored it has it cancelled.
+        """
+        if self._is_late:
+            self.missed = message.attempts
+        else:
+            self._outbox.hand_over(message)
+
+    def wake(self) -> None:
+        """
+        One was stored that is in nobody's hands.
+        """
+        if self._is_late:
+            self.missed = 0
+        else:
+            self._outbox.wake()
+
+    @property
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._until
+
+
 class SipMessageDoor:
     """
     One socket, by which texts come and go.
@@ -291,7 +337,8 @@ class SipMessageDoor:
             except OSError:
                 # What an earlier packet of ours met: nobody listens there.
                 continue
-            if address[0] not in self._options.peers or _age(extra) > _TOO_OLD:
+            age = _age(extra)
+            if address[0] not in self._options.peers or age > _TOO_OLD:
                 continue
             with contextlib.suppress(BadMessage):
                 message = parse(data)
@@ -299,7 +346,8 @@ class SipMessageDoor:
                     self._receive(message)
                 else:
                     port = address[1] if message.via.rport else message.via.port or 5060
-                    self._take(message, _Datagrams(self._socket, (address[0], port)))
+                    back = _Datagrams(self._socket, (address[0], port))
+                    self._take(message, back, time.monotonic() - age)
 
     def _receive(self, response: Response) -> None:
         found = self._sent.get(branch_of(response, _METHOD))
@@ -311,7 +359,7 @@ class SipMessageDoor:
         if isinstance(message, Response):
             self._receive(message)
         else:
-            self._take(message, way)
+            self._take(message, way, time.monotonic())
 
     def _lose(self, way: Way) -> None:
         """
@@ -322,7 +370,15 @@ class SipMessageDoor:
                 transaction.give_up()
                 changed.set()
 
-    def _take(self, request: Request, back: Way) -> None:
+    def _take(self, request: Request, back: Way, came_at: float) -> None:
+        """
+        Take a request.
+
+        Args:
+            request: It.
+            back: By which it is answered.
+            came_at: When it came, on the clock of :func:`time.monotonic`.
+        """
         key = key_of(request)
         # Read before anything is kept: who sends no Call-ID gets no answer.
         request.one("call-id"), request.cseq, request.one("from"), request.one("to")
@@ -339,7 +395,8 @@ class SipMessageDoor:
             self._answer(request, key, back, (400, "Bad Request"))
         elif self._waiting < self._options.waiting:
             self._waiting += 1
-            self._tasks.start(self._admit(request, key, back))
+            until = came_at + _REPEATED_FOR
+            self._tasks.start(self._admit(request, key, back, until))
         elif self._may_be_stored(key, back):
             self._leave(key)
         else:
@@ -352,7 +409,7 @@ class SipMessageDoor:
         self.counts.unanswered += 1
         self._known.drop(key)
 
-    async def _admit(self, request: Request, key: Key, back: Way) -> None:
+    async def _admit(self, request: Request, key: Key, back: Way, until: float) -> None:
         status: tuple[int, str] | None
         try:
             match self._screen(request):
@@ -361,7 +418,7 @@ class SipMessageDoor:
                 case Reason() as reason:
                     status = self._refuse(await self._explain(reason, request))
                 case Text() as text:
-                    status = await self._store_it(text, request, key, back)
+                    status = await self._store_it(text, request, key, back, until)
         except Exception as error:  # noqa: BLE001
             log.warning("message.unanswered", extra={"error": type(error).__name__})
             status = None
@@ -373,10 +430,17 @@ class SipMessageDoor:
         self._answer(request, key, back, status, again=status[0] == 503)  # noqa: PLR2004
 
     async def _store_it(
-        self, text: Text, request: Request, key: Key, back: Way
+        self, text: Text, request: Request, key: Key, back: Way, until: float
     ) -> tuple[int, str] | None:
         """
         The answer to a text; none where nobody knows whether it, or a copy, was stored.
+
+        Args:
+            text: The text.
+            request: Its request.
+            key: Of that.
+            back: By which it is answered.
+            until: When its sender gives up.
         """
         # A repeat of one that had no answer was counted.
         if key not in self._unsure and (too_many := self._limits.count(text)):
@@ -384,7 +448,7 @@ class SipMessageDoor:
         # Who has sent it by a stream does not repeat it: so we ask again.
         for pause in _AGAIN if back.reliable else (None,):
             try:
-                status = await self._decide(text, request, key, back)
+                status = await self._decide(text, request, key, back, until)
             except Exception as error:  # noqa: BLE001
                 # Whatever it is, perhaps it was stored: a refusal would be untrue.
                 log.warning("message.unanswered", extra={"error": type(error).__name__})
@@ -443,8 +507,9 @@ class SipMessageDoor:
         )
 
     async def _decide(
-        self, text: Text, request: Request, key: Key, back: Way
+        self, text: Text, request: Request, key: Key, back: Way, until: float
     ) -> tuple[int, str] | None:
+        hands = _LateHands(self._outbox, until)
         with self.counts.timed():
             stored = await take_text(
                 text,
@@ -453,7 +518,7 @@ class SipMessageDoor:
                 admissions=self._admissions,
                 checker=self._checker,
                 limits=self._limits,
-                hands=self._outbox,
+                hands=hands,
                 timeout=_ADMISSION,
             )
         match stored:
@@ -466,6 +531,12 @@ class SipMessageDoor:
                 return self._refuse(stored)
             case Accepted():
                 self.counts.accepted += 1
+                if hands.missed is not None:
+                    # Its sender was told by the network that it has failed, and may write anew.
+                    await self._outbox.cancel(
+                        stored.id, text.x_number.block, attempts=hands.missed
+                    )
+                    return None
         return (202, "Accepted")
 
     def _refuse(self, reason: Reason) -> tuple[int, str]:

@@ -24,6 +24,7 @@ from agi_router.smpp.parts import choose_coding, cut
 __all__ = [
     "ANSWER",
     "CARRIED",
+    "GIVEN_UP",
     "LEASE",
     "LONGEST",
     "MOST_PARTS",
@@ -46,6 +47,8 @@ __all__ = [
 
 CARRIED: Final = "http"
 """The door of texts that their carriers keep; no link is called so."""
+GIVEN_UP: Final = "given_up"
+"""Why a text has failed whose sender had given up by the time at which it was stored."""
 MOST_PARTS: Final = 10
 """Short messages that a text may be."""
 LONGEST: Final = 4096

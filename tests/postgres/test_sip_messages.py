@@ -20,6 +20,7 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.db.pool import ConnectionPool
 from agi_router.doors import sip_messages
+from agi_router.doors.outbox import Outbox
 from agi_router.doors.sip_messages import Options, SipMessageDoor
 from agi_router.errors import StoreUnavailable
 from agi_router.keys.ring import KeyRing
@@ -241,6 +242,52 @@ async def test_what_is_refused(
     assert await world.ask(a_request(**changed)) == [status]
     assert one(connection, "SELECT count(*) FROM agi_router.message") == 0
     assert one(connection, "SELECT sum(messages_used) FROM agi_router.binding") == 0
+
+
+async def test_what_waited_too_long_is_not_believed(
+    store: BindingStore, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A packet that lay in the socket while its sender gave up is no text any more."""
+    bind(store, messages=Messages.BOTH)
+    read = 0
+    age = sip_messages._age
+
+    def looked(extra: list[tuple[int, int, bytes]]) -> float:
+        nonlocal read
+        read += 1
+        return age(extra)
+
+    monkeypatch.setattr(sip_messages, "_age", looked)
+    with monkeypatch.context() as changed:
+        changed.setattr(sip_messages, "_TOO_OLD", 0.0)
+        world.send(a_request())
+        await until_async(lambda: read)
+    assert world.door.counts.accepted == 0
+    assert await world.ask(a_request()) == [202]
+
+
+@pytest.mark.parametrize("free", [True, False], ids=["in-hand", "queued"])
+async def test_a_text_whose_sender_has_given_up(
+    free: bool,  # noqa: FBT001
+    connection: Connection,
+    store: BindingStore,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is stored by a door that stood still: it is cancelled, not sent, and not answered."""
+    bind(store, messages=Messages.BOTH, max_messages=1)
+    monkeypatch.setattr(Outbox, "free", property(lambda _: free))
+    with monkeypatch.context() as changed:
+        changed.setattr(sip_messages, "_REPEATED_FOR", -1.0)
+        world.send(a_request())
+        state = "SELECT state || ' ' || reason FROM agi_router.message"
+        await until_async(
+            lambda: world.door.counts.unanswered and one(connection, state) == "failed given_up"
+        )
+    assert world.sender.received == world.receiver.received == []
+    assert one(connection, "SELECT sum(messages_used) FROM agi_router.binding") == 0
+    # The one that its sender writes then is a text of its own.
+    assert await world.ask(a_request()) == [202]
 
 
 @pytest.mark.parametrize("locked", [A, B], ids=["sender", "receiver"])
