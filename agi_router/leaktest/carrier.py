@@ -9,6 +9,7 @@ The carrier: the one address on either side of the PBX, behind which all phones 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ __all__ = ["Address", "Carrier", "Leg", "parse_address", "show"]
 Address = tuple[str, int]
 
 _LAST_DIGITS = 11
+_VIA = re.compile(rb"(?im)^via:.*\r\n")
 
 
 def parse_address(text: str) -> Address:
@@ -55,18 +57,40 @@ class Leg:
         messages: Every datagram that passed, in order.
         pbx: Where the PBX sends from.
         accepted: Set when its INVITE, or the one it got, was answered by 200.
+        way: The way by which the INVITE that it got has come: its headers Via, then Record-Route.
     """
 
     phone: Address
     messages: list[Message] = field(default_factory=list)
     pbx: Address | None = None
     accepted: asyncio.Event = field(default_factory=asyncio.Event)
+    way: tuple[tuple[str, str], ...] = ()
 
     def keep(self, message: Message) -> None:
         """Keep one message, and learn from it how far the call is."""
         self.messages.append(message)
         if message.status == 200 and message.method == "INVITE":  # noqa: PLR2004
             self.accepted.set()
+        if not (message.sent or self.way) and message.start_line.startswith("INVITE "):
+            self.way = tuple(_of_way(message))
+
+    def back(self, data: bytes, message: Message) -> bytes:
+        """
+        An answer of the phone to that INVITE, to go back the way it has come; else *data*.
+
+        A script knows of the INVITE, while others come, no more than its first Via.
+        """
+        if message.status is None or len(self.way) == 1 or _of_way(message) != [*self.way[:1]]:
+            return data
+        line, end, rest = data.partition(b"\r\n")
+        lines = "".join(f"{name}: {value}\r\n" for name, value in self.way)
+        return line + end + lines.encode("utf-8", "replace") + _VIA.sub(b"", rest, count=1)
+
+
+def _of_way(message: Message) -> list[tuple[str, str]]:
+    """Headers by which answers, and later requests, find their way."""
+    ways = ("via", "record-route")
+    return sorted((h for h in message.headers if h[0] in ways), key=lambda h: ways.index(h[0]))
 
 
 class _Port(asyncio.DatagramProtocol):
@@ -105,7 +129,7 @@ class _Port(asyncio.DatagramProtocol):
         message = Message.parse(data, at=datetime.now(UTC), sent=phone is not None)
         if phone is not None:
             phone.keep(message)
-            self._send(data, phone.pbx or self._pbx)
+            self._send(phone.back(data, message), phone.pbx or self._pbx)
             return
         leg = self._by_call.get(message.call_id) or self._called(message)
         if leg is None:

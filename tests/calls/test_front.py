@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from calls.test_axb import PARTY_A, PARTY_B, no_leak, planted
 from harness.kamailio import Kamailio, kamailio
 from harness.pbx import BLOCK, Asterisk, Cli
 from harness.sip import exchange
+from leaks.conftest import leaktest
 from testpbx.phones import Does, Phones
 from testpbx.waiting import until
 
@@ -176,6 +178,42 @@ def test_both_ways(cli: Cli, phones: Phones, front: Front, a: str, b: str) -> No
     assert cli.records(x, 3)[0]["outcome"] == "caller_gave_up"
     assert x not in front.proxy.log
     assert a not in front.proxy.log
+
+
+# A vector of each kind, and identities.
+VECTORS = (
+    *(
+        "from-name",
+        "p-asserted-identity",
+        "hidden-number-id",
+        "history-info",
+        "x-headers",
+        "route",
+    ),
+    *("media-address", "forwarded-before", "early-update", "redirect-302-sip", "challenge-407"),
+    *("refusal-486", "update", "reinvite", "hold", "refer-replaces", "replaces", "bye-callee"),
+    "cancel",
+)
+IDENTITIES = (
+    *("from-plain", "from-tel", "pai-stranger", "pai-two-strangers-in-one-line"),
+    *("pai-disagreement", "privacy-id", "remote-party-id-from", "diversion-from"),
+)
+
+
+def test_nothing_gets_through_it(pbx: dict[str, Any], asterisk: Asterisk, front: Front) -> None:
+    """The leak suite with a proxy in front: nobody is told, nor taken for somebody else."""
+    asterisk.command("dialplan set global AGI_ROUTER_EARLY_MEDIA both")
+    try:
+        report = leaktest(
+            pbx,
+            *("--pbx", f"{HOST}:{front.place[1]}", "--near", f"{CARRIER}:5070"),
+            *(word for name in (*VECTORS, *IDENTITIES) for word in ("--vector", name)),
+        )
+    finally:
+        asterisk.command("dialplan set global AGI_ROUTER_EARLY_MEDIA none")
+    assert report["ok"], report
+    assert [row["scenarios"] for row in report["vectors"]] == [8] * len(VECTORS)
+    assert len(report["identities"]) == len(IDENTITIES)
 
 
 @pytest.fixture

@@ -116,6 +116,28 @@ async def test_a_call_goes_to_the_phone_that_is_dialled(
     assert (await pbx.receive()).startswith(b"SIP/2.0 180")
 
 
+async def test_an_answer_goes_the_way_that_the_call_has_come(
+    carrier: Carrier, pbx: Peer, phone: Peer
+) -> None:
+    """Where proxies stand before the PBX, all that follows goes by them: RFC 3261, 12.1.1."""
+    leg = Leg(phone=phone.address)
+    carrier.far.join(leg, number="13800000001")
+    own = b"Via: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bK1\r\n"
+    way = b"via: SIP/2.0/UDP p2\r\nrecord-route: <sip:p2;lr>\r\nrecord-route: <sip:p1;lr>\r\n"
+    invite = message("INVITE sip:13800000001@h SIP/2.0").replace(own, own + way)
+
+    await pbx.send(invite, FAR)
+    assert await phone.receive() == invite
+    await phone.send(message("SIP/2.0 200 OK"), FAR)
+    assert await pbx.receive() == message("SIP/2.0 200 OK").replace(
+        own, own.replace(b"V", b"v") + way
+    )
+    # Another request came another way, and its answer has that.
+    later = message("SIP/2.0 200 OK", cseq="2 BYE").replace(b"z9hG4bK1", b"z9hG4bK2")
+    await phone.send(later, FAR)
+    assert await pbx.receive() == later
+
+
 async def test_a_call_to_anybody_else_is_told_of_and_refused(carrier: Carrier, pbx: Peer) -> None:
     """On the trunk, and at the address that nobody should ever call."""
     host, _, port = carrier.decoy.rpartition(":")
