@@ -5,10 +5,11 @@ The directory holds ``kamailio.cfg`` and all that it reads.
 """
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
-__all__ = ["command", "environment", "reload", "tell"]
+__all__ = ["command", "environment", "reload", "reloads", "tell"]
 
 # What makes one that runs read its tables again.
 _RELOAD = ("dispatcher.reload", "htable.reload trunks", "htable.reload blocks")
@@ -33,6 +34,10 @@ def command(home: Path) -> list[str]:
     return [str(_program()), *map(str, files), "-n", "1", "-DD", "-E"]
 
 
+def _kamcmd(home: Path, *words: str) -> list[str]:
+    return [str(_program().with_name("kamcmd")), "-s", f"unix:{home}/kamailio_ctl", *words]
+
+
 def tell(home: Path, *words: str) -> str:
     """
     Run a command of kamcmd on the one of a directory, and return what it printed.
@@ -41,7 +46,7 @@ def tell(home: Path, *words: str) -> str:
         RuntimeError: It was refused.
     """
     done = subprocess.run(
-        [_program().with_name("kamcmd"), "-s", f"unix:{home}/kamailio_ctl", *words],
+        _kamcmd(home, *words),
         env=environment(),
         check=True,
         capture_output=True,
@@ -57,3 +62,9 @@ def reload(home: Path) -> None:
     """Have the one of a directory read its tables again."""
     for each in _RELOAD:
         tell(home, *each.split())
+
+
+def reloads(home: Path) -> list[str]:
+    """The same as commands, each in a line, for who is told what to run."""
+    where = [f"{name}={value}" for name, value in environment().items()]
+    return [shlex.join(["env", *where, *_kamcmd(home, *each.split())]) for each in _RELOAD]

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,7 +28,7 @@ from agi_router.bindings.terms import Terms
 from agi_router.db.connection import connect
 from agi_router.numbers import Block, PhoneNumber
 from agi_router.settings import Settings
-from testpbx.cells.plan import CARRIER_OUT, CELLS, SIP, Cell
+from testpbx.cells.plan import CARRIER_OUT, CELLS, MOVING, SIP, Cell
 from testpbx.cells.site import Site, say
 from testpbx.cells.traffic import RATE, Books, Line, Seen, Traffic, now
 from testpbx.demo import HAN, LI, Attempt, Result, as_columns, check, identity, table
@@ -37,8 +38,10 @@ from testpbx.waiting import until
 
 __all__ = ["demo"]
 
-# Lines of each cell in each scene: as many calls as there are in a second.
-_LINES = RATE // len(CELLS)
+NORTH, SOUTH = CELLS
+BLOCKS = {cell.name: cell.block for cell in CELLS}
+# Lines on each of two blocks in each scene: as many as there are calls in a second.
+_LINES = RATE // 2
 _LIFE = timedelta(hours=1)
 # Calls that have to be answered before a fault, and after it.
 _BEFORE, _AFTER = 15, 20
@@ -48,17 +51,17 @@ _WORDS = {0: "no answer"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """
-    A row of the table: what the callers of one cell saw in one scene.
+    A row of the table: what the callers of one place saw in one scene.
 
     Attributes:
         scene: What happened meanwhile.
-        cell: The cell that they called.
+        place: Where they called.
         seen: What they saw.
-        books: What is in the books of it.
+        books: What is in the books of their numbers.
     """
 
     scene: str
-    cell: str
+    place: str
     seen: Seen
     books: Books
 
@@ -81,7 +84,7 @@ class Row:
                 f"{whole} callers talked to the end, and there are {books.answered} rows"
                 f" and {books.used} uses"
             )
-        return [f"{self.scene}, {self.cell}: {each}" for each in found]
+        return [f"{self.scene}, {self.place}: {each}" for each in found]
 
     def printed(self) -> tuple[str, ...]:
         """What is printed of it."""
@@ -89,7 +92,7 @@ class Row:
         refused = {_WORDS.get(status, str(status)): n for status, n in seen.refused.items()}
         return (
             self.scene,
-            self.cell,
+            self.place,
             str(seen.tried),
             str(seen.connected),
             str(seen.cut or "-"),
@@ -132,7 +135,11 @@ class Demo:
         self._phones = Phones(work, sip=SIP, carrier_out=CARRIER_OUT)
         self._serial = itertools.count(1)
         self._recorded: dict[str, int] = {}
-        self.scenes: list[Callable[[], list[Row]]] = [self.asterisk_killed, self.primary_killed]
+        self.scenes: list[Callable[[], list[Row]]] = [
+            self.asterisk_killed,
+            self.block_moved,
+            self.primary_killed,
+        ]
 
     def both_ways(self) -> list[Result]:
         """In each cell, A calls B and B calls A by their number."""
@@ -162,67 +169,79 @@ class Demo:
 
     def asterisk_killed(self) -> list[Row]:
         """One of two Asterisks of a cell dies; it is started again when others have called."""
-        north = CELLS[0]
-        node = self._site.nodes[north.nodes[0].name]
         say("calls to both cells; an Asterisk of the north is killed")
-        lines = self._lines()
-        with Traffic(self._site, self._phones, lines) as traffic:
-            self._warm(traffic)
+        node = self._site.nodes[NORTH.nodes[0].name]
+        lines = self._lines(BLOCKS)
+        with self._traffic(lines) as traffic:
             death = now()
             node.kill_asterisk()
-            traffic.connects(_AFTER, cell=north, since=death)
+            traffic.connects(_AFTER, place=NORTH.name, since=death)
             say("it is started again")
             node.start_asterisk()
-            traffic.connects(_BEFORE, cell=north, since=now())
+            traffic.connects(_BEFORE, place=NORTH.name, since=now())
         return self._rows("an Asterisk of the north is killed", traffic, lines, death=death)
+
+    def block_moved(self) -> list[Row]:
+        """A block goes from one cell to the other."""
+        say("calls to two blocks of the north; one of them is moved to the south")
+        lines = self._lines({"north": NORTH.block, "the block": MOVING})
+        with self._traffic(lines) as traffic:
+            self._site.move(MOVING, SOUTH)
+            traffic.connects(_AFTER, place="the block", since=now())
+        taken = "SELECT count(*) FROM agi_router.call WHERE block = %s AND id LIKE 'south-%%'"
+        [[count]] = self._site.primary(SOUTH).sql(taken, int(MOVING))
+        if not count:
+            raise PbxError("no call to the block that was moved was taken by the south")
+        return self._rows("a block of the north is moved to the south", traffic, lines)
 
     def primary_killed(self) -> list[Row]:
         """The primary of a cell dies, and its standby is promoted."""
-        north = CELLS[0]
         say("calls to both cells; the primary of the north is killed, and its standby promoted")
-        lines = self._lines()
-        with Traffic(self._site, self._phones, lines) as traffic:
-            self._warm(traffic)
-            self._site.primary(north).kill()
-            self._site.standby(north).promote()
-            promoted = now()
-            traffic.connects(_AFTER, cell=north, since=promoted)
-        # The global database is told where to ask from now on.
-        self._site.follow_primary(north, north.databases[1])
+        lines = self._lines(BLOCKS)
+        with self._traffic(lines) as traffic:
+            self._site.primary(NORTH).kill()
+            self._site.standby(NORTH).promote()
+            traffic.connects(_AFTER, place=NORTH.name, since=now())
         return self._rows("the primary of the north is killed", traffic, lines)
 
-    def _warm(self, traffic: Traffic) -> None:
-        began = now()
-        for cell in CELLS:
-            traffic.connects(_BEFORE, cell=cell, since=began)
+    @contextmanager
+    def _traffic(self, lines: Sequence[Line]) -> Iterator[Traffic]:
+        """Calls on some lines, from before a block is entered until it is left."""
+        with Traffic(self._site, self._phones, lines) as traffic:
+            began = now()
+            for place in {line.place for line in lines}:
+                traffic.connects(_BEFORE, place=place, since=began)
+            yield traffic
 
+    @staticmethod
     def _rows(
-        self, scene: str, traffic: Traffic, lines: Sequence[Line], *, death: datetime | None = None
+        scene: str, traffic: Traffic, lines: Sequence[Line], *, death: datetime | None = None
     ) -> list[Row]:
         rows = []
-        for cell in CELLS:
-            own = [line for line in lines if line.cell == cell]
-            seen = traffic.seen(own, death=death if cell is CELLS[0] else None)
-            rows.append(Row(scene=scene, cell=cell.name, seen=seen, books=traffic.books(own)))
+        for place in dict.fromkeys(line.place for line in lines):
+            own = [line for line in lines if line.place == place]
+            seen = traffic.seen(own, death=death if place == NORTH.name else None)
+            rows.append(Row(scene=scene, place=place, seen=seen, books=traffic.books(own)))
         return rows
 
-    def _lines(self) -> list[Line]:
-        """New lines in both cells, half of them from A to B and half from B to A."""
+    def _lines(self, blocks: Mapping[str, str]) -> list[Line]:
+        """New lines on each of some blocks, half of them from A to B and half from B to A."""
         settings = Settings.from_env(self._site.env)
         lines = []
         with connect(settings.dsn) as connection:
             store = BindingStore(connection, settings.load_keys())
             terms = Terms(expires_at=store.now() + _LIFE)
-            for cell in CELLS * _LINES:
+            # In turns: so are the calls.
+            for turn, (place, block) in itertools.product(range(_LINES), blocks.items()):
                 serial = next(self._serial)
                 # Nothing of the one is found in the other.
                 a, b = f"136{serial * 9973:08}", f"137{serial * 7919 + 50_000_000:08}"
                 parties = Axb(a=PhoneNumber(digits=a), b=PhoneNumber(digits=b))
-                x = Block.parse(cell.block).number(serial)
-                made = store.bind(parties, terms, x=x)
-                caller, callee = (a, b) if serial % 4 < 2 else (b, a)  # noqa: PLR2004 - both in each cell
+                made = store.bind(parties, terms, x=Block.parse(block).number(serial))
+                caller, callee = (b, a) if turn % 2 else (a, b)
+                x = f"{block}{serial:04}"
                 lines.append(
-                    Line(cell=cell, caller=caller, callee=callee, x=x.digits, binding=str(made.id))
+                    Line(place=place, caller=caller, callee=callee, x=x, binding=str(made.id))
                 )
         return lines
 

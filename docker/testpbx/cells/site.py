@@ -192,17 +192,11 @@ class Site:
         """Run `agi-router` on all cells."""
         pbx.run_cli(self.env, *arguments)
 
-    def lead(self) -> None:
-        """Tell Kamailio where each block is, without a restart."""
-        self._write_tables()
-        kamailio.reload(self.front)
-
-    def follow_primary(self, cell: Cell, machine: Machine) -> None:
-        """Let the global database ask a cell's new primary."""
-        self.globally.sql(
-            "UPDATE agi_cells.cell SET host = %s WHERE id = %s", machine.host, cell.number
-        )
-        self.globally.sql("SELECT agi_cells.compose()")
+    def move(self, block: str, cell: Cell) -> None:
+        """Move a block to another cell, and tell Kamailio."""
+        reloads = [word for each in kamailio.reloads(self.front) for word in ("--reload", each)]
+        tables = ("--kamailio", str(self.front), "--places", str(self._places_file))
+        self.cli("cell", "move", block, "--to", cell.name, *tables, *reloads)
 
     @property
     def servers(self) -> dict[str, bool]:
@@ -225,6 +219,10 @@ class Site:
     @property
     def _front_pid(self) -> Path:
         return self.inside / "front.pid"
+
+    @property
+    def _places_file(self) -> Path:
+        return self.front / "places"
 
     def _all_databases(self) -> list[Postgres]:
         return [self.globally, *self.databases.values()]
@@ -256,7 +254,7 @@ class Site:
             self.globally.sql(
                 "INSERT INTO agi_cells.cell (id, name, host, dbname, login)"
                 " VALUES (%s, %s, %s, %s, %s)",
-                *(cell.number, cell.name, cell.databases[0].host, DATABASE, ROLE),
+                *(cell.number, cell.name, cell.hosts, DATABASE, ROLE),
             )
         self.globally.sql("SELECT agi_cells.compose()")
         owner = self.env | {"AGI_ROUTER_DSN": self.globally.dsn(OWNER)}
@@ -268,6 +266,8 @@ class Site:
                 f" CONNECTION '{self.globally.dsn('postgres')}'"
                 f" PUBLICATION agi_cell_{cell.number}"
             )
+        # Notes the keys, before a router notes them in its cell.
+        self.cli("list")
         # Six seconds before each talk of so many.
         pbx.run_cli(owner, "tenant", "notice", "default", "off")
         for cell, block in [*((cell, cell.block) for cell in CELLS), (CELLS[0], plan.MOVING)]:
@@ -290,18 +290,15 @@ class Site:
         self.front.mkdir()
         listen = f'listen=udp:{FRONT.host}:{state.SIP_PORT}\n#!substdef "!TABLES!{self.front}!g"\n'
         (self.front / "local.cfg").write_text(listen)
-        (self.front / "places").write_text(plan.places())
-        self._write_tables()
+        self._places_file.write_text(plan.places())
+        places = str(self._places_file)
+        self.cli("cell", "export", "--kamailio", str(self.front), "--places", places)
         log = self.front / "log"
         processes.start(
             self._front_pid, kamailio.command(self.front), log=log, env=kamailio.environment()
         )
         if not until(self._front_answers, timeout=_SOON):
             raise PbxError(f"Kamailio does not answer: {last_line(log)}")
-
-    def _write_tables(self) -> None:
-        places = str(self.front / "places")
-        self.cli("cell", "export", "--kamailio", str(self.front), "--places", places)
 
     def _front_answers(self) -> bool:
         try:

@@ -16,7 +16,6 @@ from typing import Self
 
 from agi_router.leaktest.leaks import find_leaks
 from agi_router.leaktest.messages import Message, invites_in, received_by
-from testpbx.cells.plan import Cell
 from testpbx.cells.site import Site
 from testpbx.errors import PbxError
 from testpbx.phones import Does, Heard, Phones
@@ -57,11 +56,11 @@ class Line:
     Somebody who calls a number, and who has to ring then; it is never called the other way.
 
     Attributes:
-        cell: The cell of the number.
+        place: What people call the place of the number.
         binding: What binds the two, by its name.
     """
 
-    cell: Cell
+    place: str
     caller: str
     callee: str
     x: str
@@ -144,14 +143,14 @@ class Traffic:
         self._stack.close()
         self._came = self._called.messages
 
-    def connects(self, count: int, *, cell: Cell, since: datetime) -> None:
+    def connects(self, count: int, *, place: str, since: datetime) -> None:
         """
-        Wait until so many calls of a cell that were placed after a time were answered.
+        Wait until so many calls to a place that were placed after a time were answered.
 
         Raises:
             PbxError: They were not.
         """
-        numbers = {line.x for line in self._lines if line.cell == cell}
+        numbers = {line.x for line in self._lines if line.place == place}
 
         def enough() -> bool:
             placed = (
@@ -166,7 +165,7 @@ class Traffic:
         # Each look reads all that was said.
         if not until(enough, timeout=_PATIENCE, pause=0.5):
             raise PbxError(
-                f"in {_PATIENCE:.0f} s no {count} calls to the cell {cell.name} were answered"
+                f"in {_PATIENCE:.0f} s no {count} calls to the cell {place} were answered"
             )
 
     def seen(self, lines: Iterable[Line], *, death: datetime | None = None) -> Seen:
