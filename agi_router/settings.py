@@ -410,7 +410,10 @@ class Settings:
             serves none.
         deliver_metrics_listen: The same of ``agi-router deliver``.
         http_listen: Address and port of the HTTP door, on loopback: a proxy in front of it ends
-            TLS.
+            TLS. With a certificate of its own any address.
+        http_certificate: A file in PEM with the certificate by which the HTTP door ends TLS
+            itself, and those it is signed with. Read again when it changes.
+        http_certificate_key: The file in PEM with the key of that certificate, without a password.
         http_proxies: Addresses of proxies that are believed where a request comes from, with
             commas.
         call_limit_caller: How many calls of one caller go through in any such time, at each
@@ -528,6 +531,8 @@ class Settings:
     metrics_listen: str = _setting(_listen, default="127.0.0.1:9700")
     deliver_metrics_listen: str = _setting(_listen, default="127.0.0.1:9702")
     http_listen: str = _setting(_listen, default="127.0.0.1:8700")
+    http_certificate: Path | None = _setting(_path)
+    http_certificate_key: Path | None = _setting(_path)
     http_proxies: frozenset[str] = _setting(_names, default=frozenset({"127.0.0.1", "::1"}))
     call_limit_caller: Rate = _setting(_rate, default=OFF)
     call_limit_callee: Rate = _setting(_rate, default=OFF)

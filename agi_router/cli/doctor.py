@@ -12,11 +12,12 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from importlib.resources import files
 from pathlib import Path
+from ssl import CERT_NONE, SSLSocket, create_default_context
 from typing import Any
 
 import click
@@ -66,6 +67,7 @@ from agi_router.pbx.prompts import (
 from agi_router.pbx.rules import Profile, find_faults, find_gaps, ways_in
 from agi_router.recordings.clear import judge_directory
 from agi_router.service.account import Account
+from agi_router.service.certificate import end_of_certificate
 from agi_router.service.health import CLOCKS_APART
 from agi_router.service.recording_places import bucket_of
 from agi_router.settings import Settings, is_loopback
@@ -80,6 +82,8 @@ _SHORT_SILENCE = 30
 _TIME_TOLD = 2.0
 # Seconds until the HTTP door says how it is.
 _HTTP_PATIENCE = 3.0
+# Whoever renews certificates by itself does so a month before their end.
+_CERTIFICATE_LEFT = timedelta(days=14)
 _LONGEST_ANSWER = 200
 # Seconds for what a cell says of itself.
 _CELL_PATIENCE = 5
@@ -514,9 +518,12 @@ def _http(connection: Connection, settings: Settings) -> Iterator[_Check]:
     address = settings.http_address
     if row is None or not row["keys"] or address is None:
         return
-    door = HTTPConnection(*address, timeout=_HTTP_PATIENCE)
+    door, end = _door(settings, address), None
     try:
         with closing(door):
+            door.connect()
+            if isinstance(door.sock, SSLSocket):
+                end = end_of_certificate(door.sock)
             door.request("GET", "/readyz")
             answer = door.getresponse()
             text = shown(answer.read(_LONGEST_ANSWER).decode("utf-8", "replace").strip())
@@ -529,10 +536,27 @@ def _http(connection: Connection, settings: Settings) -> Iterator[_Check]:
             " agi-router-http', or set AGI_ROUTER_HTTP_LISTEN here as it is there",
         )
         return
-    if answer.status == HTTPStatus.OK:
-        yield _Check("http", "ok", f"answers at {settings.http_listen}")
-    else:
+    if answer.status != HTTPStatus.OK:
         yield _Check("http", "warn", f"the door at {settings.http_listen} is not ready: {text}")
+    elif end is not None and end < datetime.now(UTC) + _CERTIFICATE_LEFT:
+        yield _Check(
+            "http",
+            "warn",
+            f"the certificate at {settings.http_listen} ends at"
+            f" {end.isoformat(timespec='seconds')}: put a new one into"
+            " AGI_ROUTER_HTTP_CERTIFICATE and its key beside it, which the door then reads",
+        )
+    else:
+        yield _Check("http", "ok", f"answers at {settings.http_listen}")
+
+
+def _door(settings: Settings, address: tuple[str, int]) -> HTTPConnection:
+    if settings.http_certificate is None:
+        return HTTPConnection(*address, timeout=_HTTP_PATIENCE)
+    # It is asked by its address and not by its name: the file says whose it is.
+    context = create_default_context()
+    context.check_hostname, context.verify_mode = False, CERT_NONE
+    return HTTPSConnection(*address, timeout=_HTTP_PATIENCE, context=context)
 
 
 def _texts(connection: Connection, settings: Settings) -> Iterator[_Check]:

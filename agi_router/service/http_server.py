@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -32,7 +32,8 @@ from agi_router.keys.ring import KeyRing
 from agi_router.numbering import RangesFollower
 from agi_router.schemas.problems import Problem
 from agi_router.service.cell_watch import CellWatch
-from agi_router.service.http_connections import HttpConnection
+from agi_router.service.certificate import Certificate
+from agi_router.service.http_connections import HEAD_PATIENCE, HttpConnection
 from agi_router.service.process import keep_for_good
 from agi_router.service.recording_places import bucket_of
 from agi_router.service.systemd import Notifier
@@ -65,11 +66,13 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
         keys: The key ring.
 
     Raises:
-        SettingsError: It is to listen beyond loopback, or cannot listen there.
+        SettingsError: It is to listen beyond loopback without TLS, or cannot listen there; or its
+            certificate cannot be read.
     """
+    certificate = _certificate(settings)
     holder = _Keys(settings, keys)
     stores = StorePool(store_opener(settings, lambda: holder.ring), settings.db_connections)
-    listener = _listen(settings)
+    listener = _listen(settings, secure=certificate is not None)
     cells = CellWatch()
     server = _Server(
         uvicorn.Config(
@@ -85,7 +88,8 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
             forwarded_allow_ips=sorted(settings.http_proxies),
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=_ENDING,
-        )
+        ),
+        certificate,
     )
     keep_for_good()
     # What it warns of is told in lines of our own.
@@ -93,8 +97,9 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
     notifier = Notifier(os.environ)
     ranges = RangesFollower(settings.number_ranges)
     serving = asyncio.create_task(server.serve([listener]))
+    followers = [ranges.look] if certificate is None else [ranges.look, certificate.look]
     beside = [
-        asyncio.create_task(_watch(server, notifier, holder, stores, ranges)),
+        asyncio.create_task(_watch(server, notifier, holder, stores, followers)),
         asyncio.create_task(_watch_cells(cells, stores)),
     ]
     try:
@@ -165,11 +170,45 @@ def store_opener(settings: Settings, keys: Callable[[], KeyRing]) -> Callable[[]
 class _Server(uvicorn.Server):
     """
     A server that leaves the process alive when a signal has ended it, and rests till there is one.
+
+    Args:
+        config: uvicorn's.
+        certificate: By which it ends TLS; :obj:`None`: it speaks in the clear.
     """
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, certificate: Certificate | None) -> None:
         super().__init__(config)
+        self._certificate = certificate
         self._ending = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """
+        Take connections. uvicorn's own gives a handshake a minute.
+        """
+        if self._certificate is None:
+            await super().startup(sockets)
+            return
+        await self.lifespan.startup()
+
+        def begin() -> HttpConnection:
+            return HttpConnection(
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )
+
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                begin,
+                sock=each,
+                backlog=_BACKLOG,
+                ssl=self._certificate.context,
+                ssl_handshake_timeout=HEAD_PATIENCE,
+            )
+            for each in sockets or ()
+        ]
+        self.started = True
 
     async def main_loop(self) -> None:
         """
@@ -238,14 +277,15 @@ async def _watch(
     notifier: Notifier,
     holder: _Keys,
     stores: StorePool,
-    ranges: RangesFollower,
+    followers: Sequence[Callable[[], object]],
 ) -> None:
     """
-    Say when the door is open, and that it is alive; follow the files of keys and of ranges.
+    Say when the door is open, and that it is alive; follow the file of keys and others.
     """
 
     def look() -> bool:
-        ranges.look()
+        for each in followers:
+            each()
         return holder.look()
 
     # uvicorn tells nobody.
@@ -278,12 +318,33 @@ async def _watch_cells(cells: CellWatch, stores: StorePool) -> None:
         await asyncio.sleep(_CELLS_EVERY if there else _ANY_CELLS_EVERY)
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _certificate(settings: Settings) -> Certificate | None:
+    """
+    By which the door ends TLS itself; :obj:`None` where a proxy does.
+
+    Raises:
+        SettingsError: One of its files is not named, or both are not in order.
+    """
+    chain, key = settings.http_certificate, settings.http_certificate_key
+    if chain is None and key is None:
+        return None
+    if chain is None or key is None:
+        raise SettingsError(
+            "AGI_ROUTER_HTTP_CERTIFICATE and AGI_ROUTER_HTTP_CERTIFICATE_KEY go together: set both"
+        )
+    return Certificate(chain, key)
+
+
+def _listen(settings: Settings, *, secure: bool) -> socket.socket:
     """
     The socket of the door.
 
+    Args:
+        settings: They say where.
+        secure: Whether TLS is spoken there.
+
     Raises:
-        SettingsError: It is no address of loopback, or cannot be had.
+        SettingsError: It is no address of loopback, and not secure; or it cannot be had.
     """
     address = settings.http_address
     if address is None:
@@ -293,10 +354,11 @@ def _listen(settings: Settings) -> socket.socket:
         family, _, _, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        if not ipaddress.ip_address(place[0]).is_loopback:
+        if not secure and not ipaddress.ip_address(place[0]).is_loopback:
             raise SettingsError(
-                "AGI_ROUTER_HTTP_LISTEN: API keys would travel in the clear; listen on loopback,"
-                " and let a proxy in front end TLS (docs/http.md)"
+                "AGI_ROUTER_HTTP_LISTEN: API keys would travel in the clear; set"
+                " AGI_ROUTER_HTTP_CERTIFICATE, or listen on loopback and let a proxy in front end"
+                " TLS (docs/http.md)"
             )
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,8 +64,17 @@ def environment(dsn: str, store: BindingStore, key_file: Path) -> dict[str, str]
 @pytest.fixture
 def served(environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
     """``agi-router serve --door http``, ready."""
-    log = tmp_path / "log"
-    url = f"http://{environment['AGI_ROUTER_HTTP_LISTEN']}"
+    with serving(environment, tmp_path / "log", "http") as door:
+        yield door
+
+
+@contextmanager
+def serving(
+    environment: dict[str, str], log: Path, scheme: str, believes: ssl.SSLContext | None = None
+) -> Iterator[Served]:
+    """A door that answers, for the time of a block."""
+    url = f"{scheme}://{environment['AGI_ROUTER_HTTP_LISTEN']}"
+    verify = believes or True
     with log.open("wb") as file:
         process = subprocess.Popen(
             [PROGRAM, "serve", "--door", "http"], env=environment, stdout=file, stderr=file
@@ -71,7 +83,8 @@ def served(environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
     def ready() -> bool:
         assert process.poll() is None, log.read_text()
         with contextlib.suppress(httpx2.TransportError):
-            return httpx2.get(f"{url}/readyz", timeout=SOON).status_code == 200
+            found = httpx2.get(f"{url}/readyz", timeout=SOON, verify=verify)
+            return found.status_code == 200
         return False
 
     try:
@@ -145,6 +158,97 @@ def _rotate(connection: Connection, key_file: Path) -> None:
     # Those that know the old keys only are closed.
     until(lambda: names() <= {f"agi_router serve http {ring.digest}"})
     assert one(connection, "SELECT count(*) FROM agi_router.binding") == 1
+
+
+def certify(home: Path, days: int) -> tuple[bytes, bytes, ssl.SSLContext]:
+    """A new certificate of this host, its key, and what believes it."""
+    home.mkdir()
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-keyout", home / "key", "-out", home / "chain", "-days", str(days)),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    chain, key = (home / "chain").read_bytes(), (home / "key").read_bytes()
+    return chain, key, ssl.create_default_context(cadata=chain.decode())
+
+
+def told_by_doctor(environment: dict[str, str]) -> list[str]:
+    """What it says of the door."""
+    nobody = {"AGI_ROUTER_ARI_URL": "http://127.0.0.1:1"}
+    done = subprocess.run(
+        [PROGRAM, "doctor", "--json"],
+        env={**environment, **nobody},
+        check=False,
+        capture_output=True,
+    )
+    checks = json.loads(done.stdout)["checks"]
+    return [each["text"] for each in checks if each["check"] == "http"]
+
+
+def test_tls(environment: dict[str, str], tmp_path: Path, make_key: Callable[..., str]) -> None:
+    """The door ends it itself; a new certificate is taken without a restart, a half one is not."""
+    chain, key, believes = certify(tmp_path / "old", 2)
+    new_chain, new_key, believes_new = certify(tmp_path / "new", 90)
+    own = {"CERTIFICATE": tmp_path / "chain.pem", "CERTIFICATE_KEY": tmp_path / "key.pem"}
+    for file, text in zip(own.values(), (chain, key), strict=True):
+        file.write_bytes(text)
+    environment |= {f"AGI_ROUTER_HTTP_{name}": str(file) for name, file in own.items()}
+    headers = {"Authorization": f"Bearer {make_key('couriers')}", "Idempotency-Key": "one"}
+
+    def answers(context: ssl.SSLContext) -> bool:
+        try:
+            return httpx2.get(f"{door.url}/livez", verify=context, timeout=SOON).text == "ok\n"
+        except httpx2.ConnectError:
+            return False
+
+    with (
+        serving(environment, tmp_path / "log", "https", believes) as door,
+        httpx2.Client(verify=believes, timeout=SOON) as client,
+    ):
+        made = client.post(f"{door.url}/v1/bindings", json={"a": A, "b": B}, headers=headers)
+        assert made.status_code == 201, made.text
+        assert client.get(f"{door.url}/").json()["Code"] == "MissingSignature"
+        with pytest.raises(httpx2.TransportError):
+            httpx2.get(door.url.replace("https:", "http:"), timeout=SOON)
+        (told,) = told_by_doctor(environment)
+        assert "the certificate at" in told
+        own["CERTIFICATE"].write_bytes(new_chain)
+        until(lambda: "http.certificate_unreadable" in door.log.read_text())
+        own_limits = httpx2.Limits(keepalive_expiry=None)
+        with httpx2.Client(verify=believes, timeout=SOON, limits=own_limits) as connected:
+            assert connected.get(f"{door.url}/livez").text == "ok\n"
+            own["CERTIFICATE_KEY"].write_bytes(new_key)
+            until(lambda: answers(believes_new))
+            assert not answers(believes)
+            assert connected.get(f"{door.url}/livez").text == "ok\n"
+        assert told_by_doctor(environment) == [f"answers at {door.url.removeprefix('https://')}"]
+
+
+def test_certificates_that_are_none(environment: dict[str, str], tmp_path: Path) -> None:
+    """The door ends with 78, and says which setting it is."""
+    chain, _, _ = certify(tmp_path / "one", 2)
+    _, key, _ = certify(tmp_path / "other", 2)
+    (tmp_path / "chain.pem").write_bytes(chain)
+    (tmp_path / "key.pem").write_bytes(key)
+    own = {"AGI_ROUTER_HTTP_CERTIFICATE": str(tmp_path / "chain.pem")}
+    for more, told in (
+        ({}, "go together"),
+        ({"AGI_ROUTER_HTTP_CERTIFICATE_KEY": str(tmp_path / "none")}, "no such file"),
+        ({"AGI_ROUTER_HTTP_CERTIFICATE_KEY": str(tmp_path / "key.pem")}, "key values mismatch"),
+    ):
+        done = subprocess.run(
+            [PROGRAM, "serve", "--door", "http"],
+            env={**environment, **own, **more},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=4 * SOON,
+        )
+        assert (done.returncode, told in done.stderr) == (78, True), done.stderr
 
 
 @pytest.mark.parametrize(

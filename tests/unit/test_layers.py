@@ -204,6 +204,7 @@ def test_where_the_libraries_are() -> None:
         "keys.ring",
         "keys.segments",
         "records.chain",
+        "service.certificate",
     }
     assert {name.partition(".")[0] for name in users("click")} == {"cli"}
     assert users("h11") == {"calls.verifier"}
