@@ -66,6 +66,7 @@ What can go wrong, as one tree.
      │   ├─ AppealNotReady    appeal_not_ready      another step of it comes first
      │   ├─ SameActor         same_actor            whoever has set a lock does not judge it
      │   ├─ EventNotFound     event_not_found       no event has this id
+     │   ├─ CallNotFound      call_not_found        no call has this id
      │   ├─ MessageNotFound   message_not_found     no text has this id
      │   ├─ LinkNotFound      link_not_found        no link has this name
      │   ├─ MessageOver       message_over          it is being sent, or has ended
@@ -117,6 +118,8 @@ The word behind each is its ``code``. What a caller of ours typed wrongly is a V
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from datetime import datetime
 from enum import Enum
 from typing import ClassVar
 
@@ -140,6 +143,7 @@ __all__ = [
     "BlockNotFound",
     "BlocklistEntryNotFound",
     "BlocklistEntryOver",
+    "CallNotFound",
     "CheckNotFound",
     "ComplaintNotFound",
     "ConsentMissing",
@@ -467,17 +471,30 @@ class BindingConflict(StoreError):
     Args:
         message: See :class:`AgiRouterError`.
         constraint: Name of the rule in the schema that was violated, where one was.
+        bindings: Names of the bindings that are in the way, where that may be told.
     """
 
-    def __init__(self, message: str | None = None, *, constraint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        constraint: str | None = None,
+        bindings: Sequence[str] = (),
+    ) -> None:
         super().__init__(message)
         self.constraint = constraint
+        self.bindings = tuple(dict.fromkeys(bindings))
 
 
 class NumberResting(StoreError):
     """
     A binding on this 700 number ended not long ago; wait, or choose another number.
+
+    Attributes:
+        until: When it no longer rests for those who ask; :obj:`None`: that is not told.
     """
+
+    until: datetime | None = None
 
 
 class BindingEnded(StoreError):
@@ -507,6 +524,12 @@ class BlockExists(StoreError):
 class BlockInUse(StoreError):
     """
     Bindings live in the block; unbind them or wait until they end.
+    """
+
+
+class CallNotFound(StoreError):
+    """
+    No call has this id, or none any more; "agi-router calls" lists them.
     """
 
 

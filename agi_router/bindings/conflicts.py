@@ -43,7 +43,11 @@ class RouteConflicts(BindingContext):
             f" before {until(each)}"
             for each, caller in found
         ]
-        return NumberResting("; ".join(words) + "; or choose another number") if words else None
+        if not words:
+            return None
+        error = NumberResting("; ".join(words) + "; or choose another number")
+        error.until = max(each["until"] for each, _ in found)
+        return error
 
     def _check_foreign(self, *given: XNumber | None) -> None:
         """
@@ -123,6 +127,7 @@ class RouteConflicts(BindingContext):
         return BindingConflict(
             "; ".join(words) + "; unbind it, or choose another number" if words else None,
             constraint=constraint,
+            bindings=[str(BindingId(block, each["binding_id"])) for each in held],
         )
 
     def _not_alone(self, mode: Mode, block: Block, rows: Sequence[RouteRow]) -> BindingConflict:

@@ -11,11 +11,12 @@ from agi_router.bindings.model import (
 )
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.arrival import Call
-from agi_router.calls.end import Outcome
+from agi_router.calls.end import Outcome, call_day
 from agi_router.calls.ports import Admission
 from agi_router.calls.rows import caller_tags, read_admission
 from agi_router.cursors import Cursor
 from agi_router.db.connection import Connection, Queries
+from agi_router.errors import CallNotFound, ProtocolError
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import XNumber
 from agi_router.tenants.scope import OPERATOR, Scope
@@ -56,6 +57,26 @@ class CallLookup:
         )
         assert row is not None  # noqa: S101 - the function returns one row always
         return read_admission(row, call.caller, call.x_number, keys)
+
+    def find(self, call_id: str) -> dict[str, Any]:
+        """
+        The record of one call.
+
+        Args:
+            call_id: Its id, as records and events have it.
+
+        Raises:
+            CallNotFound: There is none, or it is another tenant's.
+        """
+        try:
+            day = call_day(call_id)
+        except ProtocolError:
+            # What was asked for could be anything, a number too.
+            raise CallNotFound from None
+        row = self._queries.row("find_call", {"id": call_id, "day": day})
+        if row is None:
+            raise CallNotFound
+        return row
 
     def calls(
         self,

@@ -100,6 +100,7 @@ def explain(
     show_default=True,
     help="A time, or how long ago.",
 )
+@click.option("--id", "call_id", metavar="ID", help="The one of this id, whenever it was.")
 @click.option("--binding", metavar="ID|700…", help="Only those that used one binding.")
 @click.option("--order", type=ORDER_ID, help="Only those that used a binding of one order.")
 @click.option("--x", metavar="700…", help="Only those to one 700 number, refused ones too.")
@@ -121,6 +122,7 @@ def explain(
 @json_option
 def calls(  # noqa: PLR0917 - options, not arguments
     since: datetime,
+    call_id: str | None,
     binding: str | None,
     order: str | None,
     x: str | None,
@@ -140,11 +142,14 @@ def calls(  # noqa: PLR0917 - options, not arguments
     \b
     Examples:
       agi-router calls --since 1h
+      agi-router calls --id pbx1-1769843045.17 --json
       agi-router calls --since 7d --order A-1001
       agi-router calls --x 700123456780001 --reason stranger
     """
     if binding is not None and order is not None:
         raise click.UsageError("give --binding or --order, not both")
+    if call_id is not None and (binding, order, x, reason, outcome, until) != (None,) * 6:
+        raise click.UsageError("--id names the one call: give nothing else that it has to be")
     x_number = None if x is None else XNumber.parse(x)
     with open_serving_database(read_settings()) as connection:
         scope = find_scope(connection, tenant)
@@ -154,15 +159,19 @@ def calls(  # noqa: PLR0917 - options, not arguments
             used = [names.find(binding, over=True)]
         elif order is not None:
             used = names.of(order)
-        found = CallLookup(connection, scope).calls(
-            since=since,
-            bindings=used,
-            x_number=x_number,
-            reason=None if reason is None else Reason(reason),
-            outcome=None if outcome is None else Outcome(outcome),
-            until=until,
-            limit=limit,
-        )
+        lookup = CallLookup(connection, scope)
+        if call_id is not None:
+            found = [lookup.find(call_id)]
+        else:
+            found = lookup.calls(
+                since=since,
+                bindings=used,
+                x_number=x_number,
+                reason=None if reason is None else Reason(reason),
+                outcome=None if outcome is None else Outcome(outcome),
+                until=until,
+                limit=limit,
+            )
         rows = list(map(describe_call, found))
     if as_json:
         echo_json(rows)

@@ -94,6 +94,7 @@ EXIT_CODES = {
     "blocklist_entry_not_found": 66,
     "blocklist_entry_over": 73,
     "event_not_found": 66,
+    "call_not_found": 66,
     "message_not_found": 66,
     "link_not_found": 66,
     "message_over": 73,

@@ -44,6 +44,12 @@ class ProblemOut(Out):
     code: str
     instance: str | None = None
     errors: list[FieldFaultOut] | None = None
+    conflicts: list[str] | None = Field(
+        default=None, description="Bindings that are in the way (binding_conflict)."
+    )
+    until: str | None = Field(
+        default=None, description="When it may be asked for again (number_resting)."
+    )
 
     model_config = example(_PROBLEM)
 

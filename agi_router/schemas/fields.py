@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, Field
 
+from agi_router.bindings.words import check_order_id
 from agi_router.cursors import Cursor
 from agi_router.errors import AgiRouterError
 from agi_router.numbers import PhoneNumber
@@ -23,6 +24,7 @@ __all__ = [
     "read_field",
     "read_members",
     "read_number",
+    "read_order",
     "read_time",
     "seconds",
 ]
@@ -90,6 +92,20 @@ def read_field(pointer: str, read: Callable[[], Value]) -> Value:
         return read()
     except AgiRouterError as error:
         raise problem_of(error, pointer=pointer) from None
+
+
+def read_order(text: str) -> str:
+    """
+    Read the id of an order, in a query.
+
+    Raises:
+        Problem: It is none.
+    """
+    try:
+        return check_order_id(text)
+    except ValueError as error:
+        fault = FieldFault("/order", "order_invalid", str(error))
+        raise Problem.of_fields([fault]) from None
 
 
 def read_number(pointer: str, text: str, *, fixed_lines: bool) -> PhoneNumber:

@@ -11,13 +11,16 @@ Rules for the editor:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
 
 from agi_router.errors import (
     AgiRouterError,
+    BindingConflict,
     GroupNotFound,
     NumberError,
+    NumberResting,
     PairTooOften,
     PoolNotFound,
     QuotaExceeded,
@@ -60,6 +63,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "tenant_not_found": 404,
     "api_key_not_found": 404,
     "event_not_found": 404,
+    "call_not_found": 404,
     "message_not_found": 404,
     "link_not_found": 404,
     "message_over": 409,
@@ -210,6 +214,8 @@ class Problem(Exception):  # noqa: N818  (the word of the standard)
         detail: One line without a real number; says what to do.
         errors: What is wrong with which field.
         headers: Of the answer.
+        conflicts: Names of the bindings that are in the way.
+        until: Until when they are.
     """
 
     code: str
@@ -217,6 +223,8 @@ class Problem(Exception):  # noqa: N818  (the word of the standard)
     detail: str
     errors: Sequence[FieldFault] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    conflicts: Sequence[str] = ()
+    until: datetime | None = None
 
     @classmethod
     def of_door(
@@ -267,6 +275,10 @@ class Problem(Exception):  # noqa: N818  (the word of the standard)
                 {"pointer": each.pointer, "code": each.code, "detail": each.detail}
                 for each in self.errors
             ]
+        if self.conflicts:
+            told["conflicts"] = list(self.conflicts)
+        if self.until is not None:
+            told["until"] = self.until.isoformat()
         return told
 
 
@@ -297,4 +309,9 @@ def problem_of(error: AgiRouterError, *, pointer: str | None = None) -> Problem:
     elif pointer is not None:
         kind = error.kind.value if isinstance(error, NumberError) else error.code
         faults = [FieldFault(pointer, kind, detail)]
-    return Problem(error.code, status, detail, faults, headers)
+    problem = Problem(error.code, status, detail, faults, headers)
+    if isinstance(error, BindingConflict):
+        problem.conflicts = error.bindings
+    if isinstance(error, NumberResting):
+        problem.until = error.until
+    return problem

@@ -174,6 +174,18 @@ SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.sid
  ORDER BY c.received_at DESC, c.id DESC
  LIMIT %(limit)s;
 
+-- find_call --
+-- One call by its id, in whichever block; it has the day of the id.
+SELECT c.block, c.id, t.name AS tenant, c.x_number, c.binding_id, c.shown, c.side, c.received_at, c.answered_at,
+       c.ended_at, c.ring_ms, c.talk_ms, c.state, c.reason, c.outcome, c.released_by, c.cause,
+       c.sip_status, c.clock, c.cut, c.check_id, c.check_verdict, c.check_ms, c.tenant_check_id,
+       c.tenant_check_verdict, c.tenant_check_ms,
+       CASE WHEN c.record THEN agi_router.recording_state(c.id, c.day, c.block, c.state, c.talk_ms) END AS recording
+  FROM agi_router.call c
+  LEFT JOIN agi_router.tenant t ON t.id = c.tenant_id
+ WHERE c.block = ANY (ARRAY(SELECT k.block FROM agi_router.block k)) AND c.id = %(id)s AND c.day = %(day)s
+   AND agi_router.in_scope(c.tenant_id, %(scope)s);
+
 -- list_calls_of --
 -- The same of some bindings, or to one number, or both. All are found by the numbers that were dialled: call_number
 -- has those that have ended, call_reserved the few others. There is no other state: it is said for these indexes.

@@ -24,6 +24,7 @@ SCOPED = [
     ("PUT", "/v1/groups/night-shift/members", KeyScope.BINDINGS_WRITE),
     ("POST", "/v1/orders/end", KeyScope.BINDINGS_WRITE),
     ("GET", "/v1/calls", KeyScope.CALLS_READ),
+    ("GET", "/v1/calls/pbx1-1790000000.1", KeyScope.CALLS_READ),
     ("POST", "/v1/explanations", KeyScope.CALLS_READ),
     ("GET", "/v1/messages", KeyScope.MESSAGES_READ),
     ("POST", "/v1/messages", KeyScope.MESSAGES_WRITE),

@@ -125,16 +125,17 @@ def test_a_tenant_that_is_not_there_is_not_told_back(
 
 def test_a_batch(couriers: Client) -> None:
     """Each is made by itself; one that cannot be made keeps off no other."""
-    x = couriers.bind(A, B)["x"]
+    bound = couriers.bind(A, B)
     wanted = [
         {"a": C, "b": D},
-        {"a": A, "b": C, "x": x},
+        {"a": A, "b": C, "x": bound["x"]},
         {"a": A, "b": A},
         {"a": A, "b": D, "order": "A-1"},
     ]
     results = couriers.post("/v1/bindings/batch", {"bindings": wanted})["results"]
     assert [each["status"] for each in results] == [201, 409, 422, 201]
     assert results[1]["problem"]["code"] == "binding_conflict"
+    assert results[1]["problem"]["conflicts"] == [bound["id"]]
     assert results[2]["problem"]["code"] == "same_party"
     assert results[3]["binding"]["order"] == "A-1"
     alive = couriers.get("/v1/bindings")["bindings"]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from agi_router.db.connection import Connection
+from agi_router.db.queries import query as text_of
 from agi_router.doors.http import auth
+from agi_router.keys.ring import KeyRing
+from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.tenants.api_keys import KeyScope
 from harness.api import Client
+from harness.database import new_call_id
 from testpbx.waiting import until
 
 A, B, C = (f"1380000020{serial}" for serial in range(3))
@@ -100,10 +104,39 @@ def test_calls(couriers: Client, drivers: Client, theirs: Any) -> None:
     assert drivers.get(f"/v1/calls?binding={theirs['id']}") == {"calls": [], "next_cursor": None}
     answer = couriers.ask("GET", f"/v1/calls?binding={theirs['id']}")
     assert (answer.status_code, answer.json()["code"]) == (404, "binding_not_found")
-    for query in ("", f"?x={theirs['x']}", "?reason=stranger&since=2026-01-31T15:04:05%2B08:00"):
-        assert couriers.get(f"/v1/calls{query}") == {"calls": [], "next_cursor": None}
-    for query in ("since=2026-01-31T15:04:05", "since=yesterday", "reason=nothing"):
-        assert couriers.ask("GET", f"/v1/calls?{query}").status_code == 422
+    for asked in ("", f"?x={theirs['x']}", "?reason=stranger&since=2026-01-31T15:04:05%2B08:00"):
+        assert couriers.get(f"/v1/calls{asked}") == {"calls": [], "next_cursor": None}
+    both = f"order=A-1&binding={theirs['id']}"
+    for asked in ("since=2026-01-31T15:04:05", "since=yesterday", "reason=nothing", both):
+        assert couriers.ask("GET", f"/v1/calls?{asked}").status_code == 422
+
+
+def test_one_call(
+    couriers: Client, drivers: Client, theirs: Any, connection: Connection, ring: KeyRing
+) -> None:
+    """By its id, and with others of its order, to whom it belongs."""
+    call, x = new_call_id(), XNumber.parse(theirs["x"])
+    connection.execute(
+        text_of("admit"),
+        {
+            "block": x.block.value,
+            "x_number": x.value,
+            "tags": ring.tags(PhoneNumber(digits=A)),
+            "person": ring.tags(PhoneNumber(digits=A)),
+            "strangers": [],
+            "call_id": call,
+            "day": datetime.now(UTC).date(),
+        },
+    )
+    shown = drivers.get(f"/v1/calls/{call}")
+    assert (shown["id"], shown["binding"], shown["state"]) == (call, theirs["id"], "reserved")
+    for order, found in (("A-1", [shown]), ("A-2", [])):
+        assert drivers.get(f"/v1/calls?order={order}")["calls"] == found
+    assert couriers.get("/v1/calls?order=A-1")["calls"] == []
+    for asked, name in ((couriers, call), (drivers, new_call_id()), (drivers, A)):
+        answer = asked.ask("GET", f"/v1/calls/{name}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "call_not_found")
+        assert A not in answer.text
 
 
 def test_keys(couriers: Client, drivers: Client) -> None:

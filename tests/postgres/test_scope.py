@@ -106,6 +106,7 @@ class Target:
     webhook: int
     event: int
     pool: str
+    call: str
     message: str
     team: str
     """A party group."""
@@ -321,7 +322,7 @@ def world(server: Server) -> Iterator[World]:
             by="a test",
             tenant=THEM,
         )
-        _call(connection, keys, A, x)
+        call = _call(connection, keys, A, x)
         recording = "pbx1-1790000000.76543"
         connection.execute(
             b"INSERT INTO agi_router.recording (block, call_id, day, x_number, tenant_id,"
@@ -348,6 +349,7 @@ def world(server: Server) -> Iterator[World]:
                 webhook.id,
                 event,
                 "FC9001",
+                call,
                 message,
                 team.name,
                 team.id,
@@ -370,6 +372,7 @@ def world(server: Server) -> Iterator[World]:
                 98765432,
                 87654321,
                 "FC9002",
+                "pbx1-1790000000.97",
                 f"{NOBODYS}-1790000000.1",
                 "night-9002",
                 43210987,
@@ -391,6 +394,7 @@ def world(server: Server) -> Iterator[World]:
                     str(x),
                     key.id,
                     "FC9001",
+                    call,
                     message,
                     carried,
                     team.name,
@@ -864,6 +868,7 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
         target.carried, MessageState.UNKNOWN
     ),
     (MessageRecords, "discard"): lambda store, target: _records(store).discard(target.message),
+    (CallLookup, "find"): lambda store, target: _lookup(store).find(target.call),
     (CallLookup, "calls"): lambda store, target: [
         _lookup(store).calls(since=LONG_AGO, x_number=x, bindings=bindings, limit=100)
         for x, bindings in ((None, None), (target.x, None), (None, [target.pair]))

@@ -270,6 +270,7 @@ def test_many_bindings_are_not_read_for_one(connection: Connection) -> None:
     for name, values in (
         ("list_on_number", {**number, "all": True, "order_id": None, "limit": 100}),
         ("list_order", {"all": True, "order_id": "O-7", "limit": None}),
+        ("find_call", {"id": "pbx-7", "day": datetime.now(UTC).date()}),
         ("list_calls_of", dialled),
         ("list_calls_of", bound),
         ("list_traced_calls", {**bound, **number, "until": datetime.now(UTC)}),
@@ -283,6 +284,8 @@ def test_many_bindings_are_not_read_for_one(connection: Connection) -> None:
         assert not read & {"route", "past_route", "binding", filled}, name
         if "calls" in name:
             assert {f"{filled}_x_number_idx", f"{filled}_id_idx"} <= indexes(plan), name
+        if name == "find_call":
+            assert f"{filled}_pkey" in indexes(plan)
 
 
 def indexes(plan: object) -> set[str]:

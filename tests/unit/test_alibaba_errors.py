@@ -46,6 +46,7 @@ ELSEWHERE = {
     "leaktest_failed",
     "feed_unreachable",
     "link_not_found",
+    "call_not_found",
     "message_not_found",
     "message_over",
     "message_not_held",

@@ -14,7 +14,7 @@ from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.pools import Pool
 from agi_router.bindings.requests import BindRequest
 from agi_router.bindings.views import describe_binding, reveal_binding
-from agi_router.bindings.words import BindingState, Mode, Side, check_order_id
+from agi_router.bindings.words import BindingState, Mode, Side
 from agi_router.doors.http.answers import (
     answer,
     binding_answer,
@@ -46,7 +46,14 @@ from agi_router.schemas.bindings import (
     read_choice,
     read_request,
 )
-from agi_router.schemas.fields import read_cursor, read_field, read_members, read_number, read_time
+from agi_router.schemas.fields import (
+    read_cursor,
+    read_field,
+    read_members,
+    read_number,
+    read_order,
+    read_time,
+)
 from agi_router.schemas.groups import MembersIn
 from agi_router.schemas.problems import FieldFault, Problem, problem_of
 from agi_router.tenants.api_keys import KeyScope
@@ -152,7 +159,7 @@ def list_bindings(  # noqa: PLR0917 - filters
     List bindings, newest first, a page at a time.
     """
     x_number = None if x is None else _x_number(x)
-    order_id = None if order is None else _order(order)
+    order_id = None if order is None else read_order(order)
     found = desk.store.bindings(
         everything=everything or (state is not None and not state.lives),
         order_id=order_id,
@@ -449,11 +456,3 @@ def _find(name: str, desk: Desk) -> Binding:
     except BindingNotFound:
         # What was asked for could be anything, a number too.
         raise BindingNotFound from None
-
-
-def _order(text: str) -> str:
-    try:
-        return check_order_id(text)
-    except ValueError as error:
-        fault = FieldFault("/order", "order_invalid", str(error))
-        raise Problem.of_fields([fault]) from None
