@@ -233,9 +233,10 @@ class DeliveryStore:
         Returns:
             What the webhook is now; :obj:`None` where it was switched off before.
         """
+        events = [each.event.id for each in parcel.deliveries]
         values = {
             "webhook_id": parcel.webhook.id,
-            "event_id": [each.event.id for each in parcel.deliveries],
+            "event_id": events,
             "tries": parcel.tries,
             "status": answer.status,
             "ms": answer.ms,
@@ -245,8 +246,15 @@ class DeliveryStore:
             "gone": answer.gone,
             "patience": FAILED_AFTER,
         }
-        row = self._queries.row("fail_delivery", values)
-        return None if row is None else WebhookState(row["state"])
+        with self._queries.transaction():
+            row = self._queries.row("fail_delivery", values)
+            if row is None:
+                return None
+            state = WebhookState(row["state"])
+            held = events if delay is None else []
+            if held or state is not WebhookState.ACTIVE:
+                self._tell_trouble(parcel.webhook, held)
+        return state
 
     def put_off(self, delivery: Delivery, *, delay: timedelta | None) -> None:
         """
@@ -262,7 +270,14 @@ class DeliveryStore:
             "tries": delivery.tries,
             "delay": delay,
         }
-        self._queries.execute("put_off_delivery", values)
+        with self._queries.transaction():
+            self._queries.execute("put_off_delivery", values)
+            if delay is None:
+                self._tell_trouble(delivery.webhook, [delivery.event.id])
+
+    def _tell_trouble(self, webhook: Due, held: Sequence[int]) -> None:
+        values = {"webhook_id": webhook.id, "held": list(held)}
+        self._queries.execute("tell_trouble", values)
 
     def backlog(self) -> Backlog:
         """

@@ -70,6 +70,8 @@ class EventType(StrEnum):
     ORDER_CROWDED = "order.crowded"
     BLOCKLIST_ADDED = "blocklist.added"
     BLOCKLIST_REMOVED = "blocklist.removed"
+    WEBHOOK_HELD = "webhook.held"
+    WEBHOOK_OFF = "webhook.off"
     WEBHOOK_TEST = "webhook.test"
 
 

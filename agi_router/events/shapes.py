@@ -89,7 +89,8 @@ def cloud_event(event: Event, parties: Parties) -> dict[str, Any]:
         "subject": binding
         or event.data.get("call_id")
         or event.data.get("lock_id")
-        or event.data.get("entry_id"),
+        or event.data.get("entry_id")
+        or event.data.get("webhook_id"),
         "time": _rfc3339(event.at),
         "datacontenttype": "application/json",
         "sequence": event.sequence,

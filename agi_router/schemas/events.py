@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, RootModel
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Mode, Side
 from agi_router.calls.end import Clock, Outcome
-from agi_router.events.model import LARGEST_BATCH, EventType
+from agi_router.events.model import LARGEST_BATCH, EventType, WebhookState
 from agi_router.messages.model import MessageState
 from agi_router.persons.appeal_states import AppealState
 from agi_router.persons.appeals import NOTICES, REBOUND
@@ -67,7 +67,10 @@ __all__ = [
     "RecordingMissingEvent",
     "RecordingToldOut",
     "ToldOut",
+    "WebhookHeldEvent",
+    "WebhookOffEvent",
     "WebhookTestEvent",
+    "WebhookToldOut",
     "describe_sent",
 ]
 
@@ -106,7 +109,7 @@ class BindingEndToldOut(BindingToldOut):
     A binding that is over, and by which clock.
     """
 
-    ended_by: Literal["time", "count", "unbind", "order", "recycled"]
+    ended_by: Literal["time", "count", "unbind", "order", "recycled", "consent"]
 
 
 class CallToldOut(ToldOut):
@@ -357,6 +360,14 @@ _FEED: dict[str, Any] = {
     "begun_at": TIME,
     "matched": 3,
     "ended": 2,
+}
+_WEBHOOK: dict[str, Any] = {
+    "tenant": "couriers",
+    "binding_id": None,
+    "parties": {"a": [], "b": []},
+    "webhook_id": "3",
+    "state": "active",
+    "events": ["evt_4711", "evt_4712"],
 }
 _EXPORT: dict[str, Any] = {
     "tenant": "couriers",
@@ -891,6 +902,38 @@ class ComplaintAlarmEvent(EventBase):
     model_config = _sent("agi_router.complaint.alarm", _COMPLAINTS)
 
 
+class WebhookToldOut(ToldOut):
+    """
+    A webhook that does not take what it is owed.
+    """
+
+    webhook_id: str
+    state: WebhookState
+    events: list[str] = Field(description="The events that are held now because of it.")
+
+
+class WebhookHeldEvent(EventBase):
+    """
+    Events could not be delivered for seven days, and are tried no more until somebody asks.
+    """
+
+    type: Literal["agi_router.webhook.held"]
+    data: WebhookToldOut
+
+    model_config = _sent("agi_router.webhook.held", _WEBHOOK)
+
+
+class WebhookOffEvent(EventBase):
+    """
+    A webhook was switched off: it has failed for three days, or has said that it is gone.
+    """
+
+    type: Literal["agi_router.webhook.off"]
+    data: WebhookToldOut
+
+    model_config = _sent("agi_router.webhook.off", {**_WEBHOOK, "state": "gone", "events": []})
+
+
 class WebhookTestEvent(EventBase):
     """
     Somebody asked for it.
@@ -932,6 +975,8 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.APPEAL_CLOSED: AppealClosedEvent,
     EventType.APPEAL_OVERDUE: AppealOverdueEvent,
     EventType.APPEAL_REBOUND: AppealReboundEvent,
+    EventType.WEBHOOK_HELD: WebhookHeldEvent,
+    EventType.WEBHOOK_OFF: WebhookOffEvent,
     EventType.WEBHOOK_TEST: WebhookTestEvent,
 }
 """Each type of event, as it is sent and pulled."""
@@ -965,6 +1010,8 @@ _Any = (
     | OrderCrowdedEvent
     | BlocklistAddedEvent
     | BlocklistRemovedEvent
+    | WebhookHeldEvent
+    | WebhookOffEvent
     | WebhookTestEvent
 )
 

@@ -324,6 +324,10 @@ UPDATE agi_router.webhook w
  WHERE w.id = %(webhook_id)s AND w.state = 'active'
 RETURNING w.state;
 
+-- tell_trouble --
+-- Tell the tenant of a webhook that it is switched off, and which events are held because of it.
+SELECT agi_router.tell_trouble(%(webhook_id)s, %(held)s::bigint[]);
+
 -- put_off_delivery --
 -- Try a delivery later that could not be tried, and by itself; null: it is held.
 UPDATE agi_router.delivery

@@ -275,6 +275,8 @@ async def test_events_are_as_the_document_says(
     )
     webhook = told.post("/v1/webhooks", {"url": "https://shop.example/"}, status=201)
     told.post(f"/v1/webhooks/{webhook['id']}/test", None)
+    connection.execute("UPDATE agi_router.webhook SET state = 'gone'")
+    Queries(connection).execute("tell_trouble", {"webhook_id": int(webhook["id"]), "held": [1, 2]})
     page = told.get("/v1/events")
     assert {*types(page)} == set(EventType)
     for type_, event in zip(types(page), page["events"], strict=True):

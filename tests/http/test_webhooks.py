@@ -149,6 +149,8 @@ def test_a_change(couriers: Client) -> None:
         "order.crowded",
         "blocklist.added",
         "blocklist.removed",
+        "webhook.held",
+        "webhook.off",
     ]
     assert patch(couriers, made, {"url": None}).json()["errors"][0]["pointer"] == "/url"
     wrong = patch(couriers, made, {"format": "ali", "numbers": "full"})

@@ -480,6 +480,38 @@ def test_a_receiver_that_is_gone(
     assert len(set(receiver.ids)) == 2
 
 
+def test_a_receiver_that_is_down_for_an_hour(
+    dsn: str,
+    keys: KeyRing,
+    connection: Connection,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+) -> None:
+    """What happened meanwhile arrives when it is back: all of it, and of each binding in order."""
+    webhook, secret = events.add(TENANT, receiver.url, ALL)
+    receiver.answer = lambda _: Reply(raw=b"")
+    with delivering(dsn, keys):
+        made = [bind(store, new_party(), new_party(), x=BLOCK.number(2000 + i)) for i in range(5)]
+        for bound in made:
+            store.unbind(bound.id)
+        until(lambda: len(receiver.received) > 2 * len(made) or hurry(connection))
+        for row in (
+            "delivery SET owed_since = owed_since",
+            "webhook SET failed_since = failed_since",
+        ):
+            connection.execute(f"UPDATE agi_router.{row} - interval '1 hour'".encode())
+        receiver.answer = lambda _: Reply()
+        missed = len(receiver.received)
+        until(lambda: owed(events, webhook) == 0 or hurry(connection))
+    told: dict[str, dict[str, str]] = {str(bound.id): {} for bound in made}
+    for each in receiver.received[missed:]:
+        event = each.verified(secret)
+        told[event["subject"]][event["id"]] = event["type"]
+    wanted = ["agi_router.binding.created", "agi_router.binding.ended"]
+    assert [list(each.values()) for each in told.values()] == [wanted] * len(made)
+
+
 def test_a_receiver_that_asks_for_time(
     dsn: str,
     keys: KeyRing,
@@ -512,7 +544,10 @@ def test_what_fails_for_days(
 ) -> None:
     """Seven days, and it is held; three without a success, and its webhook is switched off."""
     receiver.answer = lambda _: Reply(500)
-    webhook, _ = events.add(TENANT, receiver.url, [EventType.BINDING_CREATED])
+    told = [EventType.WEBHOOK_HELD, EventType.WEBHOOK_OFF]
+    webhook, _ = events.add(TENANT, receiver.url, [EventType.BINDING_CREATED, *told])
+    other, _ = events.add(TENANT, f"{receiver.url}/other", told)
+    events.pause(other.id)
     bind(store)
     connection.execute("UPDATE agi_router.delivery SET owed_since = now() - interval '8 days'")
     with delivering(dsn, keys):
@@ -522,9 +557,18 @@ def test_what_fails_for_days(
         )
         bind(store, new_party(), new_party(), x=BLOCK.number(2))
         until(lambda: state_of(events, webhook) == ("failed", 1, 1))
+        # Told to whoever pulls, and to the other webhook; not to the one that takes nothing.
+        assert owed(events, other) == 2
+        page = events.events(TENANT, types=told, limit=9)
+        (held, _), (off, _) = page.events
+        assert (held.type, off.type) == tuple(told)
+        assert (held.data["state"], off.data["state"]) == ("active", "failed")
+        assert (len(held.data["events"]), off.data["events"]) == (1, [])
+        assert {each.data["webhook_id"] for each in (held, off)} == {str(webhook.id)}
         receiver.answer = lambda _: Reply()
         events.resume(webhook.id)
-        assert events.resend(webhook.id, since=store.now() - HOUR) == 2
+        # All of its types, those too that it was not told of.
+        assert events.resend(webhook.id, since=store.now() - HOUR) == 4
         until(lambda: state_of(events, webhook) == ("active", 0, 0))
 
 
@@ -851,6 +895,7 @@ def test_what_a_deliverer_may_not(server: Server, dsn: str, connection: Connecti
         grant(connection, role, Purpose.DELIVER)
         with connect(server.dsn(database_of(dsn), user=role)) as own:
             check_rights(own, Purpose.DELIVER)
+            own.execute("SELECT agi_router.tell_trouble(1, '{}')")
             for statement in (
                 "UPDATE agi_router.webhook SET url = ''",
                 "UPDATE agi_router.webhook SET secret = ''",

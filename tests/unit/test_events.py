@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import pytest
@@ -44,6 +44,7 @@ from agi_router.events.schedule import (
 from agi_router.events.shapes import ali_reports, cloud_event
 from agi_router.events.signature import new_secret, signed_headers
 from agi_router.numbers import Block
+from agi_router.schemas.events import BindingEndToldOut
 
 AT = datetime(2026, 1, 31, 7, 4, 5, 123000, tzinfo=UTC)
 NAME = BindingId(Block.parse("70012345678"), 42)
@@ -132,6 +133,7 @@ def test_which_clock(state: str, clock: str) -> None:
     """A binding's end says which clock has ended it; its beginning says nothing of it."""
     ended = cloud_event(an_event(EventType.BINDING_ENDED, state=state), PARTIES)
     assert ended["data"]["ended_by"] == clock
+    assert clock in get_args(BindingEndToldOut.model_fields["ended_by"].annotation)
     assert "ended_by" not in cloud_event(an_event(EventType.BINDING_CREATED), PARTIES)["data"]
 
 
