@@ -171,6 +171,7 @@ class Importer:
         self._watcher = watcher
         self._tenant = scope.tenant
         self._dry = False
+        self._telling = False
         self._waited = False
         self._broken: CsvError | None = None
         # Those of the chunk that is worked on, by line.
@@ -187,6 +188,7 @@ class Importer:
         *,
         keep_going: bool = False,
         dry_run: bool = False,
+        tell: bool = False,
         limit: int | None = None,
     ) -> Tally:
         """
@@ -196,6 +198,7 @@ class Importer:
             stream: The file.
             keep_going: Whether the rows that can be bound are, in batches, though others cannot.
             dry_run: Whether all is looked at and nothing is written.
+            tell: Whether tenants who want such events are told of each binding.
             limit: So many rejected rows end the import.
 
         Returns:
@@ -210,6 +213,7 @@ class Importer:
             QuotaExceeded: A tenant may not have so many bindings; likewise, and none otherwise.
         """
         self._dry = dry_run
+        self._telling = tell
         reader = CsvReader(stream, self._watcher.encoding)
         pools = self.pools()
         self._header = Header(
@@ -359,9 +363,10 @@ class Importer:
             self._reject(records[line], [fault for _, fault in faults])
         for line in prepared.single:
             self._bind_single(records[line], chunk.now)
-        if prepared.batch is not None and not self._dry and self._load_batch(prepared.batch):
-            self.tally.bound += prepared.batch.size
-            self._bound.update(prepared.batch.tenants)
+        batch = None if self._dry or self._telling else prepared.batch
+        if batch is not None and self._load_batch(batch):
+            self.tally.bound += batch.size
+            self._bound.update(batch.tenants)
             return
         left = prepared.entries
         for deal in range(1, _DEALS + 1):
@@ -561,6 +566,12 @@ class Importer:
         if bound:
             self._copy("copy_bindings", [entry.binding for entry in bound])
             self._copy("copy_routes", [entry.routes for entry in bound])
+            if self._telling:
+                ids = {
+                    "block": array_of_integers(entry.block for entry in bound),
+                    "id": array_of_integers(entry.id for entry in bound),
+                }
+                self._execute("tell_bound", ids)
         return _Loaded(bound=bound, there=there, refused=refused + on_locked, locked=locked)
 
     def _without_bound(self, entries: Sequence[Entry]) -> list[Entry]:

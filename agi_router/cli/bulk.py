@@ -84,6 +84,9 @@ _HEADER = "\n".join(
     help="Take rows of this tenant alone, for a file that comes from him; a row that says nothing"
     " is his.",
 )
+@click.option(
+    "--tell", is_flag=True, help="Tell tenants of each binding, by the event binding.created."
+)
 @json_option
 def import_(
     file: BinaryIO,
@@ -94,6 +97,7 @@ def import_(
     *,
     dry_run: bool,
     keep_going: bool,
+    tell: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -146,6 +150,7 @@ def import_(
                 file,
                 keep_going=keep_going,
                 dry_run=dry_run,
+                tell=tell,
                 limit=None if keep_going else faults,
             )
         except CsvError as error:

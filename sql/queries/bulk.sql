@@ -99,6 +99,11 @@ FROM STDIN (FORMAT binary);
 COPY agi_router.route (block, binding_id, x_number, caller_tag, shown, ends_at, callee, callee_tags, caller, side)
 FROM STDIN (FORMAT binary);
 
+-- tell_bound --
+-- Tell of bindings that were loaded, where their tenants are told of such.
+SELECT agi_router.tell_binding(n.block, n.id, 'binding.created')
+  FROM unnest(%(block)s::bigint[], %(id)s::bigint[]) n (block, id);
+
 -- begin_rehearsal --
 -- A table of this session for what an import would have made: orders (x_number 0) and places.
 CREATE TEMP TABLE rehearsed (

@@ -647,6 +647,32 @@ def test_a_file_of_one_tenant(importing: Importing, store: BindingStore) -> None
         importing(text)
 
 
+@pytest.mark.parametrize("options", [{"keep_going": True}, {}])
+def test_tenants_are_told_if_it_is_asked_for(
+    importing: Importing, connection: Connection, options: dict[str, Any]
+) -> None:
+    """Of what is bound, once; who wants none hears nothing, and by itself an import is silent."""
+    TenantStore(Queries(connection)).add("rides")
+    connection.execute(
+        "UPDATE agi_router.tenant SET told = '{binding.created}' WHERE name = 'default'"
+    )
+
+    def rows(first: int) -> str:
+        told = [
+            f"axb,O-{i},{party(2 * i).digits},{party(2 * i + 1).digits},{tenant}"
+            for i, tenant in enumerate(["", "", "rides"], first)
+        ]
+        return "\n".join(("mode,order,a,b,tenant", *told))
+
+    count = "SELECT count(*) FROM agi_router.event WHERE type = 'binding.created'"
+    assert importing(rows(0), **options).bound == 3
+    assert importing(rows(3), dry_run=True, tell=True).bound == 3
+    assert one(connection, count) == 0
+    assert importing(rows(3), tell=True, **options).bound == 3
+    assert importing(rows(3), tell=True, **options).there == 3
+    assert one(connection, count) == 2
+
+
 @pytest.mark.parametrize("options", [{"dry_run": True}, {"keep_going": True}, {}])
 @pytest.mark.parametrize("over", [False, True])
 @pytest.mark.parametrize("mode", ["axb", "axyb", "ax"])
