@@ -60,7 +60,12 @@ def group() -> None:
     type=click.Choice([each.value for each in KeyRole]),
     help="All that an auditor, an operator or an admin may do; of the operator's keys alone.",
 )
-@click.option("--signed", is_flag=True, help="Its secret signs requests (ACS3), and is not sent.")
+@click.option(
+    "--signed",
+    is_flag=True,
+    help="Its secret signs requests (ACS3, or RPC 1.0 of older clients), and is not sent.",
+)
+@click.option("--acs3", is_flag=True, help="The same, but by ACS3 alone.")
 @click.option(
     "--network",
     "networks",
@@ -96,6 +101,7 @@ def create(  # noqa: PLR0917 - options, not arguments
     *,
     operator: bool,
     signed: bool,
+    acs3: bool,
     as_json: bool,
 ) -> None:
     r"""
@@ -112,6 +118,9 @@ def create(  # noqa: PLR0917 - options, not arguments
         raise click.UsageError("give --tenant or --operator, and not both")
     if role is not None and not operator:
         raise click.UsageError("--role goes with --operator")
+    form = KeyForm.BEARER
+    if signed or acs3:
+        form = KeyForm.ACS3 if acs3 else KeyForm.SIGNED
     of_role = frozenset[KeyScope]() if role is None else KeyRole(role).scopes
     try:
         allowed = check_scopes({*map(KeyScope, scopes), *of_role}, tenant=tenant)
@@ -126,7 +135,7 @@ def create(  # noqa: PLR0917 - options, not arguments
         queries = Queries(connection)
         key, secret = ApiKeyStore(queries).add(
             tenant=tenant,
-            form=KeyForm.SIGNED if signed else KeyForm.BEARER,
+            form=form,
             label=label,
             scopes=allowed,
             networks=networks,
@@ -136,7 +145,7 @@ def create(  # noqa: PLR0917 - options, not arguments
             max_requests=max_requests,
         )
         record_act(queries, f"API key {key.id}")
-    shown = {"secret": secret} if signed else {"bearer": write_bearer(key.id, secret)}
+    shown = {"secret": secret} if form.signs else {"bearer": write_bearer(key.id, secret)}
     (echo_json if as_json else echo_pairs)({**describe_api_key(key), **shown})
 
 

@@ -21,11 +21,12 @@ class BlockState(StrEnum):
 
 class NumberState(StrEnum):
     """
-    Whether somebody is bound on a number, or was not long ago.
+    Whether somebody is bound on a number, or was not long ago; or nothing may be bound on it.
     """
 
     FREE = "free"
     BOUND = "bound"
+    LOCKED = "locked"
     RESTING = "resting"
 
 

@@ -227,7 +227,7 @@ class InventoryStore:
 
     def number_state(self, x_number: XNumber) -> NumberState:
         """
-        What one number is doing.
+        What one number is doing; of one that is bound and locked, that it is locked.
 
         Raises:
             BlockNotFound: It is of no block of ours, or of another tenant's.
@@ -236,6 +236,8 @@ class InventoryStore:
         row = self._queries.row("find_number_state", values)
         if row is None:
             raise BlockNotFound(f"block {x_number.block} is not ours")
+        if row["locked"]:
+            return NumberState.LOCKED
         if row["bound"]:
             return NumberState.BOUND
         return NumberState.FREE if row["rests_until"] is None else NumberState.RESTING

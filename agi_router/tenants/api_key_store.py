@@ -119,7 +119,7 @@ class ApiKeyStore:
             "life": life,
         }
         with self._queries.transaction():
-            if form is KeyForm.SIGNED:
+            if form.signs:
                 self._assert_current(keys)
                 values["sealed"] = keys.seal_secret(secret, key_id)
                 self._queries.row("count_seals", {"count": 1})

@@ -75,6 +75,16 @@ class KeyForm(StrEnum):
 
     BEARER = "bearer"
     SIGNED = "signed"
+    """By ACS3, or by the older RPC 1.0, most of whose clients know no hash but SHA-1."""
+    ACS3 = "acs3"
+    """By ACS3 alone."""
+
+    @property
+    def signs(self) -> bool:
+        """
+        Whether the secret signs, and is never shown.
+        """
+        return self is not KeyForm.BEARER
 
 
 class KeyState(StrEnum):

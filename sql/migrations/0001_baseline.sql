@@ -204,7 +204,7 @@ CREATE TABLE agi_router.api_key (
     tenant_id    integer     CONSTRAINT api_key_tenant_id_fkey REFERENCES agi_router.tenant,
     place        smallint    NOT NULL CONSTRAINT api_key_place_check
                  CHECK (place BETWEEN 1 AND CASE WHEN tenant_id IS NULL THEN 6 ELSE 2 END),
-    form         text        NOT NULL CONSTRAINT api_key_form_check CHECK (form IN ('bearer', 'signed')),
+    form         text        NOT NULL CONSTRAINT api_key_form_check CHECK (form IN ('bearer', 'signed', 'acs3')),
     label        text        NOT NULL,
     scopes       text[]      NOT NULL,
     networks     cidr[]      NOT NULL,
@@ -220,14 +220,14 @@ CREATE TABLE agi_router.api_key (
     last_used_at timestamptz,
     signed_until timestamptz,
     CONSTRAINT api_key_secret_check
-        CHECK ((digest IS NOT NULL) = (form = 'bearer') AND (sealed IS NOT NULL) = (form = 'signed'))
+        CHECK ((digest IS NOT NULL) = (form = 'bearer') AND (sealed IS NOT NULL) = (form <> 'bearer'))
 );
 CREATE UNIQUE INDEX api_key_active ON agi_router.api_key (coalesce(tenant_id, 0), place) WHERE state = 'active';
 COMMENT ON TABLE agi_router.api_key IS 'What programs prove themselves with at the HTTP door';
 COMMENT ON COLUMN agi_router.api_key.id IS 'Key; letters only';
 COMMENT ON COLUMN agi_router.api_key.tenant_id IS 'Whose it is; null: the operator''s, for all tenants';
 COMMENT ON COLUMN agi_router.api_key.place IS 'Which of those that its owner may have at once: two of a tenant, six of the operator';
-COMMENT ON COLUMN agi_router.api_key.form IS 'bearer: the secret is shown; signed: requests are signed with it';
+COMMENT ON COLUMN agi_router.api_key.form IS 'bearer: the secret is shown; signed: requests are signed with it; acs3: the same, but not by the older RPC 1.0';
 COMMENT ON COLUMN agi_router.api_key.label IS 'What people call it';
 COMMENT ON COLUMN agi_router.api_key.scopes IS 'What it may do';
 COMMENT ON COLUMN agi_router.api_key.networks IS 'Where requests may come from; empty: from anywhere';

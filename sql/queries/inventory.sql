@@ -105,9 +105,13 @@ SELECT k.block, k.state, t.name AS tenant, n.now, s.bound, s.resting,
  ORDER BY k.block;
 
 -- find_number_state --
--- Whether anybody is bound on one number, and until when it rests; null: it does not. No row if it is of no block, or of
--- another tenant's.
-SELECT n.bound, n.rests_until
+-- Whether anybody is bound on one number, until when it rests (null: it does not), and whether it or its block is locked.
+-- No row if it is of no block, or of another tenant's.
+SELECT n.bound, n.rests_until,
+       EXISTS (SELECT f.lock_id
+                 FROM agi_router.find_locks(
+                      ARRAY[%(x_number)s, %(block)s]::bigint[], coalesce(%(scope)s::integer, k.tenant_id),
+                      clock_timestamp(), '{}') f) AS locked
   FROM agi_router.block k
  CROSS JOIN agi_router.number_states(
        %(block)s, %(x_number)s, %(x_number)s, %(number_quarantine)s, clock_timestamp()) n

@@ -94,7 +94,7 @@ CREATE TABLE agi_router.api_key (
     last_used_at timestamp with time zone,
     signed_until timestamp with time zone,
     CONSTRAINT api_key_digest_check CHECK ((length(digest) = 32)),
-    CONSTRAINT api_key_form_check CHECK ((form = ANY (ARRAY['bearer'::text, 'signed'::text]))),
+    CONSTRAINT api_key_form_check CHECK ((form = ANY (ARRAY['bearer'::text, 'signed'::text, 'acs3'::text]))),
     CONSTRAINT api_key_id_check CHECK ((id ~ '^[a-z]{16}$'::text)),
     CONSTRAINT api_key_max_binds_check CHECK ((max_binds > 0)),
     CONSTRAINT api_key_max_requests_check CHECK ((max_requests > 0)),
@@ -103,7 +103,7 @@ CASE
     WHEN (tenant_id IS NULL) THEN 6
     ELSE 2
 END))),
-    CONSTRAINT api_key_secret_check CHECK ((((digest IS NOT NULL) = (form = 'bearer'::text)) AND ((sealed IS NOT NULL) = (form = 'signed'::text)))),
+    CONSTRAINT api_key_secret_check CHECK ((((digest IS NOT NULL) = (form = 'bearer'::text)) AND ((sealed IS NOT NULL) = (form <> 'bearer'::text)))),
     CONSTRAINT api_key_state_check CHECK ((state = ANY (ARRAY['active'::text, 'expired'::text, 'revoked'::text])))
 );
 
@@ -115,7 +115,7 @@ COMMENT ON COLUMN agi_router.api_key.tenant_id IS 'Whose it is; null: the operat
 
 COMMENT ON COLUMN agi_router.api_key.place IS 'Which of those that its owner may have at once: two of a tenant, six of the operator';
 
-COMMENT ON COLUMN agi_router.api_key.form IS 'bearer: the secret is shown; signed: requests are signed with it';
+COMMENT ON COLUMN agi_router.api_key.form IS 'bearer: the secret is shown; signed: requests are signed with it; acs3: the same, but not by the older RPC 1.0';
 
 COMMENT ON COLUMN agi_router.api_key.label IS 'What people call it';
 
@@ -3436,5 +3436,7 @@ REVOKE ALL ON FUNCTION agi_router.list_day(_kind text, _day date, _after_block b
 REVOKE ALL ON FUNCTION agi_router.move_held(_kind text, _day date) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.step_move(_block bigint, _to text) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.tell_trouble(_webhook_id bigint, _held bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.undo_move(_block bigint) FROM PUBLIC;

@@ -16,7 +16,7 @@ from agi_router.doors.alibaba.parameters import Parameters
 from agi_router.doors.http.auth import Desk
 from agi_router.tenants.api_keys import KeyScope
 
-__all__ = ["ACTIONS", "LATER", "NEVER", "VERSION", "Action", "find_action"]
+__all__ = ["ACTIONS", "NEVER", "VERSION", "Action", "find_action"]
 
 VERSION: Final = "2017-05-25"
 """The version that these are of."""
@@ -77,6 +77,7 @@ ACTIONS: Final[Mapping[str, Action]] = dict(
         _served("QuerySubscriptionDetail", Kind.LOOK, handlers.query_subscription),
         _served("QuerySubsId", Kind.LOOK, handlers.query_subs_id),
         _served("QuerySecretNoDetail", Kind.LOOK, handlers.query_number),
+        _served("QuerySecretNoRemain", Kind.LOOK, handlers.query_remaining),
         _served("CreateAxgGroup", Kind.BIND, handlers.create_group),
         _served("OperateAxgGroup", Kind.CHANGE, handlers.operate_group),
         _served("DeleteAxgGroup", Kind.END, handlers.delete_group),
@@ -92,11 +93,6 @@ ACTIONS: Final[Mapping[str, Action]] = dict(
     )
 )
 """Those that are served, by name."""
-
-LATER: Final[Mapping[str, str]] = {
-    "QuerySecretNoRemain": "请用 agi-router pool (use agi-router pool)",
-}
-"""Those that may be served when what they need is there, and what that is."""
 
 _PAPERS: Final = "不受理证件 (papers are not taken)"
 _BLOCKS: Final = "号码按号段分配 (numbers come by block and certificate)"
@@ -159,6 +155,6 @@ def find_action(name: str, version: str) -> Action:
         raise Fault("NoSuchVersion")
     if name in ACTIONS:
         return ACTIONS[name]
-    if (why := LATER.get(name) or NEVER.get(name)) is not None:
+    if (why := NEVER.get(name)) is not None:
         raise Fault("UnsupportedOperation", why)
     raise Fault("InvalidApi.NotFound")

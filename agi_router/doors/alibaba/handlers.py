@@ -17,6 +17,7 @@ Rules for the editor:
 """
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -57,7 +58,7 @@ from agi_router.errors import (
     PoolNotFound,
     RecordingNotFound,
 )
-from agi_router.inventory.model import NumberState
+from agi_router.inventory.model import BlockState, NumberState
 from agi_router.numbers import PhoneNumber, XNumber, is_extension
 from agi_router.persons.blocklist import BlocklistEntry, Pairing
 from agi_router.persons.blocklist_store import BlocklistStore
@@ -96,6 +97,7 @@ __all__ = [
     "query_number",
     "query_real_name",
     "query_recording",
+    "query_remaining",
     "query_subs_id",
     "query_subscription",
     "unbind",
@@ -128,6 +130,9 @@ _WAYS: Final = {
 _SHORTEST: Final = timedelta(minutes=1)
 _KINDS: Final = {term.name: term.kind for term in TERMS}
 _EXTENSION: Final = 3
+_BLOCK_BEGINS: Final = re.compile(r"(?:7[0-9]{0,10})?")
+# A number is of no city.
+_EVERYWHERE: Final = "全国"
 _LARGEST_GROUP: Final = 2**31 - 1
 _GROUP_NAME: Final = Text(128)
 _GROUP_REMARK: Final = Text(256)
@@ -147,6 +152,7 @@ _TOLD_OF_GROUPS: Final = {**_TOLD, Direction.B: "CONTROL_GX_DISABLE"}
 _STATES: Final[Mapping[NumberState, int]] = {
     NumberState.FREE: 0,
     NumberState.BOUND: 1,
+    NumberState.LOCKED: 2,
     NumberState.RESTING: 3,
 }
 
@@ -407,11 +413,29 @@ def query_subs_id(desk: Desk, given: Parameters) -> Told:
 
 def query_number(desk: Desk, given: Parameters) -> Told:
     """
-    ``QuerySecretNoDetail``: whether a number is free, bound or resting.
+    ``QuerySecretNoDetail``: whether a number is free, bound, locked or resting.
     """
     _pool(desk, given)
     state = desk.store.inventory.number_state(given.need_x("SecretNo"))
     return {"SecretNoInfoDTO": {"SecretStatus": _STATES[state]}}
+
+
+def query_remaining(desk: Desk, given: Parameters) -> Told:
+    """
+    ``QuerySecretNoRemain``: how many numbers are free in the tenant's own blocks.
+    """
+    if given.whole("SpecId") is None:
+        raise ParameterMissing("SpecId")
+    begin = given.text("SecretNo") or ""
+    if not _BLOCK_BEGINS.fullmatch(begin):
+        raise ParameterInvalid("SecretNo", "what a block begins with: up to 11 digits")
+    free = sum(
+        each["free"]
+        for each in desk.store.inventory.statistics()
+        if each["state"] == BlockState.ACTIVE and each["block"].startswith(begin)
+    )
+    told = {"Amount": free, "City": _EVERYWHERE}
+    return {"SecretRemainDTO": {**told, "RemainDTOList": {"remainDTO": [told]}}}
 
 
 def lock_number(desk: Desk, given: Parameters) -> Told:

@@ -9,6 +9,7 @@ Rules for the editor:
 3. It is never a redirection: clients follow one by another method.
 """
 
+from datetime import datetime
 from typing import Final
 
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import Queries
-from agi_router.doors.alibaba.actions import ACTIONS, LATER, NEVER, find_action
+from agi_router.doors.alibaba.actions import ACTIONS, NEVER, find_action
 from agi_router.doors.alibaba.errors import Fault, Kind, fault_of_door
 from agi_router.doors.alibaba.handlers import Told, fault_of_any
 from agi_router.doors.alibaba.parameters import Parameters
@@ -38,7 +39,7 @@ from agi_router.doors.http.auth import (
 from agi_router.doors.http.guard import report
 from agi_router.schemas.problems import Problem
 from agi_router.tenants.api_key_store import ApiKeyStore, FoundKey
-from agi_router.tenants.api_keys import Address
+from agi_router.tenants.api_keys import Address, ApiKey, KeyForm
 from agi_router.tenants.signature import SignatureFault, SignatureInvalid, Stamp
 
 __all__ = ["LARGEST", "AlibabaDoor", "fault_response", "read_request"]
@@ -78,7 +79,7 @@ class AlibabaDoor:
         kind = Kind.LOOK
         try:
             call = read_request(request)
-            named = call.action in {**ACTIONS, **LATER, **NEVER}
+            named = call.action in {**ACTIONS, **NEVER}
             request.state.action = call.action if named else None
             action = ACTIONS.get(call.action)
             kind = kind if action is None else action.kind
@@ -171,9 +172,22 @@ def _recall(
     if found is None or secret is None or not found.key.admits(address):
         return None
     try:
-        return found, call.verify(secret, now=found.now)
+        return found, _verify(call, secret, found.key, now=found.now)
     except SignatureInvalid:
         return None
+
+
+def _verify(call: SignedCall, secret: bytes, key: ApiKey | None, *, now: datetime) -> Stamp:
+    """
+    What is good once, of a call that is signed as its key may sign.
+
+    Raises:
+        SignatureInvalid: It is not; what the key may is told to nobody who does not have it.
+    """
+    stamp = call.verify(secret, now=now)
+    if call.proof is None and key is not None and key.form is KeyForm.ACS3:
+        raise SignatureInvalid(SignatureFault.METHOD)
+    return stamp
 
 
 def _authenticate(call: SignedCall, store: BindingStore, address: Address, door: Door) -> FoundKey:
@@ -190,7 +204,7 @@ def _authenticate(call: SignedCall, store: BindingStore, address: Address, door:
     secret = open_secret(store, found)
     now = store.now() if found is None else found.now
     try:
-        stamp = call.verify(secret or NOBODY, now=now)
+        stamp = _verify(call, secret or NOBODY, None if found is None else found.key, now=now)
     except SignatureInvalid as error:
         if error.fault is SignatureFault.WRONG:
             door.note_wrong(address)

@@ -18,7 +18,6 @@ from agi_router.schemas.api_keys import ApiKeyIn, ApiKeyMadeOut, ApiKeyOut, ApiK
 from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import (
-    KeyForm,
     KeyScope,
     check_limits,
     check_scopes,
@@ -92,7 +91,7 @@ def create_api_key(body: ApiKeyIn, request: Request, desk: _Writes) -> Response:
             **limits,
         )
         desk.audit("POST /v1/api-keys", f"API key {key.id}")
-        if body.form is KeyForm.SIGNED:
+        if body.form.signs:
             told_once["secret"] = secret
         else:
             told_once["bearer"] = write_bearer(key.id, secret)

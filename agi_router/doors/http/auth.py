@@ -49,7 +49,6 @@ from agi_router.tenants.api_key_store import ApiKeyStore, FoundKey
 from agi_router.tenants.api_keys import (
     NO_DIGEST,
     Address,
-    KeyForm,
     KeyScope,
     KeyState,
     parse_bearer,
@@ -671,7 +670,7 @@ def open_secret(store: BindingStore, found: FoundKey | None) -> bytes | None:
     """
     The secret of a key that signs; :obj:`None` where there is no such key.
     """
-    if found is None or found.sealed is None or found.key.form is not KeyForm.SIGNED:
+    if found is None or found.sealed is None or not found.key.form.signs:
         return None
     try:
         return store.keys.open_secret(found.sealed, found.key.id).encode("ascii")
