@@ -12,8 +12,11 @@ from typing import Any
 
 from harness.receiver import Received
 
-# What the service can do beside "yes" and "no". "frozen" does not answer.
-FAULTS = ("status 500", "HTML", "too long", "another id", "neither", "hangs up", "frozen")
+# What the service can do beside "yes" and "no". "late" says yes when nobody waits any more, and
+# "frozen" does not answer.
+FAULTS = ("status 500", "HTML", "too long", "another id", "neither", "hangs up", "late", "frozen")
+# Longer than any test lets it have.
+_LATE = 1.5
 
 
 class Service:
@@ -78,6 +81,9 @@ class Service:
                 return 200, json.dumps({"id": f"{id_}0", "verdict": "yes"}).encode()
             case "hangs up":
                 return 0, b""
+            case "late":
+                verdict["verdict"] = "yes"
+                self.thawed.wait(_LATE)
             case "frozen":
                 self.thawed.wait()
         return 200, json.dumps(verdict).encode()
