@@ -63,8 +63,8 @@ class Caller:
 
     def done(self, action: str, **given: Any) -> Any:
         """What an action that succeeds returns."""
-        # One action has another name for it.
-        pool = {} if "PartnerKey" in given else POOL
+        # One action has another name for it, and one none.
+        pool = {} if {"PartnerKey", "SpecId"} & given.keys() else POOL
         told = self._ask(self.client, action, {**pool, **given})
         assert told.keys() == {"body"}, told
         assert told["body"]["Code"] == "OK", told
