@@ -77,8 +77,6 @@ class Row:
             found.append(f"{seen.leaks} leaks")
         if not seen.connected:
             found.append("nobody was connected")
-        if seen.connected + sum(seen.refused.values()) != seen.tried:
-            found.append("some calls have no end")
         if books.used != books.answered or abs(books.answered - whole) > seen.near:
             found.append(
                 f"{whole} callers talked to the end, and there are {books.answered} rows"
@@ -277,9 +275,13 @@ def demo(site: Site, *, as_json: bool) -> bool:
     work = Path(tempfile.mkdtemp(prefix="agi-router-cells-"))
     began = time.monotonic()
     run = Demo(site, work)
-    say("calls both ways in both cells")
-    results = run.both_ways()
-    rows = [row for scene in run.scenes for row in scene()]
+    try:
+        say("calls both ways in both cells")
+        results = run.both_ways()
+        rows = [row for scene in run.scenes for row in scene()]
+    except BaseException:
+        say(f"captures are in {work}")
+        raise
     differences = [
         *(f"{each.attempt.title}: {what}" for each in results for what in each.differences),
         *(what for row in rows for what in row.differences),

@@ -60,6 +60,8 @@ def main() -> int:
     except (PbxError, PhoneError, AgiRouterError, psycopg.Error, OSError) as exc:
         print(f"error: {exc}", file=sys.stderr)
         return _FAILED
+    except KeyboardInterrupt:
+        return _FAILED
     return 0
 
 
