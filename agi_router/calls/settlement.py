@@ -273,6 +273,29 @@ class Settlement:
         )
         log.info("settle.reconciled", extra={"reserved": len(reserved), "alive": len(alive)})
 
+    async def settle_dead(self, node: str) -> int:
+        """
+        Settle what an Asterisk has left that is no more: its lines, then the calls without one.
+
+        Args:
+            node: Its ``systemname``; none of its calls is up.
+
+        Returns:
+            How many had none.
+
+        Raises:
+            StoreError: The store did not answer, or something is not settled yet.
+            JournalError: The journal cannot be read: nobody is taken for gone.
+        """
+        await self._catch_up()
+        now = datetime.now(UTC)
+        ends = _unseen(await self._store.reserved(node), self._unknown_end, now)
+        unsettled = await self._store.settle(ends)
+        _tell_broken(unsettled)
+        if unsettled.held:
+            raise StoreHeld(f"somebody holds the bindings of {len(unsettled.held)} call(s)")
+        return len(ends) - len(_calls(unsettled))
+
     def _tell_unseen(self, ends: Sequence[End], asterisk_since: datetime) -> None:
         """
         Tell of calls that nobody saw end; what Asterisk's own does not explain is lost.

@@ -634,6 +634,20 @@ class AdmissionStore:
                 certain=other["entity_id"] != entity_id,
             )
 
+    async def is_seen(self, node: str, *, timeout: float = 10.0) -> bool:  # noqa: ASYNC109
+        """
+        Whether an Asterisk of this name has been seen within the last two minutes.
+
+        Raises:
+            StoreError: No answer.
+        """
+
+        async def work(connection: FastConnection) -> bool:
+            cursor = await connection.execute(query("seen_node"), {"name": node})
+            return await cursor.fetchone() is not None
+
+        return await self.pool.submit(work, timeout=timeout)  # type: ignore[no-any-return]
+
     async def reserved(self, node: str, *, timeout: float = 10.0) -> dict[str, XNumber]:  # noqa: ASYNC109
         """
         All calls of one node that are not settled, however old, with the number each dialled.

@@ -65,6 +65,7 @@ COMMANDS = {
     "deliver": ("deliver", "deliver"),
     "serve": ("service", "serve"),
     "sweep": ("sweep", "sweep"),
+    "settle": ("settle", "settle"),
     "retention": ("retention", "group"),
     "recording": ("recordings", "group"),
     "settings": ("service", "settings"),

@@ -242,6 +242,13 @@ RETURNING n.name;
 -- What is known of the Asterisk of a name.
 SELECT entity_id, started_at FROM agi_router.node WHERE name = %(name)s;
 
+-- seen_node --
+-- A row where an Asterisk of this name was seen within two minutes, so that it may be alive.
+SELECT name
+  FROM agi_router.node
+ WHERE name = %(name)s
+   AND seen_at BETWEEN clock_timestamp() - interval '2 minutes' AND clock_timestamp() + interval '2 minutes';
+
 -- find_new_number --
 -- The 700 number that has come in the place of an old one; no row: it is none of ours.
 SELECT o.x_number FROM agi_router.old_number o WHERE o.number = %(number)s;
