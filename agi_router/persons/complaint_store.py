@@ -239,6 +239,8 @@ class ComplaintStore:
             made = count.level is ComplaintLevel.STOP and lock_id is None
             if made:
                 lock_id = self._locks.set(thing, LockReason.MISUSE, by=RULE, rule=RULE).id
+                told = {"act": "lock set", "what": "lock", "ids": [lock_id], "reason": RULE}
+                self._queries.row("record_by_itself", told)
             values = {
                 "id": complaint.id,
                 "subject": thing.subject,

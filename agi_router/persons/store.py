@@ -279,7 +279,12 @@ class LockStore:
         self._scope.check_operator("ends what a person has left behind")
         if self._keys.open_locked(row["sealed"], row["id"], row["key"]) != person:
             return False
-        return bool(self._lift([row["id"]], by, None))
+        lifted = self._lift([row["id"]], by, None)
+        self._queries.row(
+            "record_by_itself",
+            {"act": "lock lift", "what": "lock", "ids": lifted, "reason": by},
+        )
+        return bool(lifted)
 
     def check_free(
         self,

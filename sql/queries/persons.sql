@@ -15,6 +15,10 @@ SELECT agi_router.set_lock(
     %(sealed)s::bytea[], %(tenant_id)s::integer, %(reason)s, %(rule)s, %(note)s, %(scope)s::integer,
     %(set_by)s, %(starts_at)s::timestamptz, %(ends_at)s::timestamptz, %(cut)s);
 
+-- record_by_itself --
+-- Write into the audit what nobody has done in particular.
+SELECT agi_router.record_by_itself(%(act)s, %(what)s, %(ids)s::bigint[], %(reason)s);
+
 -- lift_locks --
 -- Lift those of these locks that are not over; returns them.
 SELECT l AS id FROM agi_router.lift_locks(%(ids)s::bigint[], %(lifted_by)s, %(note)s) l;

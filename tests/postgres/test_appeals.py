@@ -57,6 +57,7 @@ from harness.database import (
     bind,
     new_call_id,
     on_each_version,
+    one,
     set_clock,
     until,
 )
@@ -584,6 +585,11 @@ def test_a_deadline_by_the_clock_of_the_server(store: BindingStore) -> None:
     until(lapsed)
     assert made.deadline_at is not None
     assert store.now() >= made.deadline_at
+    told = "SELECT act || ' ' || subject FROM agi_router.audit"
+    assert one(store.connection, told) == f"appeal lapse appeal {made.id}"
+    other = appeals.file(lock.id, by=TENANT)
+    store.locks.lift(lock.id, by=SETTER)
+    assert one(store.connection, f"{told} WHERE act = 'appeal close'").endswith(f" {other.id}")
 
 
 def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> None:

@@ -221,6 +221,8 @@ def test_a_new_owner_inherits_no_lock(
         lifted = {each: store.locks.find(each).lifted_by for each in (*gone, other, later)}
         by = "a feed" if status == "reissued" else None
         assert lifted == {**dict.fromkeys(gone, by), other: None, later: None}
+    told = "SELECT count(*) FROM agi_router.audit WHERE act = 'lock lift' AND reason = 'a feed'"
+    assert one(connection, told) == len(gone)
 
 
 @pytest.mark.parametrize("place", [0, 1])

@@ -44,6 +44,7 @@ from harness.database import (
     bind,
     new_call_id,
     on_each_version,
+    one,
 )
 from harness.pbx import Cli
 from harness.values import BLOCK, A, B, C, D, X, Y
@@ -194,6 +195,8 @@ def test_too_many_stop_a_tenant_then_a_number(
     first = file(store, limits=limits)
     assert alarms(connection)[2:] == [("tenant", "stop", 3, 60, True)]
     (lock,) = store.locks.all(limit=9)
+    told = "SELECT name || ': ' || act || ' ' || subject || ', ' || reason FROM agi_router.audit"
+    assert one(connection, told) == f"by itself: lock set lock {lock.id}, complaints"
     assert (lock.thing, lock.reason, lock.rule, lock.set_by, lock.ends_at) == (
         TENANT,
         LockReason.MISUSE,

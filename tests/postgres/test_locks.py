@@ -604,6 +604,8 @@ def test_a_lock_ends_by_itself(shadowed: Connection, keys: KeyRing) -> None:
     assert one(shadowed, "SELECT count(*) FROM agi_router.lock_mark") == 0
     assert [each.over_at for each in store.locks.all(everything=True, limit=9)] == [end]
     assert one(shadowed, "SELECT data ->> 'lock_id' FROM agi_router.event") == str(lock.id)
+    acts = shadowed.execute(b"SELECT name, act, subject FROM agi_router.audit").fetchall()
+    assert acts == [{"name": "by itself", "act": "lock end", "subject": f"lock {lock.id}"}]
 
 
 def test_a_lock_is_refused_that_makes_no_sense(store: BindingStore) -> None:

@@ -11,6 +11,7 @@ BEGIN
     )
     SELECT array_agg(c.id ORDER BY c.id) INTO _closed FROM closed c;
     PERFORM agi_router.tell_appeal(c, 'appeal.closed') FROM unnest(_closed) c;
+    PERFORM agi_router.record_by_itself('appeal close', 'appeal', _closed, 'its lock is over');
 END
 $$;
 COMMENT ON FUNCTION agi_router.close_appeals IS 'Closes open appeals against locks that are over as lifted. _actor: who has lifted them; null: nobody, they have ended';

@@ -15,6 +15,7 @@ BEGIN
     )
     SELECT array_agg(e.id ORDER BY e.id) INTO _ended FROM ended e;
     PERFORM agi_router.tell_lock(l, 'lock.lifted') FROM unnest(_ended) l;
+    PERFORM agi_router.record_by_itself('lock end', 'lock', _ended, NULL);
     PERFORM agi_router.close_appeals(_ended, NULL);
     DELETE FROM agi_router.lock_mark WHERE lock_id = ANY (_ended);
     RETURN coalesce(cardinality(_ended), 0);

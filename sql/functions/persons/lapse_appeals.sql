@@ -28,6 +28,10 @@ BEGIN
     PERFORM agi_router.tell_appeal(a.id, CASE WHEN a.overdue THEN 'appeal.overdue' ELSE 'appeal.closed' END)
        FROM agi_router.appeal a
       WHERE a.id = ANY (_late);
+    PERFORM agi_router.record_by_itself(CASE WHEN a.overdue THEN 'appeal overdue' ELSE 'appeal lapse' END, 'appeal',
+                                        ARRAY[a.id], NULL)
+       FROM agi_router.appeal a
+      WHERE a.id = ANY (_late);
     RETURN coalesce(cardinality(_late), 0);
 END
 $$;
