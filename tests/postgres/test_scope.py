@@ -602,6 +602,7 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (InventoryStore, "block"): lambda store, target: store.inventory.block(target.block),
     (InventoryStore, "cells"): lambda store, _: store.inventory.cells(),
     (InventoryStore, "loads"): lambda store, _: store.inventory.loads(),
+    (InventoryStore, "look_at_cells"): lambda store, _: store.inventory.look_at_cells(beat=False),
     (InventoryStore, "move"): lambda store, target: store.inventory.move(target.block, "one"),
     (InventoryStore, "set_block_state"): lambda store, target: store.inventory.set_block_state(
         target.block, BlockState.DRAINING
@@ -877,6 +878,7 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
 
 # They tell of nothing that belongs to anybody, or only of what the store is given.
 NOTHING_TO_SEE = {
+    (InventoryStore, "look_at_cells"),
     (InventoryStore, "loads"),
     (BindingStore, "now"),
     (BindingStore, "within"),
