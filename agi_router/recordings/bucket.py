@@ -14,6 +14,7 @@ Rules for the editor:
 """
 
 import contextlib
+import logging
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -205,13 +206,14 @@ class Bucket:
                 self._put(probe, content)
                 if self._ask("get_object", Key=probe)["Body"].read() != content:
                     yield "tells another file than was written"
-                stranger = self._client(stranger=True)
+                stranger, which = self._client(stranger=True), {"Bucket": self._bucket}
                 for what, asked in (
-                    ("be read", lambda: stranger.get_object(Bucket=self._bucket, Key=probe)),
-                    ("be listed", lambda: stranger.list_objects_v2(Bucket=self._bucket)),
+                    ("read", lambda: stranger.get_object(**which, Key=probe)),
+                    ("listed", lambda: stranger.list_objects_v2(**which)),
+                    ("written to", lambda: stranger.put_object(**which, Key=probe, Body=b"")),
                 ):
                     if _is_granted(asked):
-                        yield f"can {what} by everybody: make it private"
+                        yield f"can be {what} by everybody: make it private"
                 self._ask("delete_object", Key=probe)
         except RecordingsUnusable as error:
             yield str(error).removeprefix(f"{self.address} ")
@@ -276,6 +278,9 @@ class Bucket:
         from botocore.config import Config  # noqa: PLC0415
         from botocore.session import Session  # noqa: PLC0415
 
+        # In detail they tell all that is sent, signatures and contents.
+        for name in ("botocore", "urllib3"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         address = self.address
         try:
             key_id, secret = address.access_key()

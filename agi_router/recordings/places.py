@@ -18,6 +18,8 @@ from agi_router.recordings.vault import Vault, opened_segments
 
 __all__ = ["Places"]
 
+# So many files that cannot be brought are taken for a bucket that is away.
+_GIVE_UP: Final = 3
 # After which what was begun and never ended is nobody's any more.
 _LEFT: Final = timedelta(days=1)
 
@@ -70,7 +72,18 @@ class Places:
         if self.bucket is None:
             return 0
         self.bucket.prepare()
-        return sum(self._bring(each, self.bucket, ledger) for each in self.vault.names())
+        brought, failed = 0, []
+        for each in self.vault.names():
+            try:
+                brought += self._bring(each, self.bucket, ledger)
+            except RecordingsUnusable as error:
+                # It may be of this file alone, and keeps no other from being brought.
+                failed.append(error)
+                if len(failed) >= _GIVE_UP:
+                    break
+        if failed:
+            raise failed[0]
+        return brought
 
     def count_waiting(self) -> int | None:
         """

@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -19,7 +20,7 @@ from agi_router.calls.decision import Route, decide
 from agi_router.calls.end import End, Outcome, ReleasedBy, call_day
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
-from agi_router.errors import RecordingNotFound
+from agi_router.errors import RecordingNotFound, RecordingsUnusable
 from agi_router.events.model import EventType
 from agi_router.events.store import EventStore
 from agi_router.keys.file import write_key_ring
@@ -319,12 +320,20 @@ def test_deletion(
     assert [each["sealed_key"] for each in found] == [None]
 
 
+def _refused(put: Callable[[str, BinaryIO], None], name: str, file: BinaryIO) -> None:
+    """As a bucket does it that refuses one file."""
+    if name == NAME:
+        raise RecordingsUnusable("refused")
+    put(name, file)
+
+
 def test_what_is_brought_and_compared(
     ledger: RecordingLedger,
     recordings: RecordingStore,
     keys: KeyRing,
     vault: Vault,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What is on record with a key, and no other; what one of the two lacks is told."""
     bucket = DirectoryBucket(tmp_path / "bucket")
@@ -334,19 +343,28 @@ def test_what_is_brought_and_compared(
     ledger.keep(sealed(vault, keys, new_call_id(), gone), keys, vault.name)
     sealed(vault, keys, new_call_id(), unknown)
     ledger.delete(recordings.find_named(gone), early=True)
+    late = "f" * 18
+    ledger.keep(sealed(vault, keys, new_call_id(), late), keys, vault.name)
+    # What cannot be brought keeps no other from being brought.
+    with monkeypatch.context() as patched:
+        real = bucket.put
+        patched.setattr(bucket, "put", lambda name, file: _refused(real, name, file))
+        with pytest.raises(RecordingsUnusable, match="refused"):
+            places.bring(ledger)
+    assert (vault.names(), bucket.vault.names()) == ([NAME, unknown, gone], [late])
     assert places.bring(ledger) == 1
-    assert (vault.names(), bucket.vault.names()) == ([unknown, gone], [NAME])
+    assert (vault.names(), bucket.vault.names()) == ([unknown, gone], [NAME, late])
     found = recordings.find(call_id)
     assert b"".join(recordings.listen(found, places, keys)) == call_id.encode()
     places.tidy(ledger)
     assert vault.names() == [unknown]
 
-    assert compare(bucket, ledger) == Comparison(files=1)
+    assert compare(bucket, ledger) == Comparison(files=2)
     with vault.open(unknown) as file:
         bucket.put(unknown, file)
     assert compare(bucket, ledger).strange == []
     os.utime(bucket.vault.path / unknown[:2] / unknown, (1, 1))
-    assert compare(bucket, ledger) == Comparison(files=2, strange=[unknown])
+    assert compare(bucket, ledger) == Comparison(files=3, strange=[unknown])
     bucket.erase(NAME)
     assert compare(bucket, ledger).missing == [NAME]
     ledger.delete(found, early=True)
