@@ -105,6 +105,42 @@ def _shown(name: str, load: dict[str, Any]) -> Any:
     return f"{value / 2**20:,.0f} MB" if name.startswith("bytes") and value is not None else value
 
 
+@group.command("away")
+@click.argument("name")
+def away(name: str) -> None:
+    r"""
+    Say that a cell does not answer: all that is about all cells goes on without it.
+
+    Lists, traces and ends of orders say which cells are missing; no number is drawn there. Its
+    blocks stay its own, and what is in it is there when it is back.
+
+    \b
+    Example:
+      agi-router cell away south
+    """
+    _set_away(name, away=True)
+
+
+@group.command("back")
+@click.argument("name")
+def back(name: str) -> None:
+    r"""
+    Say that a cell answers again.
+
+    \b
+    Example:
+      agi-router cell back south
+    """
+    _set_away(name, away=False)
+
+
+def _set_away(name: str, *, away: bool) -> None:
+    act = f"cell {name} {'is away' if away else 'is back'}"
+    with open_inventory(read_settings(), act=act) as inventory:
+        if not inventory.set_away(name, away=away):
+            raise click.UsageError(f"there is no cell {name} beside others")
+
+
 @group.command("move")
 @click.argument("block", type=Checked("block", Block.parse), metavar="PREFIX11")
 @click.option("--to", "to_name", metavar="CELL", help="The cell that is to have it.")

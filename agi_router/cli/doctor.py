@@ -407,7 +407,7 @@ def _cell(
     if cell["away"]:
         yield _told_of_cells(
             f"{name}: it is said to be away, and its bindings, calls and texts are missing in"
-            f" lists: agi_cells.set_away('{name}', false) there, when it is back",
+            f" lists: 'agi-router cell back {name}' when it is",
         )
     try:
         with queries.transaction(seconds=_CELL_PATIENCE):

@@ -129,6 +129,19 @@ class InventoryStore:
         self._scope.check_operator("moves blocks")
         return BlockMove(self._queries, block, to_name)
 
+    def set_away(self, name: str, *, away: bool) -> bool:
+        """
+        Have lists and ends of orders go on without a cell, and no number be chosen there.
+
+        Returns:
+            Whether there is a cell of this name, beside others.
+
+        Raises:
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("says which cells are away")
+        return self._queries.row("set_cell_away", {"name": name, "away": away}) is not None
+
     def loads(self) -> list[dict[str, Any]]:
         """
         What each cell has to do, how many numbers it has left, and whether it answers.

@@ -551,7 +551,7 @@ $$;
 COMMENT ON FUNCTION agi_cells.compose IS 'Makes all that follows from the rows of agi_cells.cell: to be run when they have changed';
 
 CREATE FUNCTION agi_cells.set_away(_name text, _away boolean) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     UPDATE agi_cells.cell c SET away = _away WHERE c.name = _name;
     IF NOT FOUND THEN
@@ -868,6 +868,16 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT * FROM agi_cells.undo_move(_block)
 $$;
 
+CREATE OR REPLACE FUNCTION agi_router.set_cell_away(_name text, _away boolean) RETURNS TABLE (name text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM agi_cells.cell c WHERE c.name = _name) THEN
+        PERFORM agi_cells.set_away(_name, _away);
+        RETURN QUERY SELECT _name;
+    END IF;
+END
+$$;
+
 CREATE FUNCTION agi_cells.list_loads()
 RETURNS TABLE (
     cell integer, name text, away boolean, answers boolean, bindings bigint, calls_up bigint, calls_lately bigint,
@@ -918,7 +928,7 @@ REVOKE ALL ON FUNCTION agi_cells.set_away, agi_cells.compose, agi_cells.connect_
 DO $$
 BEGIN
     -- Its functions of these names ask these.
-    EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.step_move, agi_cells.undo_move, agi_cells.list_loads TO %I',
+    EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.step_move, agi_cells.undo_move, agi_cells.list_loads, agi_cells.set_away TO %I',
                    (SELECT pg_get_userbyid(p.proowner) FROM pg_proc p WHERE p.oid = 'agi_router.list_loads'::regproc));
 END
 $$;

@@ -69,6 +69,10 @@ SELECT * FROM agi_router.step_move(%(block)s, %(to)s);
 -- Leave a block where it was; no row if it is not being moved.
 SELECT undone FROM agi_router.undo_move(%(block)s);
 
+-- set_cell_away --
+-- Say that a cell does not answer, or that it does; no row if there is none of that name.
+SELECT name FROM agi_router.set_cell_away(%(name)s, %(away)s);
+
 -- list_loads --
 -- What each cell has to do, by their numbers.
 SELECT * FROM agi_router.list_loads() ORDER BY cell;

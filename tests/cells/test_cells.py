@@ -232,11 +232,11 @@ async def test_a_dead_cell_takes_nobody_along(
 
 
 @pytest.mark.usefixtures("store")
-def test_a_proxy_in_front_knows_where_a_block_is(cells: Cells, dsn: str, tmp_path: Path) -> None:
+def test_a_proxy_in_front_knows_where_a_block_is(dsn: str, tmp_path: Path) -> None:
     """The tables have each block at the nodes of its cell, also of one that is away."""
-    with cells.admin(database_of(dsn)) as admin:
-        admin.execute("SELECT agi_cells.set_away(%s, true)", (NAMES[1],))
     env = {"AGI_ROUTER_DSN": dsn}
+    assert run(["cell", "away", "west"], env).code == 2
+    assert run(["cell", "away", NAMES[1]], env).code == 0
     listed = run(["cell", "list", "--json"], env).json
     assert [(each["name"], each["away"], each["blocks"]) for each in listed] == [
         (NAMES[0], False, 1),
@@ -254,3 +254,5 @@ def test_a_proxy_in_front_knows_where_a_block_is(cells: Cells, dsn: str, tmp_pat
         "1 sip:192.0.2.1:5060",
         "2 sip:192.0.2.2:5060",
     ]
+    assert run(["cell", "back", NAMES[1]], env).code == 0
+    assert not any(each["away"] for each in run(["cell", "list", "--json"], env).json)

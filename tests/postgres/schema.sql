@@ -3435,6 +3435,8 @@ REVOKE ALL ON FUNCTION agi_router.list_day(_kind text, _day date, _after_block b
 
 REVOKE ALL ON FUNCTION agi_router.move_held(_kind text, _day date) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION agi_router.set_cell_away(_name text, _away boolean) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION agi_router.step_move(_block bigint, _to text) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.tell_trouble(_webhook_id bigint, _held bigint[]) FROM PUBLIC;

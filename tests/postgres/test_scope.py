@@ -601,6 +601,7 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (InventoryStore, "blocks"): lambda store, _: store.inventory.blocks(),
     (InventoryStore, "block"): lambda store, target: store.inventory.block(target.block),
     (InventoryStore, "cells"): lambda store, _: store.inventory.cells(),
+    (InventoryStore, "set_away"): lambda store, _: store.inventory.set_away("south", away=True),
     (InventoryStore, "loads"): lambda store, _: store.inventory.loads(),
     (InventoryStore, "look_at_cells"): lambda store, _: store.inventory.look_at_cells(beat=False),
     (InventoryStore, "move"): lambda store, target: store.inventory.move(target.block, "one"),
@@ -879,6 +880,7 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
 # They tell of nothing that belongs to anybody, or only of what the store is given.
 NOTHING_TO_SEE = {
     (InventoryStore, "look_at_cells"),
+    (InventoryStore, "set_away"),
     (InventoryStore, "loads"),
     (BindingStore, "now"),
     (BindingStore, "within"),
