@@ -54,6 +54,25 @@ CREATE TRIGGER agi_cells_close_others BEFORE INSERT OR UPDATE ON agi_router.bloc
 -- Rows of blocks come by replication.
 ALTER TABLE agi_router.block ENABLE ALWAYS TRIGGER agi_cells_close_others;
 
+CREATE FUNCTION agi_cells.take_key() RETURNS trigger
+LANGUAGE plpgsql AS $$
+-- A router may have noted a key here before the global database did, at its start or as the key file got one more: what
+-- comes from there takes the place of that, or nothing would come any more. Another key of that id is left in the way.
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        DELETE FROM agi_router.key k WHERE k.kind = NEW.kind AND k.id = NEW.id AND k.fingerprint = NEW.fingerprint;
+    END IF;
+    IF NEW.state = 'current' THEN
+        UPDATE agi_router.key k SET state = 'old' WHERE k.kind = NEW.kind AND k.id <> NEW.id AND k.state = 'current';
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.take_key IS 'Has keys be what the global database says they are';
+CREATE TRIGGER agi_cells_take_key BEFORE INSERT OR UPDATE ON agi_router.key
+    FOR EACH ROW EXECUTE FUNCTION agi_cells.take_key();
+ALTER TABLE agi_router.key ENABLE REPLICA TRIGGER agi_cells_take_key;
+
 CREATE FUNCTION agi_cells.tables() RETURNS SETOF text
 LANGUAGE sql STABLE AS $$
     SELECT c.relname::text

@@ -23,6 +23,7 @@ from agi_router.calls.decision import Decision, Refusal, Route
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import StoreUnavailable
+from agi_router.keys.registry import check_keys, make_current
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block
 from agi_router.tenants.store import TenantStore
@@ -155,6 +156,33 @@ async def test_a_tenant_is_switched_off_in_all_cells(
             while not isinstance(decision, Refusal):
                 decision = await called(admissions, block)
             assert decision.reason == "tenant_suspended"
+
+
+def test_a_router_that_notes_keys_first_keeps_nothing_away(
+    cells: Cells, dsn: str, connection: Connection, keys: KeyRing
+) -> None:
+    """What the global database says of keys takes the place of it, and all else comes, too."""
+    cells.hurry()
+    north, _ = cells.dsns(dsn)
+    added = keys.with_new("seal", 2)
+    with connect(north) as cell:
+        check_keys(cell, keys)
+        check_keys(cell, added)
+        noted = states(cell)
+    check_keys(connection, keys)
+    check_keys(connection, added)
+    with connection.transaction():
+        make_current(Queries(connection), {"seal": 2})
+    TenantStore(Queries(connection)).set_active("default", active=False)
+    with connect(north) as cell:
+        until(lambda: not one(cell, "SELECT active FROM agi_router.tenant WHERE name = 'default'"))
+        assert states(cell) == states(connection) != noted
+
+
+def states(connection: Connection) -> list[dict[str, Any]]:
+    """What a database says of keys."""
+    asked = "SELECT kind, id, state, seen_at FROM agi_router.key ORDER BY kind, id"
+    return connection.execute(asked).fetchall()
 
 
 async def called(admissions: AdmissionStore, block: Block) -> Decision:

@@ -266,8 +266,6 @@ class Site:
                 f" CONNECTION '{self.globally.dsn('postgres')}'"
                 f" PUBLICATION agi_cell_{cell.number}"
             )
-        # Notes the keys, before a router notes them in its cell.
-        self.cli("list")
         # Six seconds before each talk of so many.
         pbx.run_cli(owner, "tenant", "notice", "default", "off")
         for cell, block in [*((cell, cell.block) for cell in CELLS), (CELLS[0], plan.MOVING)]:
