@@ -24,7 +24,7 @@ from agi_router.keys.ring import KeyRing
 from agi_router.messages.checker import TextChecker, TextVerdicts
 from agi_router.messages.decision import AllocationNeeded, Taken, decide_text
 from agi_router.messages.limits import TextLimits
-from agi_router.messages.model import CarriedText, Hands, Text
+from agi_router.messages.model import CARRIED, CarriedText, Hands, Text
 from agi_router.messages.rules import Judged, TextRules, judge_body
 from agi_router.messages.store import (
     UNASKED_OF,
@@ -171,18 +171,29 @@ class TextPlace:
             scope: See there.
             timeout: See there.
         """
-        admissions = self.admissions
-        store = MessageStore(admissions.pool, admissions.keys, link=link, validity=self.validity)
         return await take_text(
             text,
             same,
-            store=store,
-            admissions=admissions,
+            store=self._store(link),
+            admissions=self.admissions,
             checker=self.checker,
             limits=limits,
             scope=scope,
             timeout=timeout,
         )
+
+    async def forget_seen(self, *, timeout: float) -> None:  # noqa: ASYNC109
+        """
+        Forget requests that nobody repeats any more, as doors for texts do.
+
+        Raises:
+            StoreError: No answer within *timeout* seconds, or the store failed.
+        """
+        await self._store(CARRIED).forget_seen(timeout=timeout)
+
+    def _store(self, link: str) -> MessageStore:
+        admissions = self.admissions
+        return MessageStore(admissions.pool, admissions.keys, link=link, validity=self.validity)
 
 
 OpenPlace = Callable[[KeyRing], AbstractAsyncContextManager[TextPlace]]

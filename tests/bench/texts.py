@@ -145,6 +145,36 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def write_password(file: Path) -> None:
+    """That of the link."""
+    file.write_text("bench\n")
+    file.chmod(0o600)
+
+
+def link_settings(password: Path) -> dict[str, str]:
+    """With which the door serves a link that holds nobody up; its port is missing."""
+    return {
+        "AGI_ROUTER_METRICS_LISTEN": "off",
+        "AGI_ROUTER_SMPP_HOST": "127.0.0.1",
+        "AGI_ROUTER_SMPP_SYSTEM_ID": "bench",
+        "AGI_ROUTER_SMPP_PASSWORD_FILE": str(password),
+        "AGI_ROUTER_SMPP_RATE": "10000",
+        "AGI_ROUTER_SMPP_WINDOW": "100",
+        "AGI_ROUTER_MESSAGE_LIMIT_SENDER": "off",
+        "AGI_ROUTER_MESSAGE_LIMIT_NUMBER": "off",
+        "AGI_ROUTER_LOG_LEVEL": "WARNING",
+    }
+
+
+def bind_pairs(store: BindingStore) -> list[str]:
+    """Bind 200 pairs who may text each other, in a block of their own; their 700 numbers."""
+    store.inventory.add_block(BLOCK, operator=None, certificate=None)
+    numbers = [BLOCK.number(10 + place) for place in range(200)]
+    for number in numbers:
+        bind(store, x=number, messages=Messages.BOTH)
+    return list(map(str, numbers))
+
+
 async def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
     """Milliseconds of CPU a text of both, by round, and delays."""
     found: dict[str, list[float]] = {
@@ -156,29 +186,17 @@ async def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
     ):
         dsn = server.clone()
         key, password = Path(home) / "key", Path(home) / "password"
-        password.write_text("bench\n")
-        password.chmod(0o600)
+        write_password(password)
         ring = KeyRing.generate()
         write_key_ring(key, ring)
         with connect(dsn) as connection:
             store = BindingStore(connection, check_keys(connection, ring), NO_REST)
-            store.inventory.add_block(BLOCK, operator=None, certificate=None)
             # Texts of several pairs, as in service: one binding's texts wait for each other.
-            numbers = [str(BLOCK.number(10 + place)) for place in range(200)]
-            for place in range(200):
-                bind(store, x=BLOCK.number(10 + place), messages=Messages.BOTH)
+            numbers = bind_pairs(store)
         environment = {
             "AGI_ROUTER_DSN": dsn,
             "AGI_ROUTER_KEY_FILE": str(key),
-            "AGI_ROUTER_METRICS_LISTEN": "off",
-            "AGI_ROUTER_SMPP_HOST": "127.0.0.1",
-            "AGI_ROUTER_SMPP_SYSTEM_ID": "bench",
-            "AGI_ROUTER_SMPP_PASSWORD_FILE": str(password),
-            "AGI_ROUTER_SMPP_RATE": "10000",
-            "AGI_ROUTER_SMPP_WINDOW": "100",
-            "AGI_ROUTER_MESSAGE_LIMIT_SENDER": "off",
-            "AGI_ROUTER_MESSAGE_LIMIT_NUMBER": "off",
-            "AGI_ROUTER_LOG_LEVEL": "WARNING",
+            **link_settings(password),
         }
         async with centre() as own, centre() as inward, centre() as outward:
             configuration = Path(home) / "kannel.conf"

@@ -123,6 +123,15 @@ def test_a_life(
         for answer in answers:
             assert CANARY not in answer.text + str(answer.headers), answer.url
             assert "server" not in answer.headers
+        # A text is taken by a connection of its own, which is not kept.
+        x = made.json()["x"]
+        told = client.post(
+            f"{served.url}/v1/messages",
+            json={"sender": A, "x": x, "text": CANARY},
+            headers={"Idempotency-Key": CANARY},
+        )
+        assert (told.status_code, CANARY in told.text) == (409, False)
+        assert told.json()["detail"] == "The text is refused: messages_off"
     expected = [404, 404, 422, 422, 200, 405, 422, 400, 415, 401]
     assert [answer.status_code for answer in answers] == expected
     until(lambda: len(served.lines("agi_router.doors.http.guard")) > len(answers))

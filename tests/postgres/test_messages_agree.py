@@ -74,7 +74,8 @@ def asked(
         {
             "hold": st.sampled_from([None, timedelta(minutes=1)]),
             "tenant_check_verdict": st.sampled_from([None, "yes", "unavailable"]),
-            "body": st.sampled_from([b"", b"a", bytes(4096)]),
+            # None: its carrier keeps it.
+            "body": st.sampled_from([b"", b"a", bytes(4096), None]),
         }
     ),
 )
@@ -118,9 +119,17 @@ def test_taken_if_and_only_if_decided(
         assert answer.admitted is (isinstance(found, Taken) and rules[0] == rules[1])
         now_used = one(shadowed, "SELECT coalesce(sum(messages_used), 0) FROM agi_router.binding")
         assert now_used - used == answer.admitted
-        for table in ("message", "message_out", "message_seen"):
-            assert one(shadowed, f"SELECT count(*) FROM agi_router.{table}") == answer.admitted
-        if answer.admitted:
+        carried = judged["body"] is None
+        owed = answer.admitted and not carried
+        for table, rows in (
+            ("message", answer.admitted),
+            ("message_out", owed),
+            ("message_seen", answer.admitted),
+        ):
+            assert one(shadowed, f"SELECT count(*) FROM agi_router.{table}") == rows
+        if answer.admitted and carried:
+            assert one(shadowed, "SELECT state FROM agi_router.message") == "sent"
+        if owed:
             held = judged["hold"] is not None
             stored = shadowed.execute(
                 b"SELECT m.state, m.tenant_check_verdict, o.held, o.body FROM agi_router.message m"

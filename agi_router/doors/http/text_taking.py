@@ -7,12 +7,14 @@ it that nothing is to be kept for them, and after a rotation the old keys are so
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from typing import Final
 
 from agi_router.bindings.reasons import Reason
 from agi_router.doors.http.options import Options
+from agi_router.errors import AgiRouterError
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.limits import TextLimits
 from agi_router.messages.model import Text
@@ -26,6 +28,8 @@ __all__ = ["TextTaking"]
 _KEPT: Final = 3.0
 # Seconds that the store has for each step.
 _PATIENCE: Final = 5.0
+_FORGET_EVERY: Final = 60.0
+_FORGETTING: Final = 10.0
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +59,8 @@ class TextTaking:
         self.limits = TextLimits(*options.text_limits)
         """How many of a sender, to a number, and of a tenant."""
         self._opened: _Opened | None = None
-        self._closing: set[asyncio.Task[None]] = set()
+        self._forget_at = 0.0
+        self._beside: set[asyncio.Task[None]] = set()
 
     async def take(
         self, text: Text, same: bytes, *, keys: KeyRing, link: str, scope: Scope
@@ -77,6 +82,9 @@ class TextTaking:
         """
         if self._open is None:
             raise Problem.of_door("busy", headers={"Retry-After": "1"})
+        if time.monotonic() >= self._forget_at:
+            self._forget_at = time.monotonic() + _FORGET_EVERY
+            self._start(self._forget(self._open, keys))
         async with self._lend(self._open, keys) as place:
             taken = await place.take(
                 text, same, link=link, limits=self.limits, scope=scope, timeout=_PATIENCE
@@ -115,6 +123,17 @@ class TextTaking:
             self._opened = None
         if opened.idle is not None:
             opened.idle.cancel()
-        task = opened.loop.create_task(opened.closing.aclose())
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._start(opened.closing.aclose())
+
+    async def _forget(self, open_place: OpenPlace, keys: KeyRing) -> None:
+        """
+        Forget requests that are too old to come again: no door for texts may do it here.
+        """
+        with contextlib.suppress(AgiRouterError):
+            async with self._lend(open_place, keys) as place:
+                await place.forget_seen(timeout=_FORGETTING)
+
+    def _start(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
