@@ -312,7 +312,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.take_in IS 'Puts what has come of a block into the tables';
 
-CREATE FUNCTION agi_cells.settled(_cell integer, _block bigint)
+CREATE FUNCTION agi_cells.settled(_cell integer, _block bigint, _all boolean)
 RETURNS TABLE (
     id text, day date, x_number bigint, ended_at timestamptz, reason text, outcome text, ring_ms integer, talk_ms integer,
     released_by text, cause integer, sip_status integer, clock text, kept boolean)
@@ -325,10 +325,13 @@ BEGIN
       FROM agi_cells.moving_stub s
       JOIN agi_router.call c ON c.block = s.block AND c.id = s.id AND c.day = s.day
      WHERE s.block = _block AND c.state = 'settled'
+       -- Who puts a recording on record looks for its call.
+       AND (_all OR c.record IS NOT TRUE OR c.ended_at < clock_timestamp() - interval '2 minutes'
+            OR EXISTS (SELECT 1 FROM agi_router.recording r WHERE r.block = c.block AND r.call_id = c.id AND r.day = c.day))
      ORDER BY c.id;
 END
 $$;
-COMMENT ON FUNCTION agi_cells.settled IS 'Calls that were up when their block went, and have ended here: as agi_router.settle takes them';
+COMMENT ON FUNCTION agi_cells.settled IS 'Calls that were up when their block went, and have ended here: as agi_router.settle takes them. _all: those too whose recording may still be put on record here';
 
 CREATE FUNCTION agi_cells.drop_settled(_cell integer, _block bigint, _id text[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
@@ -357,7 +360,7 @@ BEGIN
     END LOOP;
     -- Who has ended meanwhile did so without its binding; from here on triggers tell of it.
     PERFORM set_config('session_replication_role', 'origin', true);
-    FOR late IN SELECT * FROM agi_cells.settled(_cell, _block) LOOP
+    FOR late IN SELECT * FROM agi_cells.settled(_cell, _block, true) LOOP
         UPDATE agi_router.call c SET state = 'reserved' WHERE c.block = _block AND c.id = late.id AND c.day = late.day;
         PERFORM agi_router.settle(
             ARRAY[_block], late.day, ARRAY[late.id], ARRAY[late.x_number], ARRAY[late.ended_at], ARRAY[late.reason],

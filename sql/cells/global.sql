@@ -587,7 +587,7 @@ COMMENT ON FUNCTION agi_cells.make_days IS 'Has a cell make the days that rows o
 CREATE FUNCTION agi_cells.take_in(_cell integer, _block bigint) RETURNS void
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.take_in IS 'Has a cell put what has come of a block into its tables';
-CREATE FUNCTION agi_cells.settled(_cell integer, _block bigint)
+CREATE FUNCTION agi_cells.settled(_cell integer, _block bigint, _all boolean)
 RETURNS TABLE (
     id text, day date, x_number bigint, ended_at timestamptz, reason text, outcome text, ring_ms integer, talk_ms integer,
     released_by text, cause integer, sip_status integer, clock text, kept boolean)
@@ -649,7 +649,7 @@ DECLARE
     late record;
     ids  text[] := '{}';
 BEGIN
-    FOR late IN SELECT * FROM agi_cells.settled(_from, _block) LOOP
+    FOR late IN SELECT * FROM agi_cells.settled(_from, _block, false) LOOP
         PERFORM agi_router.settle(
             ARRAY[_block], late.day, ARRAY[late.id], ARRAY[late.x_number], ARRAY[late.ended_at], ARRAY[late.reason],
             ARRAY[late.outcome], ARRAY[late.ring_ms], ARRAY[late.talk_ms], ARRAY[late.released_by], ARRAY[late.cause],

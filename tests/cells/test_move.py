@@ -248,6 +248,35 @@ def test_whoever_writes_for_long_is_not_waited_for(
     assert to_the_end(store).step == "done"
 
 
+async def test_a_recorded_call_waits_for_its_recording(
+    cells: Cells, dsn: str, store: BindingStore, keys: KeyRing, bound: Binding
+) -> None:
+    """Whoever seals it in the old cell finds there whose call it is, and both go along."""
+    assert bound
+    call_id = new_call_id()
+    north = cells.dsns(dsn)[0]
+    async with AdmissionStore(north, keys, connections=1) as admissions:
+        await until_async(lambda: admissions.pool.connected)
+        assert await called(admissions, call_id)
+        with cells.connect(north) as connection:
+            connection.execute("UPDATE agi_router.call SET record = true")
+            assert to_the_end(store).waits == "calls"
+            left = await admissions.settle([an_end(call_id, ANSWERED, x=NORTH.number(1))])
+            assert not left.broken
+            assert to_the_end(store).waits == "calls"
+            connection.execute(
+                "INSERT INTO agi_router.recording (block, call_id, day, x_number, tenant_id,"
+                " binding_id, state, gap, begun_at, length_ms, octets)"
+                " SELECT block, id, day, x_number, tenant_id, binding_id, 'missing', 'lost',"
+                " now(), 0, 0 FROM agi_router.call"
+            )
+    assert to_the_end(store).step == "done"
+    rows = rows_in(cells, dsn)
+    assert not rows[0]
+    assert (rows[1]["call"], rows[1]["recording"]) == (1, 1)
+    assert store.find(bound.id).calls_used == 1
+
+
 def test_nothing_else_is_moved(store: BindingStore, bound: Binding, dsn: str) -> None:
     """No block that is not ours, to no cell that is not there or has it already."""
     with pytest.raises(BlockNotFound):
