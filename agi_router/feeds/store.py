@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.names import name_values
+from agi_router.cursors import Cursor
 from agi_router.db.arrays import array_of_integers, array_of_texts
 from agi_router.db.connection import Queries
-from agi_router.errors import FeedBusy, FeedExists, FeedInvalid, FeedNotFound
+from agi_router.errors import CursorInvalid, FeedBusy, FeedExists, FeedInvalid, FeedNotFound
 from agi_router.feeds.model import (
     Answer,
     Fault,
@@ -28,6 +29,7 @@ __all__ = ["FeedStore", "Run"]
 # Lines that are told of one file; the others are counted.
 _FAULTS = 1000
 _MATCHES = 10_000
+_LONGEST_ID = 18
 
 
 class Run(NamedTuple):
@@ -211,16 +213,30 @@ class FeedStore:
         """
         self._queries.row("finish_feed_run", {"run_id": run.id})
 
-    def runs(self, feed: str | None = None, *, limit: int) -> list[dict[str, Any]]:
+    def runs(
+        self, feed: str | None = None, *, after: Cursor | None = None, limit: int
+    ) -> list[dict[str, Any]]:
         """
         Runs with their counts, the latest first.
 
+        Args:
+            feed: Only those of this feed.
+            after: Only those behind the last one of another page.
+            limit: At most so many.
+
         Raises:
             FeedNotFound: There is no such feed.
+            CursorInvalid: *after* is none of this list.
         """
         if feed is not None:
             self.find(feed)
-        values = {"feed": feed, "run_id": None, "limit": limit}
+        values = {
+            "feed": feed,
+            "run_id": None,
+            "after_at": None if after is None else after.at,
+            "after_id": None if after is None else _run_id(after),
+            "limit": limit,
+        }
         return self._queries.rows("list_feed_runs", values)
 
     def run(self, run_id: int) -> dict[str, Any]:
@@ -230,7 +246,8 @@ class FeedStore:
         Raises:
             FeedNotFound: There is none.
         """
-        row = self._queries.row("list_feed_runs", {"feed": None, "run_id": run_id, "limit": 1})
+        values = {"feed": None, "run_id": run_id, "after_at": None, "after_id": None, "limit": 1}
+        row = self._queries.row("list_feed_runs", values)
         if row is None:
             raise FeedNotFound(f"there is no run {run_id} of a feed")
         return row
@@ -247,6 +264,13 @@ class FeedStore:
         The bindings that a run has met, by line, and what became of them; ten thousand at most.
         """
         return self._queries.rows("list_feed_matches", {"run_id": run_id, "limit": _MATCHES})
+
+
+def _run_id(after: Cursor) -> int:
+    name = after.name
+    if not (name.isascii() and name.isdigit() and len(name) <= _LONGEST_ID):
+        raise CursorInvalid
+    return int(name)
 
 
 def _busy(feed: Feed) -> FeedBusy:

@@ -16,7 +16,7 @@ from agi_router.feeds.model import (
     check_feed_name,
     check_file_name,
 )
-from agi_router.schemas.base import TIME, Body, Out, example
+from agi_router.schemas.base import TIME, Body, NextCursor, Out, example
 
 __all__ = [
     "AuthorizationIn",
@@ -267,8 +267,9 @@ class RunsOut(Out):
     """
 
     runs: list[RunOut]
+    next_cursor: NextCursor = None
 
-    model_config = example({"runs": [_RUN]})
+    model_config = example({"runs": [_RUN], "next_cursor": None})
 
 
 class FaultOut(Out):

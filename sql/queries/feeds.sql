@@ -112,6 +112,7 @@ SELECT r.id, f.name AS feed, r.file, r.begun_at, r.ended_at, r.taken, r.reissued
   FROM agi_router.feed_run r
   JOIN agi_router.feed f ON f.id = r.feed_id
  WHERE (%(feed)s::text IS NULL OR f.name = %(feed)s) AND (%(run_id)s::bigint IS NULL OR r.id = %(run_id)s)
+   AND (%(after_at)s::timestamptz IS NULL OR (r.begun_at, r.id) < (%(after_at)s, %(after_id)s::bigint))
  ORDER BY r.begun_at DESC, r.id DESC
  LIMIT %(limit)s;
 

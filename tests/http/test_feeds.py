@@ -90,8 +90,12 @@ def test_bindings_of_old_owners_end(
     assert (other["run"] != told["run"], other["ended"]) == (True, 0)
     report = operator.get(f"/v1/feeds/carriers/runs/{told['run']}")
     assert {**report, "damaged": 0} == told
-    runs = operator.get("/v1/feeds/carriers/runs")["runs"]
+    path = "/v1/feeds/carriers/runs?limit=1"
+    first = operator.get(path)
+    then = operator.get(f"{path}&cursor={first['next_cursor']}")
+    runs = first["runs"] + then["runs"]
     assert [each["run"] for each in runs] == [other["run"], told["run"]]
+    assert operator.get(f"{path}&cursor={then['next_cursor']}")["runs"] == []
     assert operator.get("/v1/feeds/carriers")["last_at"] is not None
     dump = connection.execute(
         b"SELECT (SELECT json_agg(a) FROM agi_router.audit a)::text"

@@ -9,10 +9,11 @@ from hashlib import sha256
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
-from agi_router.doors.http.answers import answer
+from agi_router.cursors import Cursor
+from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.errors import FeedInvalid, FeedNotFound
 from agi_router.events.addresses import check_host
@@ -34,6 +35,7 @@ from agi_router.schemas.feeds import (
     RunReportOut,
     RunsOut,
 )
+from agi_router.schemas.fields import read_cursor
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]
@@ -200,12 +202,20 @@ def push_records(name: str, body: RecordsIn, desk: _Writes) -> Response:
 
 
 @router.get("/feeds/{name}/runs", responses=answers(RunsOut, 404), response_model=None)
-def list_runs(name: str, desk: _Reads, limit: queries.Limit = 100) -> Response:
+def list_runs(
+    name: str,
+    request: Request,
+    desk: _Reads,
+    cursor: queries.Cursor = None,
+    limit: queries.Limit = 100,
+) -> Response:
     """
-    List the last runs of a feed, the latest first.
+    List runs of a feed, the latest first, a page at a time.
     """
-    rows = _feeds(desk).runs(_find(name, desk).name, limit=limit)
-    return answer({"runs": list(map(describe_run, rows))})
+    feed = _find(name, desk)
+    rows = _feeds(desk).runs(feed.name, after=read_cursor(cursor), limit=limit)
+    behind = Cursor(rows[-1]["begun_at"], str(rows[-1]["id"])) if len(rows) == limit else None
+    return page(request, "runs", list(map(describe_run, rows)), behind)
 
 
 @router.get("/feeds/{name}/runs/{run}", responses=answers(RunReportOut, 404), response_model=None)
