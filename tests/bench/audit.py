@@ -2,8 +2,9 @@
 The command `tests/bench/run audit`: what a bind notices of the audit, and a look at all of it.
 
 Binds of several processes are counted alone, and beside one that writes rows of the audit and
-signs each, in turn; a bind waits for no chain. With --cpu one client binds alone, beside that one
-and with a row of the audit of its own, a few binds each in turn, and the CPU of each is taken.
+signs each, in turn; a bind waits for no chain. With --cpu one client binds alone, beside that one,
+beside one that does the same in another database, which shares the machine alone, and with a row
+of the audit of its own; a few binds each in turn, and the CPU of each is taken.
 """
 
 # ruff: noqa: T201  (a command prints)
@@ -16,12 +17,12 @@ import shutil
 import sys
 import tempfile
 import time
-from contextlib import nullcontext
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
+from random import shuffle
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
@@ -44,10 +45,9 @@ Binds per second beside a writer and signer of the audit ÷ alone, interleaved; 
 """
 
 _FIRST = 70012340000
-# Binds of a turn, turns before they count, and turns of a kind in a row.
+# Binds of a turn, and turns before they count.
 _BINDS = 100
 _WARM = 5
-_IN_A_ROW = 5
 _CLIENTS = 4
 _ROOM = 100_000
 # Seconds between two heads, which are an hour apart in service.
@@ -84,22 +84,28 @@ class Signing:
     def __init__(self, dsn: str, work: Path) -> None:
         context = multiprocessing.get_context("spawn")
         self._over = context.Event()
-        self._process = context.Process(target=write_and_sign, args=(dsn, work, self._over))
+        self.held = context.Event()
+        """As long as it is set, nothing is written."""
+        events = self._over, self.held
+        self._process = context.Process(target=write_and_sign, args=(dsn, work, *events))
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._process.start()
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._process.join()
 
 
-def write_and_sign(dsn: str, work: Path, over: Any) -> None:
+def write_and_sign(dsn: str, work: Path, over: Any, held: Any) -> None:
     """Write a row and sign the audit, again and again; as two connections."""
     key = SigningKey.parse((work / "signing").read_bytes())
     with connect(dsn) as writer, connect(dsn) as signer:
         audit, chain = Audit(Queries(writer)), AuditChain(Queries(signer))
         while not over.wait(_PAUSE):
+            if held.is_set():
+                continue
             audit.record(_ENTRY)
             with open_heads(work / "heads") as heads:
                 chain.sign(heads, key, Algorithm.SHA256)
@@ -112,13 +118,18 @@ def binds(dsn: str, keys: str, serials: "count[int]", *, seconds: int) -> float:
         return sum(pool.starmap(bind_for, work)) / seconds
 
 
-def cpu_of_binds(dsn: str, keys: KeyRing, work: Path, turns: int) -> dict[str, Any]:
+def cpu_of_binds(
+    dsn: str, elsewhere: str, keys: KeyRing, work: Path, turns: int
+) -> dict[str, Any]:
     """
     Microseconds of CPU of a bind, of PostgreSQL's backend and of the client: medians of turns.
 
     A bind with a row of its own is one by hand, in one transaction with its row of the audit.
     """
-    taken: dict[str, list[tuple[float, float]]] = {"alone": [], "beside": [], "row": []}
+    kinds = ["alone", "beside", "elsewhere", "row"]
+    taken: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
+    (work / "elsewhere").mkdir()
+    (work / "elsewhere" / "signing").write_text((work / "signing").read_text())
     with connect(dsn) as connection:
         store, audit = BindingStore(connection, keys, QUARANTINE), Audit(Queries(connection))
         serials = count(_CLIENTS * _ROOM)
@@ -136,29 +147,32 @@ def cpu_of_binds(dsn: str, keys: KeyRing, work: Path, turns: int) -> dict[str, A
             spent = (Taken.by(backend) - server).cpu
             taken[kind].append((spent / _BINDS / 1000, mine / _BINDS / 1000))
 
-        for _ in range(_WARM):
-            turn("alone")
-        taken["alone"].clear()
-        for block in range(turns // _IN_A_ROW):
-            # The writer is there for half of the time: it takes a while to start.
-            with Signing(dsn, work) if block % 2 else nullcontext():
-                for _ in range(_IN_A_ROW):
-                    turn("beside" if block % 2 else "alone")
-                    if not block % 2:
-                        turn("row")
-            say(f"{(block + 1) * _IN_A_ROW} of {turns} turns")
+        with Signing(dsn, work) as here, Signing(elsewhere, work / "elsewhere") as there:
+            for number in range(_WARM + turns):
+                # Whichever comes first finds the caches as the last one has left them.
+                shuffle(kinds)
+                for kind in kinds:
+                    for signing, of in ((here, "beside"), (there, "elsewhere")):
+                        (signing.held.clear if kind == of else signing.held.set)()
+                    turn(kind)
+                if number < _WARM:
+                    for found in taken.values():
+                        found.clear()
     medians = {
         kind: tuple(median(each[place] for each in found) for place in (0, 1))
         for kind, found in taken.items()
     }
-    alone = medians["alone"]
+    ratios = {
+        f"{kind}_vs_{other}": round(
+            median(sum(a) / sum(b) for a, b in zip(taken[kind], taken[other], strict=True)), 3
+        )
+        for kind, other in (("beside", "elsewhere"), ("beside", "alone"), ("row", "alone"))
+    }
     return {
         f"{kind}_{where}_us": round(medians[kind][place], 1)
         for kind in medians
         for place, where in enumerate(("server", "client"))
-    } | {
-        f"{kind}_vs_alone": round(sum(medians[kind]) / sum(alone), 3) for kind in ("beside", "row")
-    }
+    } | ratios
 
 
 def verify(server: Server, dsn: str, work: Path, rows: int) -> dict[str, Any]:
@@ -197,7 +211,8 @@ def main() -> int:
             with connect(dsn) as connection:
                 check_keys(connection, keys)
             if args.cpu:
-                result = cpu_of_binds(dsn, keys, work, args.cpu)
+                with fresh_database(server, keys, first=_FIRST, blocks=1) as elsewhere:
+                    result = cpu_of_binds(dsn, elsewhere, keys, work, args.cpu)
                 tell(result, args.json)
                 return 0
             for number in range(1, args.rounds + 1):
