@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -308,6 +309,26 @@ def test_a_carrier_that_keeps_the_text(
     ):
         assert operator.post(path, asked | changed)["reason"] == reason
     assert couriers.ask("POST", path, asked, Idempotency_Key="m2").status_code == 403
+
+
+def test_carriers_that_ask_at_once(operator: Client, couriers: Client, bound: Any) -> None:
+    """Two uses are left for twelve texts, each of which is asked about three times at once."""
+
+    def decide(number: int) -> tuple[int, Any]:
+        answer = operator.ask(
+            "POST",
+            "/v1/messages/decisions",
+            {"sender": A, "x": bound["x"], "octets": 3},
+            Idempotency_Key=f"text-{number}",
+        )
+        return number, answer.json()["id"] if answer.status_code == 200 else answer.json()["code"]
+
+    with ThreadPoolExecutor(4) as threads:
+        told = set(threads.map(decide, [number for number in range(12) for _ in range(3)]))
+    taken = {each for each in told if each[1] is not None}
+    assert len(taken) == len({number for number, _ in taken}) == 2
+    assert len(told) == 12
+    assert couriers.get(f"/v1/bindings/{bound['id']}")["messages_used"] == 2
 
 
 def test_what_a_carrier_asks_about_again(operator: Client, couriers: Client, bound: Any) -> None:

@@ -20,7 +20,7 @@ from agi_router.db.queries import query
 from agi_router.errors import MessageNotHeld, MessageOver
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.decision import Taken, decide_text
-from agi_router.messages.model import LEASE, Text, name_message
+from agi_router.messages.model import CARRIED, LEASE, MessageState, Text, name_message
 from agi_router.messages.records import MessageRecords
 from harness.database import NO_REST, bind, set_clock
 from harness.values import BLOCK, A, B, X, Y
@@ -56,6 +56,7 @@ class Machine:
         self.accepted: list[str] = []
         self.requests: list[bytes] = []
         self.hands: list[Hand] = []
+        self.carried: list[str] = []
         # Those of which a message centre has taken something.
         self.parted = ["0"]
         self.arrived: Counter[str] = Counter()
@@ -82,6 +83,11 @@ class Machine:
         again = bool(self.requests) and chance.random() < 0.2
         if again:
             values["same"] = chance.choice(self.requests)
+        carried = chance.random() < 0.15
+        if carried:
+            # Its carrier keeps it.
+            hold = lease = None
+            values |= {"body": None, "link_in": CARRIED}
         values |= {"rules": rules, "hold": hold, "lease": lease}
         [row] = self.ask("admit_message", **values)
         if row["admitted"] is None:
@@ -96,6 +102,9 @@ class Machine:
             self.requests.append(values["same"])
             if lease is not None:
                 self.hands.append(Hand(name, 1))
+            if carried:
+                self.carried.append(name)
+                self.arrived[name] = 1
 
     def take(self) -> None:
         """A process looks what is due."""
@@ -142,6 +151,14 @@ class Machine:
             state = self.chance.choice(["delivered", "delivered", "undelivered", "unknown"])
             self.ask("note_receipt", link="sip", remote_id=f"{name}/{part}", state=state)
 
+    def report(self) -> None:
+        """A carrier tells what has become of one that it keeps, perhaps something else again."""
+        if self.carried:
+            name = self.chance.choice(self.carried)
+            states = [MessageState.DELIVERED, MessageState.UNDELIVERED, MessageState.UNKNOWN]
+            with contextlib.suppress(MessageOver):
+                self.records.report(name, self.chance.choice(states))
+
     def decide(self) -> None:
         """Its tenant lets one go, or throws it away."""
         name = self.chance.choice(self.accepted)
@@ -178,7 +195,8 @@ class Machine:
         weights = [80, 60, 100, 60, 40, 10]
         if not self.accepted:
             acts, weights = [self.send], [300]
-        acts, weights = [*acts, self.hold, self.end], [*weights, 20, 1]
+        acts = [*acts, self.hold, self.end, self.report]
+        weights = [*weights, 20, 1, 10]
         self.chance.choices(acts, weights)[0]()
 
     def rows(self) -> dict[str, dict[str, Any]]:
