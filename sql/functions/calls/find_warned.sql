@@ -7,7 +7,8 @@ LANGUAGE sql STABLE AS $$
                    c.received_at + make_interval(secs => coalesce(b.max_duration, _longest) - _warning) AS warned_at
               FROM agi_router.call c
               JOIN agi_router.binding b ON b.block = c.block AND b.id = c.binding_id
-             WHERE c.state = 'reserved'
+             -- No call lasts for two days, and no other day of calls is looked at.
+             WHERE c.state = 'reserved' AND c.day >= (now() AT TIME ZONE 'UTC')::date - 1
                AND c.id COLLATE "C" > _after AND c.id COLLATE "C" < _before
                AND coalesce(substring(c.id FROM '^(.*)-[0-9]+[.][0-9]+$'), '') = _node
                AND coalesce(b.max_duration, _longest) > _warning) w
