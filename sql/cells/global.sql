@@ -793,17 +793,17 @@ DECLARE
     m      agi_cells.move;
     origin agi_cells.cell;
     target agi_cells.cell;
-    block_ record;
-    waiting text;
+    asked  record;
+    waits_ text;
 BEGIN
-    SELECT k.cell, k.state INTO block_ FROM agi_router.block k WHERE k.block = _block FOR UPDATE;
+    SELECT k.cell, k.state INTO asked FROM agi_router.block k WHERE k.block = _block FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
     SELECT * INTO m FROM agi_cells.move n WHERE n.block = _block AND n.ended_at IS NULL;
     IF NOT FOUND THEN
         SELECT * INTO target FROM agi_cells.cell c WHERE c.name = _to;
-        SELECT * INTO STRICT origin FROM agi_cells.cell c WHERE c.id = block_.cell;
+        SELECT * INTO STRICT origin FROM agi_cells.cell c WHERE c.id = asked.cell;
         -- Asked again, a move looks for what has come to the old cell since.
         UPDATE agi_cells.move n
            SET step = 'follow', ended_at = NULL
@@ -819,12 +819,12 @@ BEGIN
             RETURN;
         END IF;
         DELETE FROM agi_cells.move n WHERE n.block = _block;
-        INSERT INTO agi_cells.move (block, from_cell, to_cell, was) VALUES (_block, origin.id, target.id, block_.state);
+        INSERT INTO agi_cells.move (block, from_cell, to_cell, was) VALUES (_block, origin.id, target.id, asked.state);
     ELSE
-        waiting := agi_cells.take_step(m);
+        waits_ := agi_cells.take_step(m);
     END IF;
     RETURN QUERY
-    SELECT n.step, waiting, f.name, t.name, n.begun_at, n.closed_at, n.opened_at, n.ended_at, n.moved, n.refused
+    SELECT n.step, waits_, f.name, t.name, n.begun_at, n.closed_at, n.opened_at, n.ended_at, n.moved, n.refused
       FROM agi_cells.move n
       JOIN agi_cells.cell f ON f.id = n.from_cell
       JOIN agi_cells.cell t ON t.id = n.to_cell
@@ -921,9 +921,10 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
 $$;
 -- These say where other databases are and how to get there.
 REVOKE ALL ON FUNCTION agi_cells.set_away, agi_cells.compose, agi_cells.connect_cells, agi_cells.send_functions,
-    agi_cells.send_binds, agi_cells.share_out, agi_cells.take_tables, agi_cells.publish, agi_cells.prepare, agi_cells.set_aside, agi_cells.digest,
-    agi_cells.forget, agi_cells.make_days, agi_cells.take_in, agi_cells.settled, agi_cells.drop_settled, agi_cells.put_back,
-    agi_cells.wipe, agi_cells.send, agi_cells.forward, agi_cells.take_step, agi_cells.load, agi_cells.step_move, agi_cells.undo_move, agi_cells.list_loads FROM PUBLIC;
+    agi_cells.send_binds, agi_cells.share_out, agi_cells.take_tables, agi_cells.publish, agi_cells.prepare,
+    agi_cells.set_aside, agi_cells.digest, agi_cells.forget, agi_cells.make_days, agi_cells.take_in, agi_cells.settled, agi_cells.drop_settled, agi_cells.put_back,
+    agi_cells.wipe, agi_cells.send, agi_cells.forward, agi_cells.take_step, agi_cells.load, agi_cells.step_move,
+    agi_cells.undo_move, agi_cells.list_loads FROM PUBLIC;
 
 DO $$
 BEGIN
