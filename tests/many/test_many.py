@@ -14,6 +14,7 @@ PLACES = {
     "an Asterisk of the north is killed": ("north", "south"),
     "a block of the north is moved to the south": ("north", "the block"),
     "the primary of the north is killed": ("north", "south"),
+    "then their tenant is switched off": ("north", "south"),
 }
 
 

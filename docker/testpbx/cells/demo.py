@@ -30,7 +30,7 @@ from agi_router.numbers import Block, PhoneNumber
 from agi_router.settings import Settings
 from testpbx.cells.plan import CARRIER_OUT, CELLS, MOVING, SIP, Cell
 from testpbx.cells.site import Site, say
-from testpbx.cells.traffic import RATE, Books, Line, Seen, Traffic, now
+from testpbx.cells.traffic import FORBIDDEN, RATE, Books, Line, Seen, Traffic, now
 from testpbx.demo import HAN, LI, Attempt, Result, as_columns, check, identity, table
 from testpbx.errors import PbxError
 from testpbx.phones import Phones
@@ -137,6 +137,7 @@ class Demo:
             self.asterisk_killed,
             self.block_moved,
             self.primary_killed,
+            self.tenant_switched_off,
         ]
 
     def both_ways(self) -> list[Result]:
@@ -173,10 +174,10 @@ class Demo:
         with self._traffic(lines) as traffic:
             death = now()
             node.kill_asterisk()
-            traffic.connects(_AFTER, place=NORTH.name, since=death)
+            traffic.gets(_AFTER, place=NORTH.name, since=death)
             say("it is started again")
             node.start_asterisk()
-            traffic.connects(_BEFORE, place=NORTH.name, since=now())
+            traffic.gets(_BEFORE, place=NORTH.name, since=now())
         return self._rows("an Asterisk of the north is killed", traffic, lines, death=death)
 
     def block_moved(self) -> list[Row]:
@@ -185,7 +186,7 @@ class Demo:
         lines = self._lines({"north": NORTH.block, "the block": MOVING})
         with self._traffic(lines) as traffic:
             self._site.move(MOVING, SOUTH)
-            traffic.connects(_AFTER, place="the block", since=now())
+            traffic.gets(_AFTER, place="the block", since=now())
         taken = "SELECT count(*) FROM agi_router.call WHERE block = %s AND id LIKE 'south-%%'"
         [[count]] = self._site.primary(SOUTH).sql(taken, int(MOVING))
         if not count:
@@ -199,8 +200,19 @@ class Demo:
         with self._traffic(lines) as traffic:
             self._site.primary(NORTH).kill()
             self._site.standby(NORTH).promote()
-            traffic.connects(_AFTER, place=NORTH.name, since=now())
+            traffic.gets(_AFTER, place=NORTH.name, since=now())
         return self._rows("the primary of the north is killed", traffic, lines)
+
+    def tenant_switched_off(self) -> list[Row]:
+        """One command in the global database, when the north has a primary that was none."""
+        say("calls to both cells; their tenant is switched off")
+        lines = self._lines(BLOCKS)
+        with self._traffic(lines) as traffic:
+            self._site.cli("tenant", "suspend", "default")
+            since = now()
+            for cell in CELLS:
+                traffic.gets(_AFTER, place=cell.name, since=since, status=FORBIDDEN)
+        return self._rows("then their tenant is switched off", traffic, lines)
 
     @contextmanager
     def _traffic(self, lines: Sequence[Line]) -> Iterator[Traffic]:
@@ -208,7 +220,7 @@ class Demo:
         with Traffic(self._site, self._phones, lines) as traffic:
             began = now()
             for place in {line.place for line in lines}:
-                traffic.connects(_BEFORE, place=place, since=began)
+                traffic.gets(_BEFORE, place=place, since=began)
             yield traffic
 
     @staticmethod

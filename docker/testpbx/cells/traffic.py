@@ -21,14 +21,14 @@ from testpbx.errors import PbxError
 from testpbx.phones import Does, Heard, Phones
 from testpbx.waiting import until
 
-__all__ = ["CALLEE", "CALLER", "Books", "Line", "Seen", "Traffic", "now"]
+__all__ = ["CALLEE", "CALLER", "FORBIDDEN", "OK", "Books", "Line", "Seen", "Traffic", "now"]
 
 CALLER, CALLEE = "Li Lei", "Han Meimei"
 """Their names: that of all who call, and that of all who are called."""
 RATE = 20
 """Calls a second."""
 TALK = 1.0
-_OK = 200
+OK, FORBIDDEN = 200, 403
 # A call whose end and the death of its Asterisk are so near may be in the books or not: the line
 # of its end is written after its BYE was answered.
 _NEAR = timedelta(milliseconds=500)
@@ -143,12 +143,12 @@ class Traffic:
         self._stack.close()
         self._came = self._called.messages
 
-    def connects(self, count: int, *, place: str, since: datetime) -> None:
+    def gets(self, count: int, *, place: str, since: datetime, status: int = OK) -> None:
         """
-        Wait until so many calls to a place that were placed after a time were answered.
+        Wait until so many calls to a place that were placed after a time have a final status.
 
         Raises:
-            PbxError: They were not.
+            PbxError: They have not.
         """
         numbers = {line.x for line in self._lines if line.place == place}
 
@@ -156,7 +156,7 @@ class Traffic:
             placed = (
                 each
                 for each in self._calling.so_far()
-                if each.status == _OK
+                if each.status == status
                 and _began(each) > since
                 and each.messages[0].request_user in numbers
             )
@@ -164,9 +164,7 @@ class Traffic:
 
         # Each look reads all that was said.
         if not until(enough, timeout=_PATIENCE, pause=0.5):
-            raise PbxError(
-                f"in {_PATIENCE:.0f} s no {count} calls to the cell {place} were answered"
-            )
+            raise PbxError(f"in {_PATIENCE:.0f} s no {count} calls to {place} got {status}")
 
     def seen(self, lines: Iterable[Line], *, death: datetime | None = None) -> Seen:
         """
@@ -179,9 +177,9 @@ class Traffic:
         by_x = {line.x: line for line in lines}
         heard = [each for each in self._heard if each.messages[0].request_user in by_x]
         seen = Seen(tried=len(heard))
-        answered = [each for each in heard if each.status == _OK]
+        answered = [each for each in heard if each.status == OK]
         seen.connected = len(answered)
-        seen.refused = dict(Counter(each.status or 0 for each in heard if each.status != _OK))
+        seen.refused = dict(Counter(each.status or 0 for each in heard if each.status != OK))
         seen.cut = sum(not _ended(each) for each in answered)
         if death is not None:
             ends = (each.messages[-1].at for each in answered if _ended(each))
@@ -247,7 +245,7 @@ def _began(heard: Heard) -> datetime:
 def _ended(heard: Heard) -> bool:
     """Whether either side hung up, and the other one knew."""
     asked = any(m.start_line.startswith("BYE ") and not m.sent for m in heard.messages)
-    told = any(m.status == _OK and m.method == "BYE" and not m.sent for m in heard.messages)
+    told = any(m.status == OK and m.method == "BYE" and not m.sent for m in heard.messages)
     return asked or told
 
 
