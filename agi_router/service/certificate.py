@@ -41,13 +41,14 @@ class Certificate:
         try:
             self._seen = self._stamps()
             self._now = self._load()
+            self.context = self._load()
+            """What a server is given once and for all."""
         except OSError as error:
             raise SettingsError(
                 "AGI_ROUTER_HTTP_CERTIFICATE and AGI_ROUTER_HTTP_CERTIFICATE_KEY: the two files"
                 " cannot be read, or do not belong together: " + _why(error)
             ) from None
-        self.context = self._load()
-        """What a server is given once and for all."""
+        self._why: str | None = None
         # Handed on by each handshake: what is in use is never written to while others read it.
         self.context.sni_callback = self._choose
 
@@ -62,9 +63,11 @@ class Certificate:
             self._now = self._load()
         except OSError as error:
             # Of two files one is written first.
-            log.warning("http.certificate_unreadable", extra={"why": _why(error)})
+            why, self._why = self._why, _why(error)
+            if why != self._why:
+                log.warning("http.certificate_unreadable", extra={"why": self._why})
             return
-        self._seen = found
+        self._seen, self._why = found, None
         log.info("http.certificate_changed")
 
     def _choose(
