@@ -59,6 +59,7 @@ class EventType(StrEnum):
     RECORDING_DELETED = "recording.deleted"
     FEED_FINISHED = "feed.finished"
     EXPORT_FINISHED = "export.finished"
+    NUMBER_CHANGED = "number.changed"
     LOCK_SET = "lock.set"
     LOCK_LIFTED = "lock.lifted"
     APPEAL_FILED = "appeal.filed"

@@ -90,7 +90,8 @@ def cloud_event(event: Event, parties: Parties) -> dict[str, Any]:
         or event.data.get("call_id")
         or event.data.get("lock_id")
         or event.data.get("entry_id")
-        or event.data.get("webhook_id"),
+        or event.data.get("webhook_id")
+        or event.data.get("block"),
         "time": _rfc3339(event.at),
         "datacontenttype": "application/json",
         "sequence": event.sequence,

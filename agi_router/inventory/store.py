@@ -190,7 +190,7 @@ class InventoryStore:
 
     def set_block_state(self, block: Block, state: BlockState) -> dict[str, Any]:
         """
-        Drain a block, return it, or put it into service again.
+        Drain a block, return it, or put it into service again; tenants hear of it.
 
         Raises:
             BlockNotFound: It is not ours.
@@ -211,7 +211,8 @@ class InventoryStore:
                         f" {row['until'].isoformat(timespec='seconds')}: drain it and wait, or"
                         " unbind them"
                     )
-            self._queries.row("set_block_state", values)
+            if self._queries.row("set_block_state", values) is not None:
+                self._queries.execute("tell_block", values)
         return self.block(block)
 
     def statistics(

@@ -10,6 +10,7 @@ from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Mode, Side
 from agi_router.calls.end import Clock, Outcome
 from agi_router.events.model import LARGEST_BATCH, EventType, WebhookState
+from agi_router.inventory.model import BlockState
 from agi_router.messages.model import MessageState
 from agi_router.persons.appeal_states import AppealState
 from agi_router.persons.appeals import NOTICES, REBOUND
@@ -59,6 +60,8 @@ __all__ = [
     "MessageSentEvent",
     "MessageToldOut",
     "MessageUndeliveredEvent",
+    "NumberChangedEvent",
+    "NumberToldOut",
     "OrderCrowdedEvent",
     "OrderToldOut",
     "RebindToldOut",
@@ -360,6 +363,15 @@ _FEED: dict[str, Any] = {
     "begun_at": TIME,
     "matched": 3,
     "ended": 2,
+}
+_NUMBERS: dict[str, Any] = {
+    "tenant": "couriers",
+    "binding_id": None,
+    "parties": {"a": [], "b": []},
+    "block": "70012345678",
+    "state": "draining",
+    "valid_until": "2027-01-31T15:04:05+00:00",
+    "shared": False,
 }
 _WEBHOOK: dict[str, Any] = {
     "tenant": "couriers",
@@ -770,6 +782,28 @@ class ExportFinishedEvent(EventBase):
     model_config = _sent("agi_router.export.finished", _EXPORT)
 
 
+class NumberToldOut(ToldOut):
+    """
+    The 10,000 numbers of a block, as they are now.
+    """
+
+    block: str
+    state: BlockState
+    valid_until: str | None = Field(description="The end of its certificate; null: none.")
+    shared: bool = Field(description="Whether it is kept for nobody.")
+
+
+class NumberChangedEvent(EventBase):
+    """
+    Numbers take new bindings no more, or take them again, or are given back.
+    """
+
+    type: Literal["agi_router.number.changed"]
+    data: NumberToldOut
+
+    model_config = _sent("agi_router.number.changed", _NUMBERS)
+
+
 class LockSetEvent(EventBase):
     """
     Somebody or something was locked, or will be.
@@ -964,6 +998,7 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.RECORDING_DELETED: RecordingDeletedEvent,
     EventType.FEED_FINISHED: FeedFinishedEvent,
     EventType.EXPORT_FINISHED: ExportFinishedEvent,
+    EventType.NUMBER_CHANGED: NumberChangedEvent,
     EventType.LOCK_SET: LockSetEvent,
     EventType.LOCK_LIFTED: LockLiftedEvent,
     EventType.COMPLAINT_ALARM: ComplaintAlarmEvent,
@@ -999,6 +1034,7 @@ _Any = (
     | RecordingDeletedEvent
     | FeedFinishedEvent
     | ExportFinishedEvent
+    | NumberChangedEvent
     | LockSetEvent
     | LockLiftedEvent
     | AppealFiledEvent

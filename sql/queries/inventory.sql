@@ -39,11 +39,28 @@ SELECT count(*) AS bindings, max(expires_at) AS until
  WHERE block = %(block)s AND ended_at IS NULL AND expires_at > clock_timestamp();
 
 -- set_block_state --
--- Say whether a block takes new bindings, and calls; no row if it is not ours.
+-- Say whether a block takes new bindings, and calls; no row if it is not ours, or has this state.
 UPDATE agi_router.block
    SET state = %(state)s
- WHERE block = %(block)s
+ WHERE block = %(block)s AND state <> %(state)s
 RETURNING block;
+
+-- tell_block --
+-- Tell of a block that has another state now: whom it is kept for, or who has live bindings in it.
+SELECT agi_router.tell(
+           NULL, NULL, t.id, 'number.changed', NULL,
+           jsonb_build_object('block', k.block::text, 'state', k.state,
+                              'valid_until', nullif(k.valid_until, 'infinity'), 'shared', k.tenant_id IS NULL))
+  FROM agi_router.block k
+  JOIN agi_router.tenant t
+    ON 'number.changed' = ANY (t.told)
+   AND (t.id = k.tenant_id
+        OR k.tenant_id IS NULL
+           AND EXISTS (SELECT b.id
+                         FROM agi_router.binding b
+                        WHERE b.block = k.block AND b.tenant_id = t.id AND b.ended_at IS NULL
+                          AND b.expires_at > clock_timestamp()))
+ WHERE k.block = %(block)s;
 
 -- list_blocks --
 -- The blocks, or one of them, with the number of bindings that live in each. Infinite dates read as null.

@@ -20,12 +20,14 @@ from agi_router.events.model import EventType
 from agi_router.exports.kinds import KINDS
 from agi_router.feeds.model import FeedKind, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
+from agi_router.inventory.model import BlockState
+from agi_router.inventory.store import InventoryStore
 from agi_router.keys.ring import KeyRing
 from agi_router.keys.segments import FileCipher
 from agi_router.messages.link_store import LinkStore
 from agi_router.messages.model import MessageState, Outgoing, Text
 from agi_router.messages.store import JudgedBy, MessageStore
-from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.persons.blocklist import Pairing
 from agi_router.persons.blocklist_store import BlocklistStore
 from agi_router.persons.complaint_limits import ComplaintLimits
@@ -41,7 +43,7 @@ from agi_router.schemas.events import EVENTS
 from agi_router.tenants.rules import RulesChange
 from agi_router.tenants.store import TenantStore
 from harness.api import Client
-from harness.database import HOUR, SOON, a_call, an_end, new_call_id
+from harness.database import HOUR, NO_REST, SOON, a_call, an_end, new_call_id
 
 A, B = "13800000601", "13800000602"
 AES = FileCipher.AES_256_GCM
@@ -199,6 +201,13 @@ def export(connection: Connection) -> None:
     Queries(connection).execute("record_export", values)
 
 
+def drain(connection: Connection, block: Block) -> None:
+    """Have a block take no new bindings for a moment."""
+    inventory = InventoryStore(Queries(connection), NO_REST)
+    for state in (BlockState.DRAINING, BlockState.ACTIVE):
+        inventory.set_block_state(block, state)
+
+
 def record(connection: Connection, ring: KeyRing, call_id: str, x: XNumber) -> None:
     """Have a recording be missing, come all the same, and be deleted."""
     note = Note(call_id=call_id, day=call_day(call_id), x_number=x, begun_at_ms=0, told=True)
@@ -255,6 +264,7 @@ async def test_events_are_as_the_document_says(
     file = io.BytesIO(b"number,status\n13800000603,unknown\n")
     assert recycler.run(feed, file, name="-")
     export(connection)
+    drain(connection, x.block)
     locks = LockStore(Queries(connection), ring)
     number = LockedThing(subject=Subject.NUMBER, number=x)
     lock = locks.set(number, LockReason.MISUSE, by="a test")

@@ -138,6 +138,7 @@ def test_a_change(couriers: Client) -> None:
         "recording.deleted",
         "feed.finished",
         "export.finished",
+        "number.changed",
         "lock.set",
         "lock.lifted",
         "appeal.filed",

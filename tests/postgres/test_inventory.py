@@ -278,6 +278,28 @@ def test_own_blocks_first(resting: BindingStore) -> None:
         bind(resting, C, D, x=SECOND.number(1))
 
 
+def test_tenants_hear_of_their_numbers(connection: Connection, resting: BindingStore) -> None:
+    """Whom a block is kept for, or who is bound in a shared one; once for each change."""
+    for name in ("couriers", "rides", "meals"):
+        resting.inventory.tenants.add(name)
+    connection.execute("UPDATE agi_router.tenant SET told = '{number.changed}'")
+    resting.inventory.add_block(SECOND, operator=None, certificate=None, tenant="couriers")
+    assert anywhere(resting, tenant="rides").id.block == BLOCK
+    for state in (BlockState.DRAINING, BlockState.DRAINING, BlockState.ACTIVE):
+        for block in (BLOCK, SECOND):
+            resting.inventory.set_block_state(block, state)
+    told = connection.execute(
+        "SELECT t.name, e.data ->> 'block' AS block, e.data ->> 'state' AS state,"
+        " (e.data -> 'shared')::boolean AS shared FROM agi_router.event e"
+        " JOIN agi_router.tenant t ON t.id = e.tenant_id ORDER BY e.id"
+    ).fetchall()
+    assert [tuple(row.values()) for row in told] == [
+        (name, str(block), state, block == BLOCK)
+        for state in ("draining", "active")
+        for name, block in (("rides", BLOCK), ("couriers", SECOND))
+    ]
+
+
 def test_operator_digit(resting: BindingStore) -> None:
     """Only blocks with the digit asked for, chosen or given."""
     resting.inventory.add_block(SECOND, operator=None, certificate=None)
