@@ -129,6 +129,7 @@ def options_of(settings: Settings) -> Options:
         open_modes=settings.open_modes,
         strict=settings.strict,
         webhook_hosts=settings.webhook_hosts,
+        old_until=settings.old_numbers_until,
         open_place=partial(open_place, settings),
         text_limits=(
             settings.message_limit_sender,

@@ -263,6 +263,10 @@ def test_a_carrier_that_keeps_the_text(
         b" now() - interval '20 minutes')",
         [bytes(32)],
     )
+    connection.execute(
+        b"INSERT INTO agi_router.old_number (number, x_number, tenant_id)"
+        b" SELECT '95123456', 700123456780001, min(id) FROM agi_router.tenant"
+    )
     told = operator.post(path, asked, Idempotency_Key="m1")
     assert told == {
         "verdict": "take",
@@ -304,6 +308,7 @@ def test_a_carrier_that_keeps_the_text(
     for changed, reason in (
         ({"sender": "13900000009"}, "stranger"),
         ({"x": "12345"}, "x_malformed"),
+        ({"x": "95123456"}, "number_changed"),
         ({"x": "700999999990001"}, "x_unknown"),
         ({"parts": 11}, "too_long"),
     ):

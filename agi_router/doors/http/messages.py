@@ -12,13 +12,13 @@ from starlette.responses import Response
 
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.reasons import Reason
-from agi_router.calls.decision import Refusal
+from agi_router.calls.decision import Refusal, refuse_old_number
 from agi_router.calls.ports import Admission
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Door, Needs
 from agi_router.doors.http.idempotency import KEYED, read_key
 from agi_router.doors.http.text_taking import TextTaking
-from agi_router.errors import BindingNotFound, MessageNotFound, MessageOver
+from agi_router.errors import BindingNotFound, MessageNotFound, MessageOver, NumberError
 from agi_router.messages.decision import Taken, decide_text, screen_text
 from agi_router.messages.explanation import explain_text
 from agi_router.messages.model import CARRIED, LONGEST, MOST_PARTS, CarriedText, MessageState, Text
@@ -26,7 +26,7 @@ from agi_router.messages.records import LinkRecords, MessageRecords, cursor_of
 from agi_router.messages.store import Repeated
 from agi_router.messages.taking import Accepted
 from agi_router.messages.views import describe_message, describe_text_explanation
-from agi_router.numbers import XNumber
+from agi_router.numbers import XNumber, parse_old_number
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.explanations import TextExplanationIn, TextExplanationOut
@@ -195,7 +195,8 @@ async def decide_message(
         sender=body.sender, to=body.x, body="", fixed_lines=desk.options.fixed_lines
     )
     if isinstance(screened, Refusal):
-        return answer(_refused(screened.reason))
+        reason = await asyncio.to_thread(_explain, screened.reason, body.x, desk)
+        return answer(_refused(reason))
     if body.octets > LONGEST or body.parts > MOST_PARTS:
         return answer(_refused(Reason.TOO_LONG))
     text = CarriedText(
@@ -242,6 +243,22 @@ def report_message(message_id: str, body: OutcomeIn, desk: _Decides) -> Response
     except MessageNotFound:
         raise MessageNotFound from None
     return answer(describe_message(row))
+
+
+def _explain(reason: Reason, to: str, desk: Desk) -> Reason:
+    """
+    Why a text is refused that was refused for its numbers: also one to a number of before.
+    """
+    if reason is not Reason.X_MALFORMED:
+        return reason
+    try:
+        row = desk.queries.row("find_new_number", {"number": parse_old_number(to)})
+    except NumberError:
+        return reason
+    if row is None:
+        return reason
+    new, until = XNumber.from_int(row["x_number"]), desk.options.old_until
+    return refuse_old_number(new, now=desk.now, until=until).reason
 
 
 def _texts(request: Request) -> TextTaking:

@@ -3,7 +3,7 @@ What the HTTP door is told by whoever serves it.
 """
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from agi_router.maintenance.classes import Retention
@@ -35,6 +35,7 @@ class Options:
         recordings_sealed: Where sealed recordings lie.
         recordings_bucket: The bucket that they are brought to, if there is one.
         webhook_hosts: Hosts of webhooks that may have any address, and be reached without TLS.
+        old_until: Until when senders to numbers of before the move to 700 are told so; always.
         open_place: Opens what takes texts; :obj:`None`: none is taken.
         text_limits: How many texts of a sender, and to a number, are looked at, and how many of a
             tenant taken.
@@ -48,6 +49,7 @@ class Options:
     open_modes: bool = False
     strict: bool = False
     webhook_hosts: frozenset[str] = frozenset()
+    old_until: datetime | None = None
     open_place: OpenPlace | None = None
     text_limits: tuple[Rate, Rate, Rate] = (OFF, OFF, OFF)
     recordings_sealed: Path = Path("/var/lib/agi-router/recordings")
