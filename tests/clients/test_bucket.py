@@ -385,6 +385,8 @@ def test_in_service(seaweedfs: SeaweedFs, site: Site) -> None:
     for name in found:
         lies = site.bucket._ask("get_object", Key=f"{name[:2]}/{name}")["Body"].read()
         assert CLEAR not in lies
+    checks = json.loads(run(["doctor", "--json"], site.env).out)["checks"]
+    assert [each["status"] for each in checks if each["check"] == "bucket"] == ["ok"]
     words_of = ["recording", "reconcile", "--json"]
     whole = {"files": len(calls), "missing": [], "strange": []}
     assert run(words_of, site.env).json == whole
