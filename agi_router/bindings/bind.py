@@ -482,14 +482,12 @@ class BindingMaking(NumberDrawing, GroupSharing):
         with self._queries.transaction():
             if self.counting:
                 self.rules.hold_one(rules, parties, terms.order_id)
+            order, stated = terms.order_id, terms.consent
+            self.rules.check_known(rules, parties.people, order=order, stated=stated)
             made = self._bind_opened(parties, terms, asked, choice, opening)
             if rules is not None:
-                self.rules.check_people(
-                    rules,
-                    parties.people,
-                    order=terms.order_id,
-                    stated=terms.consent,
-                    binding=made.id,
+                self.rules.write_stated(
+                    rules, parties.people, order=order, stated=stated, binding=made.id
                 )
                 self.rules.check_made(rules, parties, terms.order_id, in_turn=self.counting)
                 people = {Side.A: parties.side_a, Side.B: parties.side_b}

@@ -195,18 +195,49 @@ class RuleKeeping:
                 to be undone.
             ConsentMissing: One does not agree: likewise.
         """
+        self.check_known(rules, people, order=order, stated=stated)
+        self.write_stated(rules, people, order=order, stated=stated, binding=binding)
+
+    def check_known(
+        self,
+        rules: TenantRules | None,
+        people: Collection[PhoneNumber],
+        *,
+        order: str | None,
+        stated: How | None,
+    ) -> None:
+        """
+        What of :meth:`check_people` can be said before anything is made.
+
+        A refusal behind what is made would have to undo it, and a cell has committed it by then.
+
+        Raises:
+            PartyUnverified: One is not known by its real name, and is to be.
+            ConsentMissing: One does not agree.
+        """
         if rules is None or not people:
             return
         if rules.needs_real_name:
             check_verified(people, rules.tenant_id, self._queries, self._keys)
-        if rules.consent is Consent.OFF:
-            return
-        if rules.consent is Consent.ASSERTED and stated is not None:
+        if rules.consent is not Consent.OFF and not _is_stated(rules, stated):
+            self._consents.check(rules.tenant_id, people, order)
+
+    def write_stated(
+        self,
+        rules: TenantRules | None,
+        people: Collection[PhoneNumber],
+        *,
+        order: str | None,
+        stated: How | None,
+        binding: BindingId,
+    ) -> None:
+        """
+        Write down what a tenant states of people who have come into a binding, if that is enough.
+        """
+        if rules is not None and people and stated is not None and _is_stated(rules, stated):
             self._consents.state(
                 rules.tenant_id, people, order=order, how=stated, binding=str(binding)
             )
-        else:
-            self._consents.check(rules.tenant_id, people, order)
 
     def check_made(
         self, rules: TenantRules, parties: Parties, order_id: str | None, *, in_turn: bool
@@ -360,3 +391,7 @@ def _use(kind: str, keys: Sequence[int], rate: Rate) -> dict[str, Any]:
         "within": within,
         "rate": str(rate),
     }
+
+
+def _is_stated(rules: TenantRules, stated: How | None) -> bool:
+    return rules.consent is Consent.ASSERTED and stated is not None

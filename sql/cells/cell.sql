@@ -462,6 +462,36 @@ BEGIN
 END
 $$;
 
+CREATE VIEW agi_cells.run AS
+SELECT NULL::text AS name, NULL::text[] AS given, NULL::jsonb AS result WHERE false;
+COMMENT ON VIEW agi_cells.run IS 'Where a row is inserted, that function of agi_router runs: its arguments as text, its rows come back. So a transaction of the global database runs it in the one that it has here';
+CREATE FUNCTION agi_cells.run_it() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    _call text;
+    _void boolean;
+BEGIN
+    SELECT format('agi_router.%I(%s)', p.proname,
+                  (SELECT string_agg(format('$1[%s]::%s', i, format_type(p.proargtypes[i - 1], NULL)), ', ' ORDER BY i)
+                     FROM generate_series(1, p.pronargs) i)),
+           p.prorettype = 'void'::regtype
+      INTO STRICT _call, _void
+      FROM pg_catalog.pg_proc p
+     WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname = NEW.name;
+    IF _void THEN
+        EXECUTE 'SELECT ' || _call USING NEW.given;
+        NEW.result := '[]';
+    ELSE
+        EXECUTE 'SELECT coalesce(jsonb_agg(to_jsonb(r)), ''[]'') FROM (SELECT * FROM ' || _call || ') r'
+           INTO NEW.result USING NEW.given;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.run_it IS 'Runs a function as whoever inserts may';
+CREATE TRIGGER agi_cells_run INSTEAD OF INSERT ON agi_cells.run FOR EACH ROW EXECUTE FUNCTION agi_cells.run_it();
+GRANT SELECT, INSERT ON agi_cells.run TO PUBLIC;
+
 CREATE TABLE agi_cells.beat (
     one boolean     NOT NULL DEFAULT true CONSTRAINT beat_pkey PRIMARY KEY CONSTRAINT beat_one_check CHECK (one),
     at  timestamptz NOT NULL

@@ -128,6 +128,21 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.here IS 'The functions that are given a block and run in the global database all the same: what they read and write is there';
 
+CREATE FUNCTION agi_cells.joining() RETURNS text[]
+LANGUAGE sql IMMUTABLE AS $$
+    -- None that makes a binding: who comes to a number, and to a block that is being closed, waits for others and has to
+    -- see what they did, which a transaction that is older than their end does not.
+    SELECT ARRAY['add_routes', 'change', 'change_group_bindings', 'end_withdrawn', 'evict_ended_routes', 'extend',
+                 'hold_group_bindings', 'list_routes', 'release_held', 'replace_parties']
+$$;
+COMMENT ON FUNCTION agi_cells.joining IS 'The functions that run in cells and are asked in transactions of several statements, too';
+
+CREATE FUNCTION agi_cells.twins() RETURNS SETOF text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT 'alone_' || name FROM unnest(agi_cells.joining() || ARRAY['bind_drawn']) j (name)
+$$;
+COMMENT ON FUNCTION agi_cells.twins IS 'What those are called that run by PL/Proxy behind one of ours; in agi_router, where those alone come who may ask them';
+
 CREATE FUNCTION agi_cells.is_away(_block bigint) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT 1
@@ -377,6 +392,10 @@ BEGIN
             'CREATE FOREIGN TABLE agi_cells.%I () INHERITS (agi_cells.self) SERVER %I'
             ' OPTIONS (schema_name %L, table_name %L, async_capable %L)',
             'self_' || cell.id, server, 'agi_cells', 'self', 'false');
+        EXECUTE format(
+            'CREATE FOREIGN TABLE agi_cells.%I (name text, given text[], result jsonb) SERVER %I'
+            ' OPTIONS (schema_name %L, table_name %L)',
+            'run_' || cell.id, server, 'agi_cells', 'run');
     END LOOP;
     EXECUTE format('CREATE SERVER agi_cells FOREIGN DATA WRAPPER plproxy OPTIONS (modular_mapping %L%s)', '1', cells);
     CREATE USER MAPPING FOR PUBLIC SERVER agi_cells;
@@ -390,13 +409,8 @@ LANGUAGE sql STABLE AS $$
     SELECT p.oid
       FROM pg_catalog.pg_proc p
      WHERE p.pronamespace = 'agi_router'::regnamespace
-       AND (p.proargnames[1] = '_block' AND p.proname <> ALL (agi_cells.here() || ARRAY['bind_drawn'])
+       AND (p.proargnames[1] = '_block' AND p.proname <> ALL (agi_cells.here() || agi_cells.joining() || ARRAY['bind_drawn'])
             OR p.proname = ANY (agi_cells.everywhere()))
-     UNION ALL
-    -- Behind the one of this name here: see agi_cells.send_binds.
-    SELECT p.oid
-      FROM pg_catalog.pg_proc p
-     WHERE p.pronamespace = 'agi_cells'::regnamespace AND p.proname = 'bind_drawn'
 $$;
 COMMENT ON FUNCTION agi_cells.sent IS 'The functions that run in cells';
 
@@ -409,7 +423,7 @@ DECLARE
 BEGIN
     FOR f IN SELECT p.oid, p.proname, p.proargnames, p.proargtypes::oid[] AS types, p.pronargs
                FROM pg_proc p
-              WHERE p.oid IN (SELECT agi_cells.sent()) AND p.pronamespace = 'agi_router'::regnamespace LOOP
+              WHERE p.oid IN (SELECT agi_cells.sent()) AND p.proname NOT IN (SELECT agi_cells.twins()) LOOP
         parts := NULL;
         IF f.types[0] = 'bigint[]'::regtype THEN
             SELECT string_agg(f.proargnames[i + 1], ', ') INTO parts
@@ -427,6 +441,83 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.send_functions IS 'Has every function whose first argument is _block, but those of agi_cells.here, run in the cell of that block, or for an array each part in its own; and those of agi_cells.everywhere in all';
 
+CREATE FUNCTION agi_router.run_in(_cell integer, _name text, _given text[]) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    _result jsonb;
+BEGIN
+    IF _name <> ALL (agi_cells.joining()) THEN
+        RAISE 'no such function' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    EXECUTE format('INSERT INTO agi_cells.%I (name, given) VALUES ($1, $2) RETURNING result', 'run_' || _cell)
+       INTO _result USING _name, _given;
+    RETURN _result;
+END
+$$;
+COMMENT ON FUNCTION agi_router.run_in IS 'Runs a function in a cell as part of the transaction that this one is part of, which holds there what lists of it have locked, and ends with it';
+
+CREATE FUNCTION agi_cells.is_alone() RETURNS boolean
+LANGUAGE sql VOLATILE AS $$
+    -- A transaction begins with its first statement, or with a BEGIN before that. Not by the clocks of tests.
+    SELECT pg_catalog.now() = pg_catalog.statement_timestamp()
+$$;
+COMMENT ON FUNCTION agi_cells.is_alone IS 'Whether the statement is a transaction by itself';
+
+CREATE FUNCTION agi_cells.join_functions() RETURNS void
+LANGUAGE plpgsql AS $$
+-- Each has a twin that runs by PL/Proxy. It is asked where the statement is alone, as it reads the newest
+-- rows and waits for others; within a transaction the cell's part of that runs it, which sees what it did before.
+DECLARE
+    f record;
+BEGIN
+    FOR f IN SELECT p.proname, pg_get_function_arguments(p.oid) AS arguments, pg_get_function_result(p.oid) AS result,
+                    p.proargtypes[0] = 'bigint[]'::regtype AS many,
+                    (SELECT string_agg('$' || i, ', ' ORDER BY i) FROM generate_series(1, p.pronargs) i) AS given,
+                    -- As text. Of arrays that go with one of blocks each part goes to its own cell.
+                    (SELECT string_agg(
+                                CASE WHEN p.proargtypes[0] = 'bigint[]'::regtype AND y.typcategory = 'A'
+                                     THEN format('ARRAY(SELECT $%1$s[i] FROM generate_subscripts($1, 1) i'
+                                                 ' WHERE (SELECT agi_cells.cell_of($1[i])) = _cell ORDER BY i)::text', i)
+                                     ELSE format('$%s::text', i) END, ', ' ORDER BY i)
+                       FROM generate_series(1, p.pronargs) i
+                       JOIN pg_type y ON y.oid = p.proargtypes[i - 1]) AS texts,
+                    (SELECT string_agg(p.proargnames[i], ', ')
+                       FROM generate_series(1, p.pronargs) i
+                       JOIN pg_type y ON y.oid = p.proargtypes[i - 1] AND y.typcategory = 'A') AS parts
+               FROM pg_proc p
+              WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname = ANY (agi_cells.joining()) LOOP
+        EXECUTE format(
+            'CREATE OR REPLACE FUNCTION agi_router.%I(%s) RETURNS %s LANGUAGE plproxy AS %L', 'alone_' || f.proname, f.arguments,
+            f.result,
+            format('CLUSTER ''agi_cells'';%s TARGET agi_router.%s; RUN ON agi_cells.cell_of(_block);',
+                   CASE WHEN f.many THEN ' SPLIT ' || f.parts || ';' END, f.proname));
+        EXECUTE format(
+            'CREATE OR REPLACE FUNCTION agi_router.%I(%s) RETURNS %s LANGUAGE plpgsql AS %L',
+            f.proname, f.arguments, f.result,
+            format('DECLARE _cell integer; BEGIN IF agi_cells.is_alone() THEN %s; RETURN; END IF;'
+                   ' FOR _cell IN SELECT DISTINCT c.cell FROM unnest(%s) b (block), agi_cells.cell_of(b.block) c (cell) ORDER BY 1'
+                   ' LOOP %s; END LOOP; END',
+                   CASE f.result WHEN 'void' THEN 'PERFORM' ELSE 'RETURN QUERY SELECT * FROM' END
+                   || format(' agi_router.%I(%s)', 'alone_' || f.proname, f.given),
+                   CASE WHEN f.many THEN '$1' ELSE 'ARRAY[$1]' END,
+                   agi_cells.joined_call(f.proname, f.result, f.texts)));
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.join_functions IS 'Has the functions of agi_cells.joining take part in transactions of this database';
+
+CREATE FUNCTION agi_cells.joined_call(_name text, _result text, _texts text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN _result = 'void'
+                THEN format('PERFORM agi_router.run_in(_cell, %L, ARRAY[%s])', _name, _texts)
+                WHEN _result LIKE 'TABLE(%'
+                THEN format('RETURN QUERY SELECT r.* FROM jsonb_to_recordset(agi_router.run_in(_cell, %L, ARRAY[%s])) r(%s)', _name, _texts,
+                            substring(_result FROM 7 FOR length(_result) - 7))
+                ELSE format('RETURN QUERY SELECT c.value::%s FROM jsonb_array_elements(agi_router.run_in(_cell, %L, ARRAY[%s])) r,'
+                            ' jsonb_each_text(r.value) c', replace(_result, 'SETOF ', ''), _name, _texts) END
+$$;
+COMMENT ON FUNCTION agi_cells.joined_call IS 'The statement that runs a function in a cell within a transaction';
+
 CREATE FUNCTION agi_cells.send_binds() RETURNS void
 LANGUAGE plpgsql AS $$
 -- What people agree to with a bind is written here, as all lines of consent are, and goes to all cells.
@@ -434,18 +525,18 @@ DECLARE
     f record;
 BEGIN
     SELECT pg_get_function_arguments(p.oid) AS arguments, pg_get_function_result(p.oid) AS result,
-           (SELECT string_agg('$' || i, ', ') FROM generate_series(1, p.pronargs) i) AS given
+           (SELECT string_agg('$' || i, ', ' ORDER BY i) FROM generate_series(1, p.pronargs) i) AS given
       INTO STRICT f
       FROM pg_proc p
      WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname = 'bind_drawn';
     EXECUTE format(
-        'CREATE OR REPLACE FUNCTION agi_cells.bind_drawn(%s) RETURNS %s LANGUAGE plproxy AS %L', f.arguments, f.result,
+        'CREATE OR REPLACE FUNCTION agi_router.alone_bind_drawn(%s) RETURNS %s LANGUAGE plproxy AS %L', f.arguments, f.result,
         'CLUSTER ''agi_cells''; TARGET agi_router.bind_drawn; RUN ON agi_cells.cell_of(_block);');
     EXECUTE format(
         'CREATE OR REPLACE FUNCTION agi_router.bind_drawn(%s) RETURNS %s LANGUAGE plpgsql AS %L', f.arguments, f.result,
         format($body$
 DECLARE
-    _place integer;
+    _place  integer;
     _states CONSTANT boolean := EXISTS (
         SELECT 1
           FROM agi_router.tenant t
@@ -454,7 +545,7 @@ BEGIN
     IF _states THEN
         PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
     END IF;
-    FOR id, x_number, begins_at, expires_at IN SELECT * FROM agi_cells.bind_drawn(%s) LOOP
+    FOR id, x_number, begins_at, expires_at IN SELECT * FROM agi_router.alone_bind_drawn(%s) LOOP
         _place := array_position(_id, id) - 1;
         IF _states AND begins_at IS NOT NULL AND _terms -> _place ->> 'consent' IS NOT NULL THEN
             PERFORM agi_router.state_consents(
@@ -471,7 +562,7 @@ END
 $body$, f.given));
 END
 $$;
-COMMENT ON FUNCTION agi_cells.send_binds IS 'Has bind_drawn run in the cell of its block, and writes here what was stated with it';
+COMMENT ON FUNCTION agi_cells.send_binds IS 'Has bind_drawn write here what was stated with a bind';
 
 CREATE FUNCTION agi_cells.copied() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
@@ -508,6 +599,9 @@ LANGUAGE sql STABLE AS $$
                    FROM pg_catalog.pg_proc p
                    JOIN pg_catalog.pg_language l ON l.oid = p.prolang
                   WHERE p.oid IN (SELECT agi_cells.sent()) AND l.lanname <> 'plproxy'
+                     OR p.pronamespace = 'agi_router'::regnamespace
+                        AND p.proname = ANY (agi_cells.joining() || ARRAY['bind_drawn'])
+                        AND strpos(p.prosrc, 'alone_' || p.proname) = 0
                   ORDER BY p.proname),
            -- The cells that are asked elsewhere than they are, by one way or the other.
            ARRAY(SELECT c.name
@@ -542,6 +636,7 @@ BEGIN
         PERFORM agi_cells.take_tables();
     END IF;
     PERFORM agi_cells.connect_cells();
+    PERFORM agi_cells.join_functions();
     PERFORM agi_cells.send_binds();
     PERFORM agi_cells.send_functions();
     PERFORM agi_cells.share_out();
@@ -921,7 +1016,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
 $$;
 -- These say where other databases are and how to get there.
 REVOKE ALL ON FUNCTION agi_cells.set_away, agi_cells.compose, agi_cells.connect_cells, agi_cells.send_functions,
-    agi_cells.send_binds, agi_cells.share_out, agi_cells.take_tables, agi_cells.publish, agi_cells.prepare,
+    agi_cells.send_binds, agi_cells.join_functions, agi_cells.share_out, agi_cells.take_tables, agi_cells.publish, agi_cells.prepare,
     agi_cells.set_aside, agi_cells.digest, agi_cells.forget, agi_cells.make_days, agi_cells.take_in, agi_cells.settled, agi_cells.drop_settled, agi_cells.put_back,
     agi_cells.wipe, agi_cells.send, agi_cells.forward, agi_cells.take_step, agi_cells.load, agi_cells.step_move,
     agi_cells.undo_move, agi_cells.list_loads FROM PUBLIC;
