@@ -22,12 +22,13 @@ from agi_router.bindings.store import BindingStore
 from agi_router.consent.ledger import Act, How, Statement
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.rights import Purpose, grant
+from agi_router.durations import parse_duration
 from agi_router.errors import BindingNotFound, HoldNotFound
 from agi_router.keys.file import load_key_ring, write_key_ring
 from agi_router.keys.registry import KINDS, check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.classes import FLOORS, Kind, Retention, RetentionClass, digest_names
 from agi_router.maintenance.classes import KINDS as RULES
-from agi_router.maintenance.classes import Kind, Retention, digest_names
 from agi_router.maintenance.deletion import Deletion
 from agi_router.maintenance.holds import HeldThing, HoldStore
 from agi_router.maintenance.proofs import Kept, kept, proofs
@@ -458,6 +459,13 @@ def test_a_person_who_is_deleted_does_not_come_back(
     Queries(connection).execute("note_new_owners", values)
     for table in ("person_mark", "new_owner"):
         assert one(connection, f"SELECT count(*) FROM agi_router.{table}") == 0
+
+
+def test_six_months_are_the_same_everywhere(connection: Connection) -> None:
+    """What the settings may not go below, and what no role may delete."""
+    free = "SELECT (now() AT TIME ZONE 'UTC')::date - agi_router.last_free_day(now())"
+    floor = parse_duration(FLOORS[RetentionClass.RECORDS])
+    assert timedelta(days=one(connection, free)) == floor
 
 
 def test_all_that_names_a_person(connection: Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -173,7 +174,12 @@ def test_work_by_hand(served: str, keys: KeyRing, connection: Connection, tmp_pa
 
 
 def test_another_deletes(
-    server: Server, dsn: str, role: str, connection: Connection, store: BindingStore
+    server: Server,
+    dsn: str,
+    role: str,
+    connection: Connection,
+    store: BindingStore,
+    keys: KeyRing,
 ) -> None:
     """All that is past retention, of each kind; it can write no binding and read no key."""
     gone = datetime.now(UTC).date() - RETENTION.records - timedelta(days=3)
@@ -187,6 +193,9 @@ def test_another_deletes(
         " ended_at = now() - %(ago)s, expires_at = now() - %(ago)s",
         long_ago,
     )
+    doctor = Cli({"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY": keys.to_text()})
+    [told] = due(doctor)
+    assert told.startswith("due: binding, call; nothing was deleted ever: enable")
     grant(connection, role, Purpose.RETAIN)
     with connect(server.dsn(database_of(dsn), user=role)) as own:
         check_rights(own, Purpose.RETAIN)
@@ -201,10 +210,17 @@ def test_another_deletes(
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 own.execute(statement)
     assert one(connection, "SELECT count(*) FROM agi_router.binding") == 0
+    assert due(doctor) == []
     migrate(connection)
     assert renew_grants(connection) == [role]
     with server.admin(database_of(dsn)) as admin:
         admin.execute(f'DROP OWNED BY "{role}"')
+
+
+def due(cli: Cli) -> list[str]:
+    """What the doctor says of retention."""
+    checks = json.loads(cli("doctor", "--json").out)["checks"]
+    return [each["text"] for each in checks if each["check"] == "retention"]
 
 
 def test_a_name_alone_makes_no_router(
