@@ -315,12 +315,15 @@ async def test_calls(cli: Cli, store: BindingStore, admissions: AdmissionStore) 
             an_end(ids[3], None, reason=Reason.USED_UP),
         ]
     )
-    listed, told, later, one_ = cli.many(
+    listed, told, later, one_, named, absent, twice = cli.many(
         [
             ("calls", "--since", "1h", "--json"),
             ("calls",),
             ("calls", "--since", (datetime.now(UTC) + timedelta(minutes=5)).isoformat(), "--json"),
             ("calls", "--limit", 1, "--json"),
+            ("calls", "--id", ids[1], "--json"),
+            ("calls", "--id", new_call_id()),
+            ("calls", "--id", ids[1], "--x", X),
         ]
     )
     rows = {row["id"]: row for row in listed.json}
@@ -338,6 +341,8 @@ async def test_calls(cli: Cli, store: BindingStore, admissions: AdmissionStore) 
     assert all(each in told.out for each in ids)
     assert later.json == []
     assert len(one_.json) == 1
+    assert named.json == [rows[ids[1]]]
+    assert (absent.code, twice.code) == (os.EX_NOINPUT, 2)
 
 
 def test_explain(cli: Cli, connection: Connection, store: BindingStore) -> None:
