@@ -39,12 +39,10 @@ _WARNING: Final = "AGI_ROUTER_WARNING"
 _CAUSE: Final = 16
 _GONE: Final = 404
 _TIMEOUT: Final = 10.0
-# Seconds between two looks at the database; find_warned.sql looks one further. It may take a share
-# of the time: one part of so many.
+# Seconds between two looks for calls, at most; find_warned.sql looks one further. They may take
+# one part of so many of the time.
 _MOST: Final = 10.0
 _SHARE: Final = 2000
-# Seconds for which the dialplan's global is believed.
-_BELIEVED: Final = 60.0
 
 
 class _AtHand(Protocol):
@@ -77,8 +75,6 @@ class HangUpWatch:
         self._longest = longest
         self._near: list[_Call] = []
         self._look_at = 0.0
-        self._warning = 0
-        self._ask_at = 0.0
 
     async def look(self) -> None:
         """
@@ -88,14 +84,8 @@ class HangUpWatch:
             StoreError: No answer.
             AsteriskError: Asterisk cannot be asked.
         """
-        if time.monotonic() >= self._ask_at:
-            async with self._at_hand("hang_ups") as ari:
-                self._warning = _seconds(await ari.get_variable(_WARNING))
-            self._ask_at = time.monotonic() + _BELIEVED
-        if self._warning == 0:
-            return
         if time.monotonic() >= self._look_at:
-            await self._find()
+            await self._look_for_more()
         due = [each for each in self._near if each.warned_from <= time.monotonic()]
         if due:
             async with self._at_hand("hang_ups") as ari:
@@ -103,17 +93,26 @@ class HangUpWatch:
                     if not await _end_if_left(ari, call.call_id):
                         self._near.remove(call)
 
-    async def _find(self) -> None:
-        if self._store.node is None:
-            return
+    async def _look_for_more(self) -> None:
         begun = time.monotonic()
-        after, before = calls_of(self._store.node)
+        async with self._at_hand("hang_ups") as ari:
+            warning = _seconds(await ari.get_variable(_WARNING))
+        # Where nobody is warned, no call is looked for.
+        self._near = await self._find(self._store.node, warning) if warning else []
+        now = time.monotonic()
+        self._look_at = now + min(_MOST, _SHARE * (now - begun))
+
+    async def _find(self, node: str | None, warning: int) -> list[_Call]:
+        if node is None:
+            return []
+        after, before = calls_of(node)
+        longest = self._longest // timedelta(seconds=1)
         values = {
-            "node": self._store.node,
+            "node": node,
             "after": after,
             "before": before,
-            "longest": self._longest // timedelta(seconds=1),
-            "warning": self._warning,
+            "longest": longest,
+            "warning": warning,
         }
 
         async def work(connection: FastConnection) -> list[dict[str, Any]]:
@@ -121,8 +120,7 @@ class HangUpWatch:
 
         rows = await self._store.pool.submit(work, timeout=_TIMEOUT)
         now = time.monotonic()
-        self._near = [_Call(row["id"], now + row["warned_in"]) for row in rows]
-        self._look_at = now + min(_MOST, _SHARE * (now - begun))
+        return [_Call(row["id"], now + row["warned_in"]) for row in rows]
 
 
 async def _end_if_left(ari: AriClient, call_id: str) -> bool:
