@@ -26,6 +26,7 @@ from agi_router.bindings.expiry import LONGEST_LIFE, check_expiry
 from agi_router.bindings.group_members import GroupSharing
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Parties, compile_routes
+from agi_router.bindings.names import name_values
 from agi_router.bindings.parties import mode_columns
 from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.pools import Pool
@@ -37,6 +38,7 @@ from agi_router.bindings.words import Mode, Side
 from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import violated
 from agi_router.errors import (
+    AgiRouterError,
     BindingConflict,
     ExpiryInvalid,
     ModeError,
@@ -479,22 +481,31 @@ class BindingMaking(NumberDrawing, GroupSharing):
         """
         if opening.rules is None and not self._is_counted(opening):
             return self._bind_opened(parties, terms, asked, choice, opening)
-        with self._queries.transaction():
-            if self.counting:
-                self.rules.hold_one(rules, parties, terms.order_id)
-            order, stated = terms.order_id, terms.consent
-            self.rules.check_known(rules, parties.people, order=order, stated=stated)
-            made = self._bind_opened(parties, terms, asked, choice, opening)
-            if rules is not None:
-                self.rules.write_stated(
-                    rules, parties.people, order=order, stated=stated, binding=made.id
-                )
-                self.rules.check_made(rules, parties, terms.order_id, in_turn=self.counting)
-                people = {Side.A: parties.side_a, Side.B: parties.side_b}
-                # An import is held to what is of persons alone: it is no hurry of its tenant's.
-                self.rules.count_bind(rules, people, _dialled(made) if self.counting else ())
-            if self._is_counted(opening):
-                self._take_quota(opening, 1)
+        made = None
+        try:
+            with self._queries.transaction():
+                if self.counting:
+                    self.rules.hold_one(rules, parties, terms.order_id)
+                order, stated = terms.order_id, terms.consent
+                self.rules.check_known(rules, parties.people, order=order, stated=stated)
+                made = self._bind_opened(parties, terms, asked, choice, opening)
+                if rules is not None:
+                    self.rules.write_stated(
+                        rules, parties.people, order=order, stated=stated, binding=made.id
+                    )
+                    self.rules.check_made(rules, parties, terms.order_id, in_turn=self.counting)
+                    people = {Side.A: parties.side_a, Side.B: parties.side_b}
+                    # An import is held to what is of persons alone: it is no hurry of its
+                    # tenant's.
+                    self.rules.count_bind(rules, people, _dialled(made) if self.counting else ())
+                if self._is_counted(opening):
+                    self._take_quota(opening, 1)
+        except (AgiRouterError, psycopg.Error):
+            if made is not None:
+                # It is gone with its transaction, unless a cell has committed it by itself.
+                with suppress(AgiRouterError):
+                    self._queries.row("unbind", {**name_values(made.id), "version": None})
+            raise
         return made
 
     def _take_quota(self, opening: OpenBlocks, count: int) -> None:

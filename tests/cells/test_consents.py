@@ -9,8 +9,9 @@ from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.consent.ledger import Act, How, Statement
-from agi_router.errors import StoreError
+from agi_router.errors import QuotaExceeded, StoreError
 from agi_router.keys.ring import KeyRing
+from agi_router.tenants.model import Quota
 from agi_router.tenants.rules import Consent, RulesChange
 from harness.cells import Cells
 from harness.database import HOUR, NO_REST, new_party, one, until
@@ -43,3 +44,15 @@ def test_stated_with_a_bind(cells: Cells, dsn: str, store: BindingStore, keys: K
             with pytest.raises(StoreError):
                 bind(beside)
             assert one(cell, LINES) == lines
+
+
+def test_too_many(cells: Cells, dsn: str, store: BindingStore) -> None:
+    """What is refused behind the bind, step by step, does not stay."""
+    store.inventory.tenants.set_quota("default", Quota.BINDINGS, 1)
+    terms = Terms(expires_at=store.now() + HOUR)
+    kept = store.bind(Axb(a=new_party(), b=new_party()), terms, x=BLOCKS[0].number(1))
+    with pytest.raises(QuotaExceeded):
+        store.bind(Axb(a=new_party(), b=new_party()), terms, x=BLOCKS[0].number(2))
+    with cells.connect(cells.dsns(dsn)[0]) as north:
+        alive = "SELECT array_agg(id) FROM agi_router.binding WHERE ended_at IS NULL"
+        assert one(north, alive) == [kept.id.id]
