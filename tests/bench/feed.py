@@ -53,9 +53,9 @@ _FIRST_BLOCK = 70012340000
 _BOUND = 100
 # Tags of a join that is done in parts.
 _PART = 30_000
-# Seconds of calls alone, and how many feeds they are placed beside.
-_SECONDS = 30
-_BESIDE = 5
+# How many feeds calls are placed beside, and seconds of calls alone before each.
+_BESIDE = 10
+_SECONDS = 8
 # Starts a program, and tells the most memory that any of its processes had, and their CPU seconds.
 _MEASURED = """\
 import resource, subprocess, sys
@@ -219,10 +219,12 @@ class Bench:
         def place(over: Callable[[float], bool]) -> list[float]:
             return asyncio.run(place_calls(dsn, keys, call, rate=self._rate, over=over))
 
-        alone = place(lambda began: time.monotonic() - began >= _SECONDS)
+        alone: list[float] = []
         beside: list[float] = []
-        # A file that was read is not read again, so each time it is of a feed of its own.
+        # By turns: what else the machine does weighs on both alike.
         for turn in range(_BESIDE):
+            alone += place(lambda began: time.monotonic() - began >= _SECONDS)
+            # A file that was read is not read again, so each time it is of a feed of its own.
             command = self._ready(dsn, "plain", "150", turn=f"-{turn}")
             process = subprocess.Popen(
                 [_PROGRAM, *command, "--json"], env=self._env(dsn), stdout=subprocess.DEVNULL
