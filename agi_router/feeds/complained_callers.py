@@ -2,9 +2,11 @@
 Who has called where somebody complains: whom carriers are told of, once there are too many.
 
 It is looked for once, while routes and calls are there that say so, and kept in the register of
-persons. Of a group nobody knows which member has called.
+persons. Of a group nobody knows which member has called, and of a number that was shown in calls
+of several which of them is meant.
 """
 
+import contextlib
 from typing import Any
 
 from agi_router.bindings.parties import read_parties
@@ -40,10 +42,16 @@ class ComplainedCallers:
         Raises:
             KeysOutdated: The keys were rotated since they were read.
         """
-        while rows := self._queries.rows("list_new_complaints", {"limit": _AT_ONCE}):
+        after = 0
+        while rows := self._queries.rows(
+            "list_new_complaints", {"after": after, "limit": _AT_ONCE}
+        ):
+            after = rows[-1]["id"]
             with self._queries.transaction():
                 for row in rows:
-                    self._note(row["id"], self._find(row))
+                    # What does not open now may do so with the keys of tomorrow.
+                    with contextlib.suppress(SealError):
+                        self._note(row["id"], self._find(row))
 
     def _note(self, complaint_id: int, caller: PhoneNumber | None) -> None:
         person_id = None if caller is None else self._register.add({caller})[caller]
@@ -53,8 +61,11 @@ class ComplainedCallers:
     def _find(self, call: dict[str, Any]) -> PhoneNumber | None:
         """
         Who has placed a call; :obj:`None`: nobody knows.
+
+        Raises:
+            SealError: The parties do not open.
         """
-        if call["binding_id"] is None:
+        if call["binding_id"] is None or call["side"] is None:
             return None
         values = {
             "block": [call["block"]],
@@ -66,7 +77,7 @@ class ComplainedCallers:
             return None
         try:
             parties = read_parties(routes[0], routes, self._keys)
-        except (SealError, ValueError):
+        except ValueError:
             # What is damaged says nothing of anybody.
             return None
         callers = {party.number for party in parties if party.side == call["side"]}

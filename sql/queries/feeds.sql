@@ -261,11 +261,13 @@ SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.calle
  WHERE b.ended_at IS NULL AND b.expires_at > now() AND (NOT %(held)s OR b.state = 'held');
 
 -- list_new_complaints --
--- Complaints of which nobody has looked yet who has called; and the call, if there is one.
+-- Complaints behind one of which nobody has looked yet who has called; and the call, if there is one. Those of a cell
+-- that is away wait until it is back.
 SELECT m.id, c.block, c.binding_id, c.side, c.received_at
   FROM agi_router.complaint m
   LEFT JOIN LATERAL agi_router.find_complained_call(m.x_number / 10000, m.x_number, m.at) c ON true
- WHERE NOT EXISTS (SELECT 1 FROM agi_router.complaint_caller n WHERE n.complaint_id = m.id)
+ WHERE m.id > %(after)s AND NOT EXISTS (SELECT 1 FROM agi_router.complaint_caller n WHERE n.complaint_id = m.id)
+   AND NOT EXISTS (SELECT 1 FROM agi_router.list_cells() a WHERE a.away AND m.x_number / 10000 = ANY (a.blocks))
  ORDER BY m.id
  LIMIT %(limit)s;
 

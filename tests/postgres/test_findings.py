@@ -7,6 +7,7 @@ import io
 import json
 from pathlib import Path
 
+import pytest
 from postgres.test_complaints import complaints_of, file
 
 from agi_router.bindings.model import Binding
@@ -166,17 +167,76 @@ def test_who_is_complained_of(store: BindingStore, connection: Connection) -> No
     assert one(connection, "SELECT count(*) FROM agi_router.complaint_caller") == 6
 
 
+@pytest.mark.parametrize("later", [-60, 20])
+def test_who_is_called_back_is_told_of_to_nobody(
+    store: BindingStore, connection: Connection, later: int
+) -> None:
+    """Where both sides' calls showed the number nobody knows of which somebody complains."""
+    pair = bind(store, A, B)
+    called(connection, pair, X, "a", ago=120)
+    called(connection, pair, X, "b", ago=-later)
+    for _ in range(2):
+        complain(store, X)
+    assert findings_of(store).take(DIGIT, limit=9) == []
+    noted = "SELECT count(*) FROM agi_router.complaint_caller WHERE person_id IS NULL"
+    assert one(connection, noted) == 2
+
+
+def test_what_cannot_be_known_now_is_looked_for_later(
+    store: BindingStore, connection: Connection
+) -> None:
+    """Where the cell of the number is away, or the keys do not open who has called."""
+    pair = bind(store, A, B)
+    called(connection, pair, X, "a")
+    for _ in range(2):
+        complain(store, X)
+    findings = findings_of(store)
+    noted = "SELECT count(*) FROM agi_router.complaint_caller"
+    with connection.transaction(force_rollback=True):
+        connection.execute(
+            b"CREATE OR REPLACE FUNCTION agi_router.list_cells()"
+            b" RETURNS TABLE (cell integer, name text, away boolean, blocks bigint[])"
+            b" LANGUAGE sql STABLE AS"
+            b" $$ SELECT 0, 'one', true, array_agg(k.block) FROM agi_router.block k $$"
+        )
+        assert findings.take(DIGIT, limit=9) == []
+        assert one(connection, noted) == 0
+    with connection.transaction(force_rollback=True):
+        connection.execute(b"UPDATE agi_router.route SET callee = '\\x00'")
+        assert findings.take(DIGIT, limit=9) == []
+        assert one(connection, noted) == 0
+    assert [each.person for each in findings.take(DIGIT, limit=9)] == [A]
+
+
+def test_age_takes_nothing_back(store: BindingStore, connection: Connection) -> None:
+    """A finding holds where complaints are deleted by their age; not where one is dismissed."""
+    findings = findings_of(store)
+    pair = bind(store, A, B)
+    called(connection, pair, X, "a")
+    made = [complain(store, X) for _ in range(3)]
+    complaints_of(store).dismiss(made[1].id, by="a test")
+    (found,) = findings.take(DIGIT, limit=9)
+    connection.execute(b"DELETE FROM agi_router.complaint WHERE id = %s", (made[0].id,))
+    assert [each.id for each in findings.take(DIGIT, limit=9)] == [found.id]
+    complaints_of(store).dismiss(made[2].id, by="a test")
+    assert [each.status for each in findings.take(DIGIT, limit=9)] == [
+        FindingStatus.MISUSE,
+        FindingStatus.WITHDRAWN,
+    ]
+
+
 def complain(store: BindingStore, x: XNumber) -> Complaint:
     """One more complaint of a call that showed a number, too few to stop anything."""
     return file(store, x, limits=ComplaintLimits(least=99))
 
 
-def called(connection: Connection, made: Binding, x: XNumber, side: str) -> None:
-    """A call of one side of a binding went through."""
+def called(connection: Connection, made: Binding, x: XNumber, side: str, *, ago: int = 0) -> None:
+    """A call of one side of a binding went through, so many seconds ago."""
     connection.execute(
         "INSERT INTO agi_router.call"
-        " (block, id, day, x_number, shown, tenant_id, binding_id, side, state)"
-        " SELECT %s, gen_random_uuid()::text, current_date, %s, %s, t.id, %s, %s, 'settled'"
+        " (block, id, day, x_number, shown, tenant_id, binding_id, side, state, received_at)"
+        " SELECT %s, gen_random_uuid()::text, current_date, %s, %s, t.id, %s, %s, 'settled',"
+        "        now() - make_interval(secs => %s)"
         "   FROM agi_router.tenant t WHERE t.name = %s",
-        (x.block.value, x.value, x.value, made.id.id, side, made.tenant),
+        (x.block.value, x.value, x.value, made.id.id, side, ago, made.tenant),
     )

@@ -31,11 +31,7 @@ BEGIN
         ON CONFLICT ON CONSTRAINT finding_key DO NOTHING;
     -- The same of those whose calls were complained of too often, and whose complaints were dismissed since.
     DELETE FROM agi_router.finding f
-     USING agi_router.complaint_caller c
-     WHERE c.complaint_id = f.complaint_id AND f.status = 'misuse' AND f.taken_at IS NULL
-       AND (SELECT count(*)
-              FROM agi_router.founded_complaints() n
-             WHERE n.person_id = c.person_id AND n.operator = f.operator) < _least;
+     WHERE f.taken_at IS NULL AND f.id IN (SELECT u.id FROM agi_router.unfounded_findings(_least) u (id));
     INSERT INTO agi_router.finding (operator, source, complaint_id, status)
     SELECT n.operator, 'complaint', max(n.id), 'misuse'
       FROM agi_router.founded_complaints() n
@@ -54,11 +50,7 @@ BEGIN
     INSERT INTO agi_router.finding (operator, source, complaint_id, status)
     SELECT f.operator, 'complaint', f.complaint_id, 'withdrawn'
       FROM agi_router.finding f
-      JOIN agi_router.complaint_caller c ON c.complaint_id = f.complaint_id
-     WHERE f.status = 'misuse' AND f.taken_at IS NOT NULL
-       AND (SELECT count(*)
-              FROM agi_router.founded_complaints() n
-             WHERE n.person_id = c.person_id AND n.operator = f.operator) < _least
+     WHERE f.taken_at IS NOT NULL AND f.id IN (SELECT u.id FROM agi_router.unfounded_findings(_least) u (id))
         ON CONFLICT ON CONSTRAINT finding_complaint_key DO NOTHING;
 END
 $$;
