@@ -43,6 +43,11 @@ log = logging.getLogger(__name__)
 _LOCK_WAIT: Final = 100
 _PAUSE: Final = 0.5
 _Result = TypeVar("_Result")
+_OVERLAID: Final = (
+    "one of several: load sql/cells/cell.sql of this release into a cell and run"
+    " agi_cells.become(number), or global.sql into the global database and run"
+    " agi_cells.compose(), as a superuser"
+)
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 _TRIGGER = re.compile(r"^CREATE OR REPLACE TRIGGER (\w+)\s", re.MULTILINE)
 
@@ -220,6 +225,11 @@ def check_schema(connection: Connection) -> None:
             f"the functions of the database are not those of this program ({found}):"
             " run 'agi-router db migrate'"
         )
+    with translated():
+        faults = connection.execute(query("list_overlay_faults")).fetchall()
+    if faults:
+        names = ", ".join(row["name"] for row in faults)
+        raise SchemaMismatch(f"not all is in force that makes this database {_OVERLAID} ({names})")
 
 
 def migrate(connection: Connection, *, patience: float = 60.0) -> Changes:
@@ -246,6 +256,10 @@ def migrate(connection: Connection, *, patience: float = 60.0) -> Changes:
             fresh = [each for each in status(connection) if each.applied_at is None]
             # Says whether they are newer before anything is done.
             differences(connection)
+            if connection.execute(query("find_old_overlay")).fetchone():
+                raise SchemaMismatch(
+                    f"nothing was done: reapply is missing in what makes this database {_OVERLAID}"
+                )
             connection.execute(query("make_ledger"))
             for each in fresh:
                 needs = f"migration {each.number:04} needs tables"
@@ -291,6 +305,8 @@ def _replace_functions(connection: Connection) -> list[str]:
     """
     Bring the functions and triggers of a database up to date, all or nothing.
 
+    What makes it one of several (sql/cells) is put in the place of them again.
+
     Returns:
         The names of the functions that differed.
     """
@@ -313,6 +329,7 @@ def _replace_functions(connection: Connection) -> list[str]:
         _drop_strays(connection, known)
         kept = {"functions": [each.name for each in known], "version": _version()}
         connection.execute(query("keep_functions"), kept)
+        connection.execute(query("reapply_overlay"))
     return sorted(found.missing + found.changed + found.unknown)
 
 

@@ -1,22 +1,23 @@
 -- What lets a database of agi_router become a cell: docs/operate-many.md. A superuser runs it once, behind
--- `agi-router db migrate` and `agi-router db grant`, and then `SELECT agi_cells.become(number)`.
+-- `agi-router db migrate` and `agi-router db grant`, and then `SELECT agi_cells.become(number)`; and both again where
+-- another release has another one.
 
-CREATE SCHEMA agi_cells;
+CREATE SCHEMA IF NOT EXISTS agi_cells;
 COMMENT ON SCHEMA agi_cells IS 'What makes this database one of several';
 GRANT USAGE ON SCHEMA agi_cells TO PUBLIC;
 
-ALTER TABLE agi_router.block ADD COLUMN cell integer;
+ALTER TABLE agi_router.block ADD COLUMN IF NOT EXISTS cell integer;
 COMMENT ON COLUMN agi_router.block.cell IS 'The cell that has it: this one, unless it is being moved';
-ALTER TABLE agi_router.block ADD COLUMN next_cell integer;
+ALTER TABLE agi_router.block ADD COLUMN IF NOT EXISTS next_cell integer;
 COMMENT ON COLUMN agi_router.block.next_cell IS 'While it is being moved, the other cell that has to do with it; else -1';
 
-CREATE TABLE agi_cells.me (
+CREATE TABLE IF NOT EXISTS agi_cells.me (
     cell integer NOT NULL CONSTRAINT me_pkey PRIMARY KEY
 );
 COMMENT ON TABLE agi_cells.me IS 'One row: which cell this is';
 COMMENT ON COLUMN agi_cells.me.cell IS 'Its number';
 
-CREATE TABLE agi_cells.moving_stub (
+CREATE TABLE IF NOT EXISTS agi_cells.moving_stub (
     block bigint NOT NULL,
     id    text   NOT NULL,
     day   date   NOT NULL,
@@ -27,7 +28,7 @@ COMMENT ON COLUMN agi_cells.moving_stub.block IS 'Block of the call';
 COMMENT ON COLUMN agi_cells.moving_stub.id IS 'The call';
 COMMENT ON COLUMN agi_cells.moving_stub.day IS 'Its day';
 
-CREATE FUNCTION agi_cells.is_me(_cell integer) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.is_me(_cell integer) RETURNS void
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM agi_cells.me m WHERE m.cell = _cell) THEN
@@ -38,7 +39,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.is_me IS 'Fails where another cell was meant';
 
-CREATE FUNCTION agi_cells.close_others() RETURNS trigger
+CREATE OR REPLACE FUNCTION agi_cells.close_others() RETURNS trigger
 LANGUAGE plpgsql AS $$
 -- Of two cells that know a block one alone may admit, whatever reaches which of them first.
 BEGIN
@@ -49,12 +50,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION agi_cells.close_others IS 'Takes no call for a block that another cell has';
-CREATE TRIGGER agi_cells_close_others BEFORE INSERT OR UPDATE ON agi_router.block
+CREATE OR REPLACE TRIGGER agi_cells_close_others BEFORE INSERT OR UPDATE ON agi_router.block
     FOR EACH ROW EXECUTE FUNCTION agi_cells.close_others();
 -- Rows of blocks come by replication.
 ALTER TABLE agi_router.block ENABLE ALWAYS TRIGGER agi_cells_close_others;
 
-CREATE FUNCTION agi_cells.take_key() RETURNS trigger
+CREATE OR REPLACE FUNCTION agi_cells.take_key() RETURNS trigger
 LANGUAGE plpgsql AS $$
 -- A router may have noted a key here before the global database did, at its start or as the key file got one more: what
 -- comes from there takes the place of that, or nothing would come any more. Another key of that id is left in the way.
@@ -69,11 +70,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION agi_cells.take_key IS 'Has keys be what the global database says they are';
-CREATE TRIGGER agi_cells_take_key BEFORE INSERT OR UPDATE ON agi_router.key
+CREATE OR REPLACE TRIGGER agi_cells_take_key BEFORE INSERT OR UPDATE ON agi_router.key
     FOR EACH ROW EXECUTE FUNCTION agi_cells.take_key();
 ALTER TABLE agi_router.key ENABLE REPLICA TRIGGER agi_cells_take_key;
 
-CREATE FUNCTION agi_cells.tables() RETURNS SETOF text
+CREATE OR REPLACE FUNCTION agi_cells.tables() RETURNS SETOF text
 LANGUAGE sql STABLE AS $$
     SELECT c.relname::text
       FROM pg_class c
@@ -85,7 +86,7 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.tables IS 'The tables whose rows go along with their block: those whose key begins with it';
 
-CREATE FUNCTION agi_cells.stays() RETURNS TABLE (name text, why text)
+CREATE OR REPLACE FUNCTION agi_cells.stays() RETURNS TABLE (name text, why text)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES ('block', 'each cell that has to do with it has a copy of its row'),
            ('appeal_rebind', 'it is written in the global database'),
@@ -96,7 +97,7 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.stays IS 'The tables that name a block and stay where they are when it is moved, with the reason';
 
-CREATE FUNCTION agi_cells.order_of(_name text, OUT at_once text, OUT later text)
+CREATE OR REPLACE FUNCTION agi_cells.order_of(_name text, OUT at_once text, OUT later text)
 LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(n.at_once, 'true'), coalesce(n.later, 'false')
       FROM (SELECT 1) one
@@ -113,7 +114,7 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.order_of IS 'Which rows of a table calls and texts have a use for, so that they are moved while none is taken; and which are history, and follow when calls come to the new cell. Of a table that is not named here all go at once. $1: the block, $2: bindings that are of use';
 
-CREATE FUNCTION agi_cells.prepare(_cell integer, _block bigint) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.prepare(_cell integer, _block bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 -- What is set aside for the way has tables of its own. They are made anew where nothing is in them: columns may have come.
 DECLARE
@@ -141,7 +142,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.prepare IS 'Makes the tables in which rows of blocks are set aside';
 
-CREATE FUNCTION agi_cells.sees(_cell integer, _block bigint) RETURNS text
+CREATE OR REPLACE FUNCTION agi_cells.sees(_cell integer, _block bigint) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     PERFORM agi_cells.is_me(_cell);
@@ -150,7 +151,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.sees IS 'Whose a block is, and its state, as this cell knows it; null: it does not know it';
 
-CREATE FUNCTION agi_cells.writers(_cell integer, _block bigint) RETURNS text[]
+CREATE OR REPLACE FUNCTION agi_cells.writers(_cell integer, _block bigint) RETURNS text[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 -- Whoever writes a table holds a lock on it from before it looks until its end.
 BEGIN
@@ -165,7 +166,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.writers IS 'Who is writing rows of any block: transactions that may have looked at a block before it was closed';
 
-CREATE FUNCTION agi_cells.set_aside(_cell integer, _block bigint, _limit integer) RETURNS bigint
+CREATE OR REPLACE FUNCTION agi_cells.set_aside(_cell integer, _block bigint, _limit integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET session_replication_role = replica AS $$
 -- Neither foreign keys nor triggers heed that rows go: they go to where the others are. Who waits for one of them finds it gone.
 DECLARE
@@ -228,7 +229,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.set_aside IS 'Takes rows of a block out of the tables, for the way: so many of its history, or with null all that calls and texts have a use for; returns how many';
 
-CREATE FUNCTION agi_cells.digest(_cell integer, _block bigint) RETURNS TABLE (name text, rows bigint, digest numeric)
+CREATE OR REPLACE FUNCTION agi_cells.digest(_cell integer, _block bigint) RETURNS TABLE (name text, rows bigint, digest numeric)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     PERFORM agi_cells.is_me(_cell);
@@ -245,7 +246,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.digest IS 'What of a block is set aside: of each table that has any, how many rows, and a digest';
 
-CREATE FUNCTION agi_cells.forget(_cell integer, _block bigint) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.forget(_cell integer, _block bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     name text;
@@ -258,7 +259,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.forget IS 'Deletes what of a block is set aside';
 
-CREATE FUNCTION agi_cells.make_days(_cell integer, _block bigint) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.make_days(_cell integer, _block bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 -- By itself: a transaction that makes a day holds what calls wait for.
 DECLARE
@@ -277,7 +278,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.make_days IS 'Makes the days that rows on their way here need';
 
-CREATE FUNCTION agi_cells.take_in(_cell integer, _block bigint) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.take_in(_cell integer, _block bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET session_replication_role = replica AS $$
 -- No trigger tells of them: that has been told.
 DECLARE
@@ -312,7 +313,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.take_in IS 'Puts what has come of a block into the tables';
 
-CREATE FUNCTION agi_cells.settled(_cell integer, _block bigint, _all boolean)
+CREATE OR REPLACE FUNCTION agi_cells.settled(_cell integer, _block bigint, _all boolean)
 RETURNS TABLE (
     id text, day date, x_number bigint, ended_at timestamptz, reason text, outcome text, ring_ms integer, talk_ms integer,
     released_by text, cause integer, sip_status integer, clock text, kept boolean)
@@ -333,7 +334,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.settled IS 'Calls that were up when their block went, and have ended here: as agi_router.settle takes them. _all: those too whose recording may still be put on record here';
 
-CREATE FUNCTION agi_cells.drop_settled(_cell integer, _block bigint, _id text[]) RETURNS bigint
+CREATE OR REPLACE FUNCTION agi_cells.drop_settled(_cell integer, _block bigint, _id text[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     PERFORM agi_cells.is_me(_cell);
@@ -346,7 +347,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.drop_settled IS 'Deletes calls that are settled where their block is now; returns how many of those that were up are not';
 
-CREATE FUNCTION agi_cells.put_back(_cell integer, _block bigint) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.put_back(_cell integer, _block bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET session_replication_role = replica AS $$
 DECLARE
     name text;
@@ -373,7 +374,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.put_back IS 'Puts what was set aside of a block back into the tables';
 
-CREATE FUNCTION agi_cells.wipe(_cell integer, _block bigint) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.wipe(_cell integer, _block bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog SET session_replication_role = replica AS $$
 DECLARE
     name text;
@@ -390,7 +391,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.wipe IS 'Deletes what has come here of a block that stays another cell''s after all';
 
-CREATE FUNCTION agi_cells.count_refused(_cell integer, _block bigint, _from timestamptz) RETURNS bigint
+CREATE OR REPLACE FUNCTION agi_cells.count_refused(_cell integer, _block bigint, _from timestamptz) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     PERFORM agi_cells.is_me(_cell);
@@ -402,7 +403,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.count_refused IS 'How many calls to a block have been refused since a time because it was closed';
 
-CREATE FUNCTION agi_cells.load(_cell integer)
+CREATE OR REPLACE FUNCTION agi_cells.load(_cell integer)
 RETURNS TABLE (bindings bigint, calls_up bigint, calls_lately bigint, size bigint, followed boolean, reached text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
@@ -420,7 +421,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.load IS 'What this cell has to do, and how far it follows the global database';
 
-CREATE FUNCTION agi_cells.become(_cell integer) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.become(_cell integer) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     -- The global database gives the first ids; each cell those from here on, to numbers that B is shown, and to events.
@@ -462,10 +463,10 @@ BEGIN
 END
 $$;
 
-CREATE VIEW agi_cells.run AS
+CREATE OR REPLACE VIEW agi_cells.run AS
 SELECT NULL::text AS name, NULL::text[] AS given, NULL::jsonb AS result WHERE false;
 COMMENT ON VIEW agi_cells.run IS 'Where a row is inserted, that function of agi_router runs: its arguments as text, its rows come back. So a transaction of the global database runs it in the one that it has here';
-CREATE FUNCTION agi_cells.run_it() RETURNS trigger
+CREATE OR REPLACE FUNCTION agi_cells.run_it() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
     _call text;
@@ -489,10 +490,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION agi_cells.run_it IS 'Runs a function as whoever inserts may';
-CREATE TRIGGER agi_cells_run INSTEAD OF INSERT ON agi_cells.run FOR EACH ROW EXECUTE FUNCTION agi_cells.run_it();
+CREATE OR REPLACE TRIGGER agi_cells_run INSTEAD OF INSERT ON agi_cells.run FOR EACH ROW EXECUTE FUNCTION agi_cells.run_it();
 GRANT SELECT, INSERT ON agi_cells.run TO PUBLIC;
 
-CREATE TABLE agi_cells.beat (
+CREATE TABLE IF NOT EXISTS agi_cells.beat (
     one boolean     NOT NULL DEFAULT true CONSTRAINT beat_pkey PRIMARY KEY CONSTRAINT beat_one_check CHECK (one),
     at  timestamptz NOT NULL
 );
@@ -509,7 +510,7 @@ LANGUAGE sql AS $$
            ::double precision
 $$;
 
-CREATE VIEW agi_cells.self AS
+CREATE OR REPLACE VIEW agi_cells.self AS
 SELECT (SELECT m.cell FROM agi_cells.me m) AS number,
        current_setting('server_version_num')::integer AS version,
        ARRAY(SELECT m.number || ' ' || m.checksum FROM agi_router.migration m ORDER BY m.number) AS migrations,
@@ -538,3 +539,70 @@ SELECT current_setting('synchronous_standby_names') AS names,
   FROM pg_catalog.pg_stat_replication r) l;
 COMMENT ON VIEW agi_cells.self IS 'What this cell says of itself to the global database: which number it has, its schema, how it takes changes, who follows it';
 GRANT SELECT ON agi_cells.self TO PUBLIC;
+
+CREATE TABLE IF NOT EXISTS agi_cells.replaced (
+    name       text NOT NULL CONSTRAINT replaced_pkey PRIMARY KEY,
+    source     text NOT NULL,
+    definition text NOT NULL
+);
+COMMENT ON TABLE agi_cells.replaced IS 'The functions of agi_router in whose place this file has its own, as `agi-router db migrate` brings those of the program';
+COMMENT ON COLUMN agi_cells.replaced.name IS 'Its name';
+COMMENT ON COLUMN agi_cells.replaced.source IS 'Its body';
+COMMENT ON COLUMN agi_cells.replaced.definition IS 'What makes it';
+DELETE FROM agi_cells.replaced;
+INSERT INTO agi_cells.replaced (name, source, definition)
+SELECT p.proname, p.prosrc, pg_get_functiondef(p.oid)
+  FROM pg_proc p
+ WHERE p.pronamespace = 'agi_router'::regnamespace
+   AND p.proname IN ('heard_ago', 'state_consents');
+
+CREATE OR REPLACE FUNCTION agi_cells.put_in_place() RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+BEGIN
+    FOR r IN SELECT e.name, e.definition, p.oid
+               FROM agi_cells.replaced e
+               JOIN pg_catalog.pg_proc p ON p.pronamespace = 'agi_router'::regnamespace AND p.proname = e.name
+              WHERE p.prosrc <> e.source
+                -- One that is asked otherwise, or answers so, stays the program's: faults() tells of it.
+                AND starts_with(e.definition, format(E'CREATE OR REPLACE FUNCTION agi_router.%I(%s)\n RETURNS %s\n', p.proname,
+                                                     pg_get_function_arguments(p.oid), pg_get_function_result(p.oid))) LOOP
+        EXECUTE r.definition;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.put_in_place IS 'Puts those functions of agi_router that are in agi_cells.replaced in the place of the program''s';
+
+CREATE OR REPLACE FUNCTION agi_cells.faults() RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT n.name
+      FROM (VALUES ('agi_cells_close_others', 'block', 'A'), ('agi_cells_take_key', 'key', 'R')) n (name, tab, enabled)
+     WHERE NOT EXISTS (SELECT 1
+                         FROM pg_trigger t
+                        WHERE t.tgrelid = format('agi_router.%I', n.tab)::regclass AND t.tgname = n.name
+                          AND t.tgenabled::text = n.enabled)
+     UNION ALL
+    SELECT 'become' WHERE NOT EXISTS (SELECT 1 FROM agi_cells.me m)
+     UNION ALL
+    SELECT e.name
+      FROM agi_cells.replaced e
+     WHERE NOT EXISTS (SELECT 1
+                         FROM pg_proc p
+                        WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname = e.name AND p.prosrc = e.source)
+$$;
+COMMENT ON FUNCTION agi_cells.faults IS 'What of this file is not in force: names of triggers and functions; become: agi_cells.become was not run';
+
+CREATE OR REPLACE FUNCTION agi_cells.reapply() RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT agi_cells.put_in_place()
+$$;
+COMMENT ON FUNCTION agi_cells.reapply IS 'Has what this file puts in the place of the program''s functions be there again: for `agi-router db migrate`';
+REVOKE ALL ON FUNCTION agi_cells.reapply, agi_cells.put_in_place FROM PUBLIC;
+DO $$
+BEGIN
+    -- Who migrates.
+    EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.reapply TO %I',
+                   (SELECT pg_get_userbyid(n.nspowner) FROM pg_namespace n WHERE n.nspname = 'agi_router'));
+END
+$$;

@@ -1,16 +1,16 @@
 -- What makes an empty database of agi_router the global one of several cells: docs/operate-many.md.
 --
 -- A superuser runs it once, behind `agi-router db migrate`, then names the cells in agi_cells.cell and runs
--- agi_cells.compose(), which makes all else of them.
+-- agi_cells.compose(), which makes all else of them; and runs both again where another release has another one.
 
-CREATE EXTENSION plproxy;
-CREATE EXTENSION postgres_fdw;
-CREATE SCHEMA agi_cells;
+CREATE EXTENSION IF NOT EXISTS plproxy;
+CREATE EXTENSION IF NOT EXISTS postgres_fdw;
+CREATE SCHEMA IF NOT EXISTS agi_cells;
 COMMENT ON SCHEMA agi_cells IS 'Which database holds which block, and how it is asked';
 -- Whoever asks for a block needs to know where that is.
 GRANT USAGE ON SCHEMA agi_cells TO PUBLIC;
 
-CREATE TABLE agi_cells.cell (
+CREATE TABLE IF NOT EXISTS agi_cells.cell (
     id       integer NOT NULL CONSTRAINT cell_pkey PRIMARY KEY
              -- Ids of bindings are shared out by it, and have to stay whole numbers in JSON.
              CONSTRAINT cell_id_check CHECK (id BETWEEN 0 AND 799),
@@ -37,7 +37,7 @@ COMMENT ON COLUMN agi_cells.cell.away IS 'Whether an operator has said that it d
 COMMENT ON COLUMN agi_cells.cell.slot IS 'The slot here from which its subscription takes what is changed; NULL: agi_cell_ and its number';
 GRANT SELECT ON agi_cells.cell TO PUBLIC;
 
-CREATE FUNCTION agi_cells.next_cell() RETURNS integer
+CREATE OR REPLACE FUNCTION agi_cells.next_cell() RETURNS integer
 LANGUAGE plpgsql AS $$
 -- Volatile: of several blocks added by one statement the next is to see where the one before came to.
 BEGIN
@@ -51,15 +51,15 @@ $$;
 COMMENT ON FUNCTION agi_cells.next_cell IS 'The cell that a new block comes to: of those that are open, the one with the fewest';
 
 -- Where a block is, which a publication for one cell can ask, too.
-ALTER TABLE agi_router.block ADD COLUMN cell integer NOT NULL DEFAULT agi_cells.next_cell()
+ALTER TABLE agi_router.block ADD COLUMN IF NOT EXISTS cell integer NOT NULL DEFAULT agi_cells.next_cell()
     CONSTRAINT block_cell_fkey REFERENCES agi_cells.cell;
 COMMENT ON COLUMN agi_router.block.cell IS 'The cell that has it';
-ALTER TABLE agi_router.block ADD COLUMN next_cell integer NOT NULL DEFAULT -1;
+ALTER TABLE agi_router.block ADD COLUMN IF NOT EXISTS next_cell integer NOT NULL DEFAULT -1;
 COMMENT ON COLUMN agi_router.block.next_cell IS 'While it is being moved, the other cell that has to do with it; else -1';
-CREATE UNIQUE INDEX block_cell ON agi_router.block (block, cell, next_cell);
+CREATE UNIQUE INDEX IF NOT EXISTS block_cell ON agi_router.block (block, cell, next_cell);
 ALTER TABLE agi_router.block REPLICA IDENTITY USING INDEX block_cell;
 
-CREATE TABLE agi_cells.move (
+CREATE TABLE IF NOT EXISTS agi_cells.move (
     block     bigint      NOT NULL CONSTRAINT move_pkey PRIMARY KEY
               CONSTRAINT move_block_fkey REFERENCES agi_router.block,
     from_cell integer     NOT NULL CONSTRAINT move_from_cell_fkey REFERENCES agi_cells.cell,
@@ -92,7 +92,7 @@ COMMENT ON COLUMN agi_cells.move.writers IS 'Transactions that may have looked a
 COMMENT ON COLUMN agi_cells.move.moved IS 'How many rows have come';
 COMMENT ON COLUMN agi_cells.move.refused IS 'How many calls were refused; null: not counted yet';
 
-CREATE FUNCTION agi_cells.cell_of_moving(_block bigint, _cell integer) RETURNS integer
+CREATE OR REPLACE FUNCTION agi_cells.cell_of_moving(_block bigint, _cell integer) RETURNS integer
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     IF EXISTS (SELECT 1 FROM agi_cells.move m
@@ -104,7 +104,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.cell_of_moving IS 'The cell of a block that is being moved; fails for the seconds in which it is in none';
 
-CREATE FUNCTION agi_cells.cell_of(_block bigint) RETURNS SETOF integer
+CREATE OR REPLACE FUNCTION agi_cells.cell_of(_block bigint) RETURNS SETOF integer
 LANGUAGE sql STABLE AS $$
     -- One row. What returns a set is planned with the statement that asks it, once in a session.
     SELECT coalesce((SELECT CASE WHEN k.next_cell < 0 THEN k.cell ELSE agi_cells.cell_of_moving(_block, k.cell) END
@@ -113,14 +113,14 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.cell_of IS 'The cell that has a block; one that nobody has is asked for in cell 0, which has it as little';
 
-CREATE FUNCTION agi_cells.tables() RETURNS text[]
+CREATE OR REPLACE FUNCTION agi_cells.tables() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['binding', 'binding_hold', 'call', 'kept_call', 'kept_message', 'message', 'message_out',
                  'message_part', 'message_seen', 'past_route', 'recording', 'route']
 $$;
 COMMENT ON FUNCTION agi_cells.tables IS 'The tables whose rows are in the cells: those with a block in each row';
 
-CREATE FUNCTION agi_cells.here() RETURNS text[]
+CREATE OR REPLACE FUNCTION agi_cells.here() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['add_to_blocklist', 'assert_current_keys', 'bind_asked', 'find_complained', 'find_complained_call',
                  'is_listed', 'note_rebind', 'refuse_locked', 'set_lock', 'step_move', 'tell', 'tell_binding',
@@ -128,7 +128,7 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.here IS 'The functions that are given a block and run in the global database all the same: what they read and write is there';
 
-CREATE FUNCTION agi_cells.joining() RETURNS text[]
+CREATE OR REPLACE FUNCTION agi_cells.joining() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     -- None that makes a binding: who comes to a number, and to a block that is being closed, waits for others and has to
     -- see what they did, which a transaction that is older than their end does not.
@@ -137,13 +137,13 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.joining IS 'The functions that run in cells and are asked in transactions of several statements, too';
 
-CREATE FUNCTION agi_cells.twins() RETURNS SETOF text
+CREATE OR REPLACE FUNCTION agi_cells.twins() RETURNS SETOF text
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT 'alone_' || name FROM unnest(agi_cells.joining() || ARRAY['bind_drawn']) j (name)
+    SELECT 'agi_cells_alone_' || name FROM unnest(agi_cells.joining() || ARRAY['bind_drawn']) j (name)
 $$;
 COMMENT ON FUNCTION agi_cells.twins IS 'What those are called that run by PL/Proxy behind one of ours; in agi_router, where those alone come who may ask them';
 
-CREATE FUNCTION agi_cells.is_away(_block bigint) RETURNS boolean
+CREATE OR REPLACE FUNCTION agi_cells.is_away(_block bigint) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT EXISTS (SELECT 1
                      FROM agi_router.block k
@@ -153,8 +153,21 @@ $$;
 COMMENT ON FUNCTION agi_cells.is_away IS 'Whether the cell of a block is away';
 
 -- Where a number is chosen, a cell that is away is passed over. What a row of a block says is asked as ever.
-ALTER FUNCTION agi_router.why_closed SET SCHEMA agi_cells;
-CREATE FUNCTION agi_router.why_closed(
+CREATE OR REPLACE FUNCTION agi_cells.set_aside_why_closed() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1
+                 FROM pg_catalog.pg_proc p
+                WHERE p.oid = 'agi_router.why_closed'::regproc AND strpos(p.prosrc, 'agi_cells.why_closed') = 0) THEN
+        PERFORM set_config('client_min_messages', 'error', true);
+        DROP FUNCTION IF EXISTS agi_cells.why_closed;
+        ALTER FUNCTION agi_router.why_closed SET SCHEMA agi_cells;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.set_aside_why_closed IS 'Makes room for the function of that name that asks the program''s';
+SELECT agi_cells.set_aside_why_closed();
+CREATE OR REPLACE FUNCTION agi_router.why_closed(
     _block bigint, _kept_for integer, _state text, _valid_from timestamptz, _valid_until timestamptz,
     _tenant_id integer, _digit integer, _now timestamptz, _pool bigint[] DEFAULT NULL)
 RETURNS text
@@ -174,7 +187,7 @@ LANGUAGE sql STABLE AS $$
       FROM agi_cells.cell c
 $$;
 
-CREATE TABLE agi_cells.beat (
+CREATE TABLE IF NOT EXISTS agi_cells.beat (
     one boolean     NOT NULL DEFAULT true CONSTRAINT beat_pkey PRIMARY KEY CONSTRAINT beat_one_check CHECK (one),
     at  timestamptz NOT NULL,
     lsn pg_lsn      NOT NULL
@@ -184,7 +197,7 @@ COMMENT ON COLUMN agi_cells.beat.one IS 'There is one row';
 COMMENT ON COLUMN agi_cells.beat.at IS 'When it was given';
 COMMENT ON COLUMN agi_cells.beat.lsn IS 'Up to where the WAL went then: who has confirmed that much has all that was changed before';
 
-CREATE TABLE agi_cells.heard (
+CREATE TABLE IF NOT EXISTS agi_cells.heard (
     cell integer     NOT NULL CONSTRAINT heard_pkey PRIMARY KEY
          CONSTRAINT heard_cell_fkey REFERENCES agi_cells.cell ON DELETE CASCADE,
     at   timestamptz NOT NULL
@@ -193,7 +206,7 @@ COMMENT ON TABLE agi_cells.heard IS 'Up to when each cell has all that was chang
 COMMENT ON COLUMN agi_cells.heard.cell IS 'The cell';
 COMMENT ON COLUMN agi_cells.heard.at IS 'What was changed until then has come there';
 
-CREATE FUNCTION agi_cells.look(_beat boolean)
+CREATE OR REPLACE FUNCTION agi_cells.look(_beat boolean)
 RETURNS TABLE (name text, away boolean, follows boolean, unsent bigint, behind double precision)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
@@ -230,7 +243,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.look IS 'Of each cell whether it follows (NULL: it has no slot), how many bytes of WAL it has not confirmed, and for how many seconds it has not had all; _beat: with a sign of life to all of them, without which nothing of that time is new';
 
-CREATE FUNCTION agi_cells.slots() RETURNS TABLE (cell integer, active boolean, confirmed pg_lsn)
+CREATE OR REPLACE FUNCTION agi_cells.slots() RETURNS TABLE (cell integer, active boolean, confirmed pg_lsn)
 LANGUAGE sql STABLE AS $$
     SELECT c.id, s.active, s.confirmed_flush_lsn
       FROM agi_cells.cell c
@@ -245,7 +258,7 @@ LANGUAGE sql AS $$
     SELECT * FROM agi_cells.look(_beat)
 $$;
 
-CREATE TABLE agi_cells.self (
+CREATE TABLE IF NOT EXISTS agi_cells.self (
     number        integer,
     version       integer,
     migrations    text[],
@@ -263,7 +276,7 @@ CREATE TABLE agi_cells.self (
 );
 COMMENT ON TABLE agi_cells.self IS 'What cells say of themselves (the view of this name in sql/cells/cell.sql): each has a foreign table below this one';
 
-CREATE FUNCTION agi_cells.ask(_name text) RETURNS SETOF agi_cells.self
+CREATE OR REPLACE FUNCTION agi_cells.ask(_name text) RETURNS SETOF agi_cells.self
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     _cell integer;
@@ -284,25 +297,26 @@ LANGUAGE sql STABLE AS $$
     SELECT * FROM agi_cells.ask(_name)
 $$;
 
-CREATE FUNCTION agi_cells.everywhere() RETURNS text[]
+CREATE OR REPLACE FUNCTION agi_cells.everywhere() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['end_order']
 $$;
 COMMENT ON FUNCTION agi_cells.everywhere IS 'The functions that run in all cells: what they change may be in each';
 
-CREATE FUNCTION agi_cells.present() RETURNS SETOF integer
+CREATE OR REPLACE FUNCTION agi_cells.present() RETURNS SETOF integer
 LANGUAGE sql STABLE AS $$
     SELECT c.id FROM agi_cells.cell c WHERE NOT c.away
 $$;
 COMMENT ON FUNCTION agi_cells.present IS 'The cells that are asked: all but those that are away';
 
-CREATE FUNCTION agi_cells.share_out() RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.share_out() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 -- A foreign table has no rows of its own: it is dropped and made anew, with other blocks.
 DECLARE
     cell   record;
     name   text;
     values text;
+    owner  CONSTANT text := (SELECT pg_get_userbyid(n.nspowner) FROM pg_namespace n WHERE n.nspname = 'agi_router');
 BEGIN
     -- That the rows of a foreign table are not looked through is no news.
     PERFORM set_config('client_min_messages', 'error', true);
@@ -319,6 +333,8 @@ BEGIN
                     'CREATE FOREIGN TABLE agi_cells.%I PARTITION OF agi_router.%I %s SERVER %I'
                     ' OPTIONS (schema_name %L, table_name %L)',
                     name || '_' || cell.id, name, values, 'agi_cell_' || cell.name, 'agi_router', name);
+                -- Triggers of the program are made, for a moment, where it is migrated.
+                EXECUTE format('GRANT TRIGGER ON agi_cells.%I TO %I', name || '_' || cell.id, owner);
             END IF;
         END LOOP;
     END LOOP;
@@ -326,7 +342,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.share_out IS 'Says to lists which blocks are in which cell';
 
-CREATE FUNCTION agi_cells.blocks_changed() RETURNS trigger
+CREATE OR REPLACE FUNCTION agi_cells.blocks_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     PERFORM agi_cells.share_out();
@@ -334,10 +350,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION agi_cells.blocks_changed IS 'Runs agi_cells.share_out';
-CREATE TRIGGER agi_cells_share_out AFTER INSERT OR DELETE OR UPDATE OF cell ON agi_router.block
+CREATE OR REPLACE TRIGGER agi_cells_share_out AFTER INSERT OR DELETE OR UPDATE OF cell ON agi_router.block
     FOR EACH STATEMENT EXECUTE FUNCTION agi_cells.blocks_changed();
 
-CREATE FUNCTION agi_cells.take_tables() RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.take_tables() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     name  text;
@@ -359,7 +375,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.take_tables IS 'Has the tables of agi_cells.tables no rows in this database any more, but in the cells';
 
-CREATE FUNCTION agi_cells.connect_cells() RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.connect_cells() RETURNS void
 LANGUAGE plpgsql AS $$
 -- What a session of the program relies on is said to the cells, too: see agi_router/db/session.py.
 DECLARE
@@ -404,7 +420,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.connect_cells IS 'Makes the servers of PL/Proxy and of postgres_fdw anew, by agi_cells.cell; foreign tables go with those of before';
 
-CREATE FUNCTION agi_cells.sent() RETURNS SETOF oid
+CREATE OR REPLACE FUNCTION agi_cells.sent() RETURNS SETOF oid
 LANGUAGE sql STABLE AS $$
     SELECT p.oid
       FROM pg_catalog.pg_proc p
@@ -414,7 +430,7 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.sent IS 'The functions that run in cells';
 
-CREATE FUNCTION agi_cells.send_functions() RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.send_functions() RETURNS void
 LANGUAGE plpgsql AS $$
 -- The signatures are those of sql/functions, so none stands twice.
 DECLARE
@@ -441,7 +457,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.send_functions IS 'Has every function whose first argument is _block, but those of agi_cells.here, run in the cell of that block, or for an array each part in its own; and those of agi_cells.everywhere in all';
 
-CREATE FUNCTION agi_router.run_in(_cell integer, _name text, _given text[]) RETURNS jsonb
+CREATE OR REPLACE FUNCTION agi_router.agi_cells_run_in(_cell integer, _name text, _given text[]) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     _result jsonb;
@@ -454,16 +470,16 @@ BEGIN
     RETURN _result;
 END
 $$;
-COMMENT ON FUNCTION agi_router.run_in IS 'Runs a function in a cell as part of the transaction that this one is part of, which holds there what lists of it have locked, and ends with it';
+COMMENT ON FUNCTION agi_router.agi_cells_run_in IS 'Runs a function in a cell as part of the transaction that this one is part of, which holds there what lists of it have locked, and ends with it';
 
-CREATE FUNCTION agi_cells.is_alone() RETURNS boolean
+CREATE OR REPLACE FUNCTION agi_cells.is_alone() RETURNS boolean
 LANGUAGE sql VOLATILE AS $$
     -- A transaction begins with its first statement, or with a BEGIN before that. Not by the clocks of tests.
     SELECT pg_catalog.now() = pg_catalog.statement_timestamp()
 $$;
 COMMENT ON FUNCTION agi_cells.is_alone IS 'Whether the statement is a transaction by itself';
 
-CREATE FUNCTION agi_cells.join_functions() RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.join_functions() RETURNS void
 LANGUAGE plpgsql AS $$
 -- Each has a twin that runs by PL/Proxy. It is asked where the statement is alone, as it reads the newest
 -- rows and waits for others; within a transaction the cell's part of that runs it, which sees what it did before.
@@ -487,7 +503,7 @@ BEGIN
                FROM pg_proc p
               WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname = ANY (agi_cells.joining()) LOOP
         EXECUTE format(
-            'CREATE OR REPLACE FUNCTION agi_router.%I(%s) RETURNS %s LANGUAGE plproxy AS %L', 'alone_' || f.proname, f.arguments,
+            'CREATE OR REPLACE FUNCTION agi_router.%I(%s) RETURNS %s LANGUAGE plproxy AS %L', 'agi_cells_alone_' || f.proname, f.arguments,
             f.result,
             format('CLUSTER ''agi_cells'';%s TARGET agi_router.%s; RUN ON agi_cells.cell_of(_block);',
                    CASE WHEN f.many THEN ' SPLIT ' || f.parts || ';' END, f.proname));
@@ -498,7 +514,7 @@ BEGIN
                    ' FOR _cell IN SELECT DISTINCT c.cell FROM unnest(%s) b (block), agi_cells.cell_of(b.block) c (cell) ORDER BY 1'
                    ' LOOP %s; END LOOP; END',
                    CASE f.result WHEN 'void' THEN 'PERFORM' ELSE 'RETURN QUERY SELECT * FROM' END
-                   || format(' agi_router.%I(%s)', 'alone_' || f.proname, f.given),
+                   || format(' agi_router.%I(%s)', 'agi_cells_alone_' || f.proname, f.given),
                    CASE WHEN f.many THEN '$1' ELSE 'ARRAY[$1]' END,
                    agi_cells.joined_call(f.proname, f.result, f.texts)));
     END LOOP;
@@ -506,19 +522,19 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.join_functions IS 'Has the functions of agi_cells.joining take part in transactions of this database';
 
-CREATE FUNCTION agi_cells.joined_call(_name text, _result text, _texts text) RETURNS text
+CREATE OR REPLACE FUNCTION agi_cells.joined_call(_name text, _result text, _texts text) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN _result = 'void'
-                THEN format('PERFORM agi_router.run_in(_cell, %L, ARRAY[%s])', _name, _texts)
+                THEN format('PERFORM agi_router.agi_cells_run_in(_cell, %L, ARRAY[%s])', _name, _texts)
                 WHEN _result LIKE 'TABLE(%'
-                THEN format('RETURN QUERY SELECT r.* FROM jsonb_to_recordset(agi_router.run_in(_cell, %L, ARRAY[%s])) r(%s)', _name, _texts,
+                THEN format('RETURN QUERY SELECT r.* FROM jsonb_to_recordset(agi_router.agi_cells_run_in(_cell, %L, ARRAY[%s])) r(%s)', _name, _texts,
                             substring(_result FROM 7 FOR length(_result) - 7))
-                ELSE format('RETURN QUERY SELECT c.value::%s FROM jsonb_array_elements(agi_router.run_in(_cell, %L, ARRAY[%s])) r,'
+                ELSE format('RETURN QUERY SELECT c.value::%s FROM jsonb_array_elements(agi_router.agi_cells_run_in(_cell, %L, ARRAY[%s])) r,'
                             ' jsonb_each_text(r.value) c', replace(_result, 'SETOF ', ''), _name, _texts) END
 $$;
 COMMENT ON FUNCTION agi_cells.joined_call IS 'The statement that runs a function in a cell within a transaction';
 
-CREATE FUNCTION agi_cells.send_binds() RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.send_binds() RETURNS void
 LANGUAGE plpgsql AS $$
 -- What people agree to with a bind is written here, as all lines of consent are, and goes to all cells.
 DECLARE
@@ -530,7 +546,7 @@ BEGIN
       FROM pg_proc p
      WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname = 'bind_drawn';
     EXECUTE format(
-        'CREATE OR REPLACE FUNCTION agi_router.alone_bind_drawn(%s) RETURNS %s LANGUAGE plproxy AS %L', f.arguments, f.result,
+        'CREATE OR REPLACE FUNCTION agi_router.agi_cells_alone_bind_drawn(%s) RETURNS %s LANGUAGE plproxy AS %L', f.arguments, f.result,
         'CLUSTER ''agi_cells''; TARGET agi_router.bind_drawn; RUN ON agi_cells.cell_of(_block);');
     EXECUTE format(
         'CREATE OR REPLACE FUNCTION agi_router.bind_drawn(%s) RETURNS %s LANGUAGE plpgsql AS %L', f.arguments, f.result,
@@ -545,7 +561,7 @@ BEGIN
     IF _states THEN
         PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
     END IF;
-    FOR id, x_number, begins_at, expires_at IN SELECT * FROM agi_router.alone_bind_drawn(%s) LOOP
+    FOR id, x_number, begins_at, expires_at IN SELECT * FROM agi_router.agi_cells_alone_bind_drawn(%s) LOOP
         _place := array_position(_id, id) - 1;
         IF _states AND begins_at IS NOT NULL AND _terms -> _place ->> 'consent' IS NOT NULL THEN
             PERFORM agi_router.state_consents(
@@ -564,14 +580,14 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.send_binds IS 'Has bind_drawn write here what was stated with a bind';
 
-CREATE FUNCTION agi_cells.copied() RETURNS text[]
+CREATE OR REPLACE FUNCTION agi_cells.copied() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['blocklist', 'consent', 'group_member', 'hold', 'key', 'lock', 'lock_mark', 'message_rule', 'new_owner',
                  'old_number', 'party_group', 'person_mark', 'pool', 'real_name', 'tenant', 'tenant_check', 'webhook']
 $$;
 COMMENT ON FUNCTION agi_cells.copied IS 'The tables that are written in the global database alone, and that each cell has a copy of';
 
-CREATE FUNCTION agi_cells.publish() RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.publish() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     cell record;
@@ -589,20 +605,25 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.publish IS 'Makes a publication for each cell: its blocks, and what each cell has a copy of';
 
+CREATE OR REPLACE FUNCTION agi_cells.uncomposed() RETURNS SETOF text
+LANGUAGE sql STABLE AS $$
+    SELECT p.proname::text
+      FROM pg_catalog.pg_proc p
+      JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+     WHERE p.oid IN (SELECT agi_cells.sent()) AND l.lanname <> 'plproxy'
+        OR p.pronamespace = 'agi_router'::regnamespace
+           AND p.proname = ANY (agi_cells.joining() || ARRAY['bind_drawn'])
+           AND strpos(p.prosrc, 'agi_cells_alone_' || p.proname) = 0
+     ORDER BY p.proname
+$$;
+COMMENT ON FUNCTION agi_cells.uncomposed IS 'The functions that run here, though they are of the cells';
+
 CREATE OR REPLACE FUNCTION agi_router.look_at_proxy()
 RETURNS TABLE (migrations text[], functions text[], uncomposed text[], unconnected text[], unpublished text[])
 LANGUAGE sql STABLE AS $$
     SELECT ARRAY(SELECT m.number || ' ' || m.checksum FROM agi_router.migration m ORDER BY m.number),
            ARRAY(SELECT f.name || ' ' || f.checksum FROM agi_router.function f ORDER BY f.name),
-           -- Those that run here, though they are of the cells.
-           ARRAY(SELECT p.proname::text
-                   FROM pg_catalog.pg_proc p
-                   JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-                  WHERE p.oid IN (SELECT agi_cells.sent()) AND l.lanname <> 'plproxy'
-                     OR p.pronamespace = 'agi_router'::regnamespace
-                        AND p.proname = ANY (agi_cells.joining() || ARRAY['bind_drawn'])
-                        AND strpos(p.prosrc, 'alone_' || p.proname) = 0
-                  ORDER BY p.proname),
+           ARRAY(SELECT u FROM agi_cells.uncomposed() u),
            -- The cells that are asked elsewhere than they are, by one way or the other.
            ARRAY(SELECT c.name
                    FROM agi_cells.cell c
@@ -629,7 +650,7 @@ LANGUAGE sql STABLE AS $$
                   ORDER BY t.name)
 $$;
 
-CREATE FUNCTION agi_cells.compose() RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.compose() RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM pg_partitioned_table p WHERE p.partrelid = 'agi_router.binding'::regclass) THEN
@@ -645,7 +666,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.compose IS 'Makes all that follows from the rows of agi_cells.cell: to be run when they have changed';
 
-CREATE FUNCTION agi_cells.set_away(_name text, _away boolean) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.set_away(_name text, _away boolean) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     UPDATE agi_cells.cell c SET away = _away WHERE c.name = _name;
@@ -658,54 +679,54 @@ $$;
 COMMENT ON FUNCTION agi_cells.set_away IS 'Has lists and ends of orders go on without a cell, and no number be chosen there; or no longer';
 
 -- What a cell is asked beside its blocks; sql/cells/cell.sql has each of these there.
-CREATE FUNCTION agi_cells.prepare(_cell integer, _block bigint) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.prepare(_cell integer, _block bigint) RETURNS void
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.prepare IS 'Has a cell make the tables in which rows of blocks are set aside';
-CREATE FUNCTION agi_cells.sees(_cell integer, _block bigint) RETURNS text
+CREATE OR REPLACE FUNCTION agi_cells.sees(_cell integer, _block bigint) RETURNS text
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.sees IS 'Whose a block is, and its state, as a cell knows it';
-CREATE FUNCTION agi_cells.writers(_cell integer, _block bigint) RETURNS text[]
+CREATE OR REPLACE FUNCTION agi_cells.writers(_cell integer, _block bigint) RETURNS text[]
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.writers IS 'Who is writing rows of blocks in a cell';
-CREATE FUNCTION agi_cells.set_aside(_cell integer, _block bigint, _limit integer) RETURNS bigint
+CREATE OR REPLACE FUNCTION agi_cells.set_aside(_cell integer, _block bigint, _limit integer) RETURNS bigint
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.set_aside IS 'Has a cell take rows of a block out of its tables, for the way';
-CREATE FUNCTION agi_cells.digest(_cell integer, _block bigint) RETURNS TABLE (name text, rows bigint, digest numeric)
+CREATE OR REPLACE FUNCTION agi_cells.digest(_cell integer, _block bigint) RETURNS TABLE (name text, rows bigint, digest numeric)
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.digest IS 'What of a block a cell has set aside';
-CREATE FUNCTION agi_cells.forget(_cell integer, _block bigint) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.forget(_cell integer, _block bigint) RETURNS void
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.forget IS 'Has a cell delete what of a block it has set aside';
-CREATE FUNCTION agi_cells.make_days(_cell integer, _block bigint) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.make_days(_cell integer, _block bigint) RETURNS void
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.make_days IS 'Has a cell make the days that rows on their way there need';
-CREATE FUNCTION agi_cells.take_in(_cell integer, _block bigint) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.take_in(_cell integer, _block bigint) RETURNS void
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.take_in IS 'Has a cell put what has come of a block into its tables';
-CREATE FUNCTION agi_cells.settled(_cell integer, _block bigint, _all boolean)
+CREATE OR REPLACE FUNCTION agi_cells.settled(_cell integer, _block bigint, _all boolean)
 RETURNS TABLE (
     id text, day date, x_number bigint, ended_at timestamptz, reason text, outcome text, ring_ms integer, talk_ms integer,
     released_by text, cause integer, sip_status integer, clock text, kept boolean)
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.settled IS 'Calls that were up when their block left a cell, and have ended there';
-CREATE FUNCTION agi_cells.drop_settled(_cell integer, _block bigint, _id text[]) RETURNS bigint
+CREATE OR REPLACE FUNCTION agi_cells.drop_settled(_cell integer, _block bigint, _id text[]) RETURNS bigint
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.drop_settled IS 'Has a cell delete calls that are settled where their block is now; returns how many are up still';
-CREATE FUNCTION agi_cells.put_back(_cell integer, _block bigint) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.put_back(_cell integer, _block bigint) RETURNS void
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.put_back IS 'Has a cell put what it has set aside of a block back into its tables';
-CREATE FUNCTION agi_cells.wipe(_cell integer, _block bigint) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.wipe(_cell integer, _block bigint) RETURNS void
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.wipe IS 'Has a cell delete what has come of a block that stays another cell''s after all';
-CREATE FUNCTION agi_cells.count_refused(_cell integer, _block bigint, _from timestamptz) RETURNS bigint
+CREATE OR REPLACE FUNCTION agi_cells.count_refused(_cell integer, _block bigint, _from timestamptz) RETURNS bigint
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.count_refused IS 'How many calls to a block have been refused in a cell since a time because it was closed';
-CREATE FUNCTION agi_cells.load(_cell integer)
+CREATE OR REPLACE FUNCTION agi_cells.load(_cell integer)
 RETURNS TABLE (bindings bigint, calls_up bigint, calls_lately bigint, size bigint, followed boolean, reached text)
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.load IS 'What a cell has to do, and how far it follows this database';
 
-CREATE FUNCTION agi_cells.send(_block bigint, _from integer, _to integer) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.send(_block bigint, _from integer, _to integer) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     name    text;
@@ -738,7 +759,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.send IS 'Copies what is set aside of a block in one cell to another, in place of what is there';
 
-CREATE FUNCTION agi_cells.forward(_block bigint, _from integer) RETURNS bigint
+CREATE OR REPLACE FUNCTION agi_cells.forward(_block bigint, _from integer) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
     late record;
@@ -756,7 +777,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.forward IS 'Settles in its new cell what has ended in the old one of a block''s calls, each once however often it is told; returns how many are up still';
 
-CREATE FUNCTION agi_cells.take_step(_move agi_cells.move) RETURNS text
+CREATE OR REPLACE FUNCTION agi_cells.take_step(_move agi_cells.move) RETURNS text
 LANGUAGE plpgsql AS $$
 -- Each step may be taken again: whoever is killed behind what it does, and before that is written down, does it twice.
 -- What a step does in a cell is done there when it returns; what it writes here is not before its end.
@@ -879,7 +900,7 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.take_step IS 'Takes the next step of a move; returns what it waits for: replication; writers, who began before the block was closed; calls, that were up; reopened: nothing, calls are taken again where they were, for writers went on; difference: what was sent does not come as it went. Null: the step is done';
 
-CREATE FUNCTION agi_cells.step_move(_block bigint, _to text)
+CREATE OR REPLACE FUNCTION agi_cells.step_move(_block bigint, _to text)
 RETURNS TABLE (
     step text, waits text, from_name text, to_name text, begun_at timestamptz, closed_at timestamptz, opened_at timestamptz,
     ended_at timestamptz, moved bigint, refused bigint)
@@ -934,7 +955,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT * FROM agi_cells.step_move(_block, _to)
 $$;
 
-CREATE FUNCTION agi_cells.undo_move(_block bigint) RETURNS TABLE (undone boolean)
+CREATE OR REPLACE FUNCTION agi_cells.undo_move(_block bigint) RETURNS TABLE (undone boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     m agi_cells.move;
@@ -973,7 +994,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION agi_cells.list_loads()
+CREATE OR REPLACE FUNCTION agi_cells.list_loads()
 RETURNS TABLE (
     cell integer, name text, away boolean, answers boolean, bindings bigint, calls_up bigint, calls_lately bigint,
     size bigint, followed boolean, behind bigint, moving bigint[])
@@ -1026,5 +1047,113 @@ BEGIN
     -- Its functions of these names ask these.
     EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.step_move, agi_cells.undo_move, agi_cells.list_loads, agi_cells.set_away TO %I',
                    (SELECT pg_get_userbyid(p.proowner) FROM pg_proc p WHERE p.oid = 'agi_router.list_loads'::regproc));
+END
+$$;
+
+CREATE OR REPLACE FUNCTION agi_cells.give_away(_name text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION agi_router.%I OWNER TO %I', _name,
+                   (SELECT pg_get_userbyid(n.nspowner) FROM pg_namespace n WHERE n.nspname = 'agi_router'));
+END
+$$;
+COMMENT ON FUNCTION agi_cells.give_away IS 'Has a function be that of whoever migrates';
+SELECT agi_cells.give_away('why_closed');
+
+CREATE TABLE IF NOT EXISTS agi_cells.replaced (
+    name       text NOT NULL CONSTRAINT replaced_pkey PRIMARY KEY,
+    source     text NOT NULL,
+    definition text NOT NULL
+);
+COMMENT ON TABLE agi_cells.replaced IS 'The functions of agi_router in whose place this file has its own, as `agi-router db migrate` brings those of the program';
+COMMENT ON COLUMN agi_cells.replaced.name IS 'Its name';
+COMMENT ON COLUMN agi_cells.replaced.source IS 'Its body';
+COMMENT ON COLUMN agi_cells.replaced.definition IS 'What makes it';
+DELETE FROM agi_cells.replaced;
+INSERT INTO agi_cells.replaced (name, source, definition)
+SELECT p.proname, p.prosrc, pg_get_functiondef(p.oid)
+  FROM pg_proc p
+ WHERE p.pronamespace = 'agi_router'::regnamespace
+   AND p.proname IN ('list_cells', 'list_loads', 'list_missing', 'look_at_cell', 'look_at_cells', 'look_at_proxy', 'set_cell_away', 'step_move',
+                     'undo_move', 'why_closed');
+
+CREATE OR REPLACE FUNCTION agi_cells.put_in_place() RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    r record;
+BEGIN
+    FOR r IN SELECT e.name, e.definition, p.oid
+               FROM agi_cells.replaced e
+               JOIN pg_catalog.pg_proc p ON p.pronamespace = 'agi_router'::regnamespace AND p.proname = e.name
+              WHERE p.prosrc <> e.source
+                -- One that is asked otherwise, or answers so, stays the program's: faults() tells of it.
+                AND starts_with(e.definition, format(E'CREATE OR REPLACE FUNCTION agi_router.%I(%s)\n RETURNS %s\n', p.proname,
+                                                     pg_get_function_arguments(p.oid), pg_get_function_result(p.oid))) LOOP
+        IF r.name = 'why_closed' THEN
+            PERFORM agi_cells.set_aside_why_closed();
+        END IF;
+        EXECUTE r.definition;
+        PERFORM agi_cells.give_away(r.name);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.put_in_place IS 'Puts those functions of agi_router that are in agi_cells.replaced in the place of the program''s';
+
+CREATE OR REPLACE FUNCTION agi_cells.triggers() RETURNS TABLE (tab text, name text)
+LANGUAGE sql STABLE AS $$
+    SELECT c.relname::text, t.tgname::text
+      FROM pg_catalog.pg_trigger t
+      JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+     WHERE c.relnamespace = 'agi_router'::regnamespace AND c.relname = ANY (agi_cells.tables()) AND NOT t.tgisinternal
+$$;
+COMMENT ON FUNCTION agi_cells.triggers IS 'Triggers of the program on tables whose rows are in the cells, where they run: here they have nothing to do';
+
+CREATE OR REPLACE FUNCTION agi_cells.faults() RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT 'agi_cells_share_out'
+     WHERE NOT EXISTS (SELECT 1
+                         FROM pg_trigger t
+                        WHERE t.tgrelid = 'agi_router.block'::regclass AND t.tgname = 'agi_cells_share_out'
+                          AND t.tgenabled = 'O')
+     UNION ALL
+    SELECT e.name
+      FROM agi_cells.replaced e
+     WHERE NOT EXISTS (SELECT 1
+                         FROM pg_proc p
+                        WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname = e.name AND p.prosrc = e.source)
+     UNION ALL
+    SELECT agi_cells.uncomposed()
+     UNION ALL
+    SELECT t.name FROM agi_cells.triggers() t
+$$;
+COMMENT ON FUNCTION agi_cells.faults IS 'What of this file is not in force: names of triggers and functions';
+
+CREATE OR REPLACE FUNCTION agi_cells.reapply() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    old record;
+BEGIN
+    PERFORM agi_cells.put_in_place();
+    FOR old IN SELECT * FROM agi_cells.triggers() LOOP
+        EXECUTE format('DROP TRIGGER %I ON agi_router.%I', old.name, old.tab);
+    END LOOP;
+    -- They are asked as the others are now.
+    FOR old IN SELECT p.oid::regprocedure AS name
+                 FROM pg_proc p
+                WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname IN (SELECT agi_cells.twins()) LOOP
+        EXECUTE format('DROP FUNCTION %s', old.name);
+    END LOOP;
+    PERFORM agi_cells.join_functions();
+    PERFORM agi_cells.send_binds();
+    PERFORM agi_cells.send_functions();
+END
+$$;
+COMMENT ON FUNCTION agi_cells.reapply IS 'Has what this file puts in the place of the program''s functions be there again: for `agi-router db migrate`';
+REVOKE ALL ON FUNCTION agi_cells.reapply, agi_cells.put_in_place, agi_cells.give_away, agi_cells.set_aside_why_closed FROM PUBLIC;
+DO $$
+BEGIN
+    -- Who migrates.
+    EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.reapply TO %I',
+                   (SELECT pg_get_userbyid(n.nspowner) FROM pg_namespace n WHERE n.nspname = 'agi_router'));
 END
 $$;

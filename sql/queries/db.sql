@@ -128,18 +128,32 @@ VALUES (%(name)s, %(checksum)s, %(version)s)
     ON CONFLICT (name) DO UPDATE
    SET checksum = excluded.checksum, version = excluded.version, applied_at = now();
 
+-- find_old_overlay --
+-- A row where this database is one of several by sql/cells of another release, which cannot be put back.
+SELECT 1 WHERE to_regnamespace('agi_cells') IS NOT NULL AND to_regprocedure('agi_cells.reapply()') IS NULL;
+
+-- list_overlay_faults --
+-- What is not in force of what makes this database one of several.
+SELECT f.name FROM agi_router.list_overlay_faults() f (name);
+
+-- reapply_overlay --
+-- Have it be in force again, behind a change of functions.
+SELECT agi_router.reapply_overlay();
+
 -- list_strays --
--- The statements that drop all triggers and functions but these; triggers first, as they use functions.
+-- The statements that drop all triggers and functions but these; triggers first, as they use functions. What begins with
+-- agi_cells_ makes this database one of several (sql/cells).
 SELECT d.drop
   FROM (SELECT 1 AS place, format('DROP TRIGGER %%I ON %%s', t.tgname, t.tgrelid::regclass) AS drop
           FROM pg_catalog.pg_trigger t
           JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
          WHERE c.relnamespace = 'agi_router'::regnamespace AND NOT t.tgisinternal
-           AND t.tgname <> ALL (%(triggers)s::name[])
+           AND t.tgname <> ALL (%(triggers)s::name[]) AND NOT starts_with(t.tgname::text, 'agi_cells_')
          UNION ALL
         SELECT 2, format('DROP FUNCTION %%s', p.oid::regprocedure)
           FROM pg_catalog.pg_proc p
-         WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname <> ALL (%(functions)s::name[])) d
+         WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname <> ALL (%(functions)s::name[])
+           AND NOT starts_with(p.proname::text, 'agi_cells_')) d
  ORDER BY d.place, d.drop;
 
 -- keep_functions --

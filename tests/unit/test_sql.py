@@ -61,7 +61,7 @@ def test_cells_name_what_there_is() -> None:
     assert set(lists) == {"tables", "copied", "here", "joining", "everywhere"}
     assert stems.issuperset(lists["here"] + lists["joining"] + lists["everywhere"])
     assert tables.issuperset(lists["tables"] + lists["copied"])
-    made = re.findall(r"CREATE FUNCTION (agi_cells\.\w+)", OVERLAY)
+    made = re.findall(r"CREATE OR REPLACE FUNCTION (agi_cells\.\w+)", OVERLAY)
     assert set(made) == set(re.findall(r"COMMENT ON FUNCTION (agi_cells\.\w+)", OVERLAY))
 
 

@@ -25,7 +25,9 @@ BEGIN
     missing := ARRAY(SELECT g::date
                        FROM generate_series(first, last, interval '1 day') g
                       WHERE to_regclass(format('agi_router.%I', parent || to_char(g, '_YYYYMMDD'))) IS NULL);
-    IF cardinality(missing) = 0 THEN
+    IF cardinality(missing) = 0
+       -- Before cells: its rows are there, and so are the days.
+       OR NOT (SELECT c.relispartition FROM pg_class c WHERE c.oid = other::regclass) THEN
         RETURN;
     END IF;
     BEGIN
