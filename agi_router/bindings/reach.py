@@ -16,7 +16,7 @@ from enum import Enum, auto
 
 from agi_router.bindings.facts import Facts, RouteHit
 from agi_router.bindings.reasons import Reason
-from agi_router.bindings.words import BindingState, Callback, Messages, Side
+from agi_router.bindings.words import BindingState, Callback, Messages, Mode, Side
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.persons.effects import Subject
 
@@ -244,14 +244,13 @@ _CALL_RULES = (
         lambda _, g, __: g.direction.allows(g.side),
     ),
 )
-# A text has the uses and the sides of its own. Strangers are not remembered by what they write, so
-# what A wrote back could reach somebody else; and one text goes to one.
+# A text has the uses and the sides of its own. It says no extension, and it goes to one.
 _TEXT_RULES = (
     _HitRule(
         "the mode takes texts",
         Reason.MODE_UNSUPPORTED,
         lambda _, g, __: (
-            not g.mode.open and not (g.callback is Callback.ALL and len(g.callees) > 1)
+            g.mode is not Mode.AXE and not (g.callback is Callback.ALL and len(g.callees) > 1)
         ),
     ),
     _HitRule(

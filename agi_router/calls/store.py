@@ -213,6 +213,13 @@ class AdmissionStore:
         """
         return self._keys
 
+    @property
+    def open_modes(self) -> bool:
+        """
+        Whether strangers get through where a binding says so.
+        """
+        return self._open_modes
+
     async def __aenter__(self) -> Self:
         """
         Start to connect.

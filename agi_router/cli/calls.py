@@ -206,7 +206,9 @@ def _explain_text(
 ) -> None:
     def look(text: Text) -> Admission:
         with open_store(settings, tenant=tenant) as store:
-            return MessageRecords(store.connection, store.scope).facts(text, store.keys, at=at)
+            return MessageRecords(store.connection, store.scope).facts(
+                text, store.keys, at=at, open_modes=settings.open_modes
+            )
 
     explanation = explain_text(look, sender=sender, to=to, at=at, fixed_lines=settings.fixed_lines)
     described = describe_text_explanation(explanation)

@@ -21,6 +21,7 @@ from agi_router.messages.model import (
     message_block,
     message_day,
 )
+from agi_router.messages.openness import sender_tags
 from agi_router.numbers import Block, XNumber
 from agi_router.tenants.scope import OPERATOR, Scope
 
@@ -42,16 +43,24 @@ class MessageRecords:
     def __init__(self, connection: Connection, scope: Scope = OPERATOR) -> None:
         self._queries = Queries(connection, scope.values)
 
-    def facts(self, text: Text, keys: KeyRing, *, at: datetime | None) -> Admission:
+    def facts(
+        self, text: Text, keys: KeyRing, *, at: datetime | None, open_modes: bool
+    ) -> Admission:
         """
         The facts about *text* at a time, nothing taken; uses are counted as they stand now.
+
+        Args:
+            text: The text.
+            keys: To find its sender, and to open.
+            at: The time; :obj:`None`: now.
+            open_modes: Whether strangers get through where a binding says so.
         """
         row = self._queries.row(
             "find_message_facts",
             {
                 "block": text.x_number.block.value,
                 "x_number": text.x_number.value,
-                "tags": keys.tags(text.sender),
+                "tags": sender_tags(text, keys, open_modes=open_modes),
                 "at": at,
                 "strangers": [],
             },

@@ -39,6 +39,7 @@ from agi_router.messages.model import (
     message_day,
     name_message,
 )
+from agi_router.messages.openness import answered_by, sealed_stranger, sender_tags
 from agi_router.messages.rules import NO_RULES, TextRules, read_rules
 from agi_router.numbers import XNumber
 from agi_router.tenants.scope import OPERATOR, Scope
@@ -144,15 +145,23 @@ class MessageStore:
         keys: To find senders, to seal and to open.
         link: The door that is served: what it takes goes out by it, too.
         validity: How long a text is tried, unless its binding ends before.
+        open_modes: Whether strangers get through where a binding says so.
     """
 
     def __init__(
-        self, pool: ConnectionPool, keys: KeyRing, *, link: str, validity: timedelta
+        self,
+        pool: ConnectionPool,
+        keys: KeyRing,
+        *,
+        link: str,
+        validity: timedelta,
+        open_modes: bool = False,
     ) -> None:
         self._pool = pool
         self.keys = keys
         self._link = link
         self._validity = validity
+        self._open_modes = open_modes
         self._ends = Turns(pool, "finish_message")
 
     @property
@@ -223,6 +232,7 @@ class MessageStore:
             hands=hands,
             scope=scope,
             validity=self._validity,
+            open_modes=self._open_modes,
         )
         # Texts that wait at the same moment share a transaction. Each is a statement of its own,
         # so the use that one takes is there for the next.
@@ -472,6 +482,7 @@ class _Asking:
         hands: Who sends it at once.
         scope: Whose bindings there are.
         validity: How long it is tried.
+        open_modes: Whether strangers get through.
     """
 
     def __init__(
@@ -485,6 +496,7 @@ class _Asking:
         hands: Hands | None,
         scope: Scope,
         validity: timedelta,
+        open_modes: bool,
     ) -> None:
         self._store = store
         self._text = text
@@ -494,7 +506,10 @@ class _Asking:
         self._hands = hands
         self._scope = scope
         self._validity = validity
+        self._open_modes = open_modes
         self._strangers: tuple[int, ...] = ()
+        # The binding whose A is to answer the sender, once it is known.
+        self._stranger_of: int | None = None
         # By what was asked last, which is what is answered.
         self._leased = False
         self.asked = False
@@ -522,7 +537,7 @@ class _Asking:
             "strangers": list(self._strangers),
             "block": text.x_number.block.value,
             "x_number": text.x_number.value,
-            "tags": keys.tags(text.sender),
+            "tags": sender_tags(text, keys, open_modes=self._open_modes),
             "id": self._name,
             "day": message_day(self._name),
             "same": self._same,
@@ -541,6 +556,7 @@ class _Asking:
             **self._scope.values,
             **_checked("check", judged.operator),
             **_checked("tenant_check", judged.checked),
+            **sealed_stranger(text, keys, self._stranger_of),
         }
 
     async def read(
@@ -556,9 +572,7 @@ class _Asking:
         if rows[0]["admitted"] is None:
             return await self._repeated(connection)
         answer = self._admission(rows[0])
-        while answer.strangers and not answer.admitted:
-            # A lock of somebody else with the same tag keeps nobody off.
-            self._strangers += answer.strangers
+        while not answer.admitted and self._learns(answer):
             row = await self._write(connection)
             if row is None:
                 return await self._repeated(connection)
@@ -570,6 +584,20 @@ class _Asking:
             else:
                 hands.wake()
         return answer
+
+    def _learns(self, answer: Admission) -> bool:
+        """
+        Whether it has told what it is to be asked with again.
+        """
+        if answer.strangers:
+            # A lock of somebody else with the same tag keeps nobody off.
+            self._strangers += answer.strangers
+            return True
+        binding = None if self._judged == UNASKED_OF else answered_by(self._text, answer)
+        if binding in {None, self._stranger_of}:
+            return False
+        self._stranger_of = binding
+        return True
 
     async def alone(self, connection: FastConnection) -> Admission | Repeated:
         """

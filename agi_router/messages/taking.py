@@ -193,7 +193,13 @@ class TextPlace:
 
     def _store(self, link: str) -> MessageStore:
         admissions = self.admissions
-        return MessageStore(admissions.pool, admissions.keys, link=link, validity=self.validity)
+        return MessageStore(
+            admissions.pool,
+            admissions.keys,
+            link=link,
+            validity=self.validity,
+            open_modes=admissions.open_modes,
+        )
 
 
 OpenPlace = Callable[[KeyRing], AbstractAsyncContextManager[TextPlace]]

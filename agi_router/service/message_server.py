@@ -158,7 +158,13 @@ async def _serve(
         open_modes=settings.open_modes,
     )
     async with store:
-        messages = MessageStore(store.pool, keys, link=link, validity=settings.message_validity)
+        messages = MessageStore(
+            store.pool,
+            keys,
+            link=link,
+            validity=settings.message_validity,
+            open_modes=settings.open_modes,
+        )
         checker = text_checker(settings, messages)
         served = make(store, messages, checker)
         health = Health(store, notifier, timeout=_SIGN)

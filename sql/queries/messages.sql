@@ -7,7 +7,8 @@ SELECT * FROM agi_router.admit_message(
     %(same)s::bytea, %(link_in)s, %(link_out)s, %(validity)s::interval, %(octets)s::integer, %(parts)s::integer,
     %(body)s::bytea, %(strangers)s::bigint[], %(rules)s::integer, %(hold)s::interval, %(opts_out)s::boolean,
     %(lease)s::interval, %(scope)s::integer, %(check_id)s::uuid, %(check_verdict)s, %(check_ms)s::integer,
-    %(tenant_check_id)s::uuid, %(tenant_check_verdict)s, %(tenant_check_ms)s::integer);
+    %(tenant_check_id)s::uuid, %(tenant_check_verdict)s, %(tenant_check_ms)s::integer, %(stranger_of)s::bigint,
+    %(stranger)s::bytea);
 
 -- find_message_facts --
 -- The facts for a text at a time, so far as they lie within the scope, nothing taken: now, unless another time is given.

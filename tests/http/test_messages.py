@@ -65,6 +65,8 @@ def text(connection: Connection, ring: KeyRing, bound: Any) -> Callable[..., str
                 "tenant_check_id": None,
                 "tenant_check_verdict": None,
                 "tenant_check_ms": None,
+                "stranger_of": None,
+                "stranger": None,
             },
         ).fetchone()
         assert row is not None

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from postgres.test_sip_messages import World, a_branch, serving
 
+from agi_router.bindings.modes import Ax
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Messages
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
@@ -27,7 +29,7 @@ from agi_router.service.message_gauges import MessageGauges, show_messages
 from agi_router.service.metrics import Figures
 from agi_router.sip import Request, answer, build, parse
 from harness.canaries import found
-from harness.database import bind, one, until_async
+from harness.database import HOUR, bind, one, until_async
 from harness.values import A, B, C, X
 
 
@@ -110,6 +112,37 @@ async def test_vectors(
     assert tells(records.encode() + told, A, B, C) == []
     assert "Subject" not in records
     assert tells(dump(connection), A, B, C) == []
+
+
+async def test_vectors_of_a_stranger_and_of_the_answer(
+    open_store: BindingStore,
+    open_admissions: AdmissionStore,
+    keys: KeyRing,
+    connection: Connection,
+) -> None:
+    """By AX anybody writes to A, and A answers: each sees X, and nothing of the other."""
+    terms = Terms(expires_at=open_store.now() + HOUR, messages=Messages.BOTH)
+    open_store.bind(Ax(a=A), terms, x=X)
+    store = MessageStore(
+        open_admissions.pool, keys, link="sip", validity=timedelta(days=1), open_modes=True
+    )
+    async with serving(store, open_admissions) as world:
+        for sender, receiver in ((C, A), (A, C)):
+            seen, heard = len(world.receiver.received), len(world.sender.received)
+            vectors = dict(enumerate(TEXT_VECTORS))
+            planted = [said(each, sender, n, sender.digits) for n, each in vectors.items()]
+            assert await world.ask(*planted) == [202] * len(planted)
+            owed = "SELECT count(*) FROM agi_router.message_out"
+            await until_async(lambda: one(connection, owed) == 0)  # noqa: B023
+            sent = world.receiver.requests[-len(planted) :]
+            assert {each.body.decode() for each in sent} == TEXT_VECTORS.keys()
+            assert {each.uri.partition("@")[0] for each in sent} == {f"sip:{receiver.digits}"}
+            assert {each.one("from").partition("@")[0] for each in sent} == {f"<sip:{X}"}
+            for data in world.receiver.received[seen:]:
+                assert tells(data, sender) == []
+            for data in world.sender.received[heard:]:
+                assert found(data, [receiver.digits]) == []
+    assert tells(dump(connection), A, C) == []
 
 
 def dump(connection: Connection) -> bytes:

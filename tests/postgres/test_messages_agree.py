@@ -18,6 +18,7 @@ from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.decision import Taken, decide_text
 from agi_router.messages.model import Text, message_day, name_message
+from agi_router.messages.openness import answered_by, sealed_stranger, sender_tags
 from agi_router.numbers import PhoneNumber, XNumber
 from harness.database import on_each_version, one, set_clock
 from harness.values import BLOCK, X
@@ -55,6 +56,8 @@ def asked(
         "tenant_check_id": None,
         "tenant_check_verdict": None,
         "tenant_check_ms": None,
+        "stranger_of": None,
+        "stranger": None,
     }
 
 
@@ -101,24 +104,35 @@ def test_taken_if_and_only_if_decided(
         )
         shadowed.execute("UPDATE agi_router.tenant SET message_rules = %s", (rules[0],))
         used = one(shadowed, "SELECT coalesce(sum(messages_used), 0) FROM agi_router.binding")
+        text = Text(sender=world["caller"], x_number=X, body="a")
         strangers: list[int] = []
+        known = None
         while True:
-            row = shadowed.execute(
-                query("admit_message"),
-                asked(keys, world["caller"], X, name, strangers) | judged | {"rules": rules[1]},
-            ).fetchone()
+            values = {
+                **asked(keys, text.sender, X, name, strangers),
+                **judged,
+                **sealed_stranger(text, keys, known),
+                "tags": sender_tags(text, keys, open_modes=True),
+                "rules": rules[1],
+            }
+            row = shadowed.execute(query("admit_message"), values).fetchone()
             assert row is not None
-            answer = read_admission(row, world["caller"], X, keys, text=True)
-            if answer.admitted or not answer.strangers:
+            answer = read_admission(row, text.sender, X, keys, text=True)
+            binding = answered_by(text, answer)
+            if answer.admitted or not (answer.strangers or binding != known):
                 break
-            # As the store does: a lock of somebody else keeps nobody off.
+            # As the store does: a lock of somebody else keeps nobody off, and A knows whom to
+            # answer.
             strangers += answer.strangers
-        found = decide_text(
-            Text(sender=world["caller"], x_number=X, body="a"), answer.facts, now=answer.now
-        )
+            known = known if answer.strangers else binding
+        found = decide_text(text, answer.facts, now=answer.now)
         assert answer.admitted is (isinstance(found, Taken) and rules[0] == rules[1])
         now_used = one(shadowed, "SELECT coalesce(sum(messages_used), 0) FROM agi_router.binding")
         assert now_used - used == answer.admitted
+        if answer.admitted and binding is not None:
+            # The last one counts, and the first of two at one moment.
+            last = one(shadowed, "SELECT last_tag FROM agi_router.route WHERE side = 'a'")
+            assert last == keys.tag(text.sender) or world["last"][1] == NOW
         carried = judged["body"] is None
         owed = answer.admitted and not carried
         for table, rows in (

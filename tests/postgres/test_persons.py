@@ -68,6 +68,7 @@ from agi_router.keys.ring import KeyKind, KeyRing, Purpose, Row
 from agi_router.maintenance.rotation import Rotation
 from agi_router.messages.decision import Taken, decide_text
 from agi_router.messages.model import Text, name_message
+from agi_router.messages.openness import answered_by, sealed_stranger, sender_tags
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.persons.appeal_states import AppealState as State
 from agi_router.persons.appeal_states import Spans, to_prompt
@@ -202,6 +203,11 @@ class OpenLife(Life):
         if caller != self.members[0]:
             return list(self.members)
         return [] if self.last is None else [self.last]
+
+    def remember(self, caller: PhoneNumber, now: datetime) -> None:
+        """The last stranger is called back; of two at one moment the first."""
+        if caller not in self.members and (self.last_at is None or self.last_at < now):
+            self.last, self.last_at = caller, now
 
     def forget(self, person: PhoneNumber, since: datetime) -> None:
         """Nobody is called back whose number has another owner since."""
@@ -393,8 +399,10 @@ class Model:
     ) -> tuple[Reason | None, Life | None, list[PhoneNumber]]:
         """What must come of a call or a text: why not, by which binding, who is reached."""
         now, life = self.now, self.routes.get((x, caller))
-        if life is None and not text:
-            life = self.routes.get((x, None))
+        if life is None:
+            anyones = self.routes.get((x, None))
+            # A text says no extension.
+            life = None if text and getattr(anyones, "extension", None) else anyones
         if self.number_locked(x):
             return Reason.X_LOCKED, life, []
         if self.on(caller, None):
@@ -414,7 +422,11 @@ class Model:
             (not life.alive(now), over),
             (life.state is BindingState.HELD, Reason.RECYCLE_UNKNOWN),
             (
-                text and (strangers or (life.callback is Callback.ALL and len(rung) > 1)),
+                text
+                and (
+                    getattr(life, "extension", None) is not None
+                    or (life.callback is Callback.ALL and len(rung) > 1)
+                ),
                 Reason.MODE_UNSUPPORTED,
             ),
             (bool(self.on(caller, tenant)), Reason.PARTY_LOCKED),
@@ -614,6 +626,7 @@ class Machine(RuleBasedStateMachine):
             order_id=order,
             consent=stated,
             hours=hours,
+            messages=Messages.BOTH,
         )
         made = self.attempt(hurdles, lambda: self.store.bind(parties, terms, x=x))
         if made is None:
@@ -1215,13 +1228,15 @@ class Machine(RuleBasedStateMachine):
             assert life is not None
             assert [found.receiver] == rung
             life.reached_by(caller)
+            if isinstance(life, OpenLife):
+                life.remember(caller, self.model.now)
         else:
             assert isinstance(found, Refusal)
             nobody = {Reason.NO_BINDING, Reason.STRANGER}
             assert why is found.reason or {why, found.reason} <= nobody, (why, found)
 
     def remember(self, life: OpenLife, caller: PhoneNumber) -> None:
-        """Write a stranger down, as the router does; of two at one moment the first counts."""
+        """Write a stranger down, as the router does."""
         if caller in life.members:
             return
         x = life.numbers[0].value
@@ -1234,8 +1249,7 @@ class Machine(RuleBasedStateMachine):
             "tag": self.keys.tag(caller),
         }
         self.queries.execute("remember_caller", {**values, **key_ids(self.keys)})
-        if life.last_at is None or life.last_at < self.model.now:
-            life.last, life.last_at = caller, self.model.now
+        life.remember(caller, self.model.now)
 
     def dial(self, caller: PhoneNumber, x: XNumber) -> Call:
         """A call; a stranger types the extension where there is one."""
@@ -1266,10 +1280,20 @@ class Machine(RuleBasedStateMachine):
 
     def admit_text(self, caller: PhoneNumber, x: XNumber) -> Admission:
         name = name_message(x.block, NOW, secrets.randbits(64))
-        values = asked(self.keys, caller, x, name)
-        row = self.connection.execute(query("admit_message"), values).fetchone()
-        assert row is not None
-        return read_admission(row, caller, x, self.keys, text=True)
+        text, known = Text(sender=caller, x_number=x, body="a"), None
+        while True:
+            values = {
+                **asked(self.keys, caller, x, name),
+                **sealed_stranger(text, self.keys, known),
+                "tags": sender_tags(text, self.keys, open_modes=(x, None) in self.model.routes),
+            }
+            row = self.connection.execute(query("admit_message"), values).fetchone()
+            assert row is not None
+            answer = read_admission(row, caller, x, self.keys, text=True)
+            binding = answered_by(text, answer)
+            if answer.admitted or binding == known:
+                return answer
+            known = binding
 
     def teardown(self) -> None:
         if hasattr(self, "model"):

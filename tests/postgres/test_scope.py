@@ -250,6 +250,8 @@ def _text(
             "tenant_check_id": None,
             "tenant_check_verdict": None,
             "tenant_check_ms": None,
+            "stranger_of": None,
+            "stranger": None,
         },
     )
     return name
@@ -854,7 +856,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
         now=LONG_AGO,
     ),
     (MessageRecords, "facts"): lambda store, target: replace(
-        _records(store).facts(Text(sender=A, x_number=target.x, body=""), store.keys, at=None),
+        _records(store).facts(
+            Text(sender=A, x_number=target.x, body=""), store.keys, at=None, open_modes=True
+        ),
         now=LONG_AGO,
     ),
     (MessageRecords, "messages"): lambda store, target: [

@@ -82,7 +82,7 @@ def test_a_text_is_taken() -> None:
         ({"direction": Messages.A, "side": Side.B}, Reason.WRONG_DIRECTION),
         ({"calls_used": 3}, Reason.USED_UP),
         ({"state": BindingState.USED_UP, "ended_at": NOW}, Reason.USED_UP),
-        ({"mode": Mode.AX, "callback": Callback.DEFAULT}, Reason.MODE_UNSUPPORTED),
+        ({"mode": Mode.AX, "callback": Callback.LAST, "callees": ()}, Reason.NO_CALLBACK),
         ({"mode": Mode.AXE, "callback": Callback.DEFAULT}, Reason.MODE_UNSUPPORTED),
         (
             {"mode": Mode.GXB, "callback": Callback.ALL, "callees": (B, C), "side": Side.B},

@@ -94,7 +94,9 @@ def explain_message(body: TextExplanationIn, desk: _Reads) -> Response:
     """
 
     def look(text: Text) -> Admission:
-        return _records(desk).facts(text, desk.store.keys, at=body.at)
+        return _records(desk).facts(
+            text, desk.store.keys, at=body.at, open_modes=desk.options.open_modes
+        )
 
     explanation = explain_text(
         look, sender=body.sender, to=body.x, at=body.at, fixed_lines=desk.options.fixed_lines
@@ -341,7 +343,7 @@ def _look_again(
     name = row["id"]
     if row["state"] == MessageState.UNDELIVERED:
         raise MessageOver
-    admission = records.facts(text, desk.keys, at=None)
+    admission = records.facts(text, desk.keys, at=None, open_modes=desk.options.open_modes)
     facts = admission.facts
     if facts.hit is not None:
         # Its own use is counted already.

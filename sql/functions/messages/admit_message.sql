@@ -3,7 +3,8 @@ CREATE OR REPLACE FUNCTION agi_router.admit_message(
     _same bytea, _link_in text, _link_out text, _validity interval, _octets integer, _parts integer,
     _body bytea, _strangers bigint[], _rules integer, _hold interval, _opts_out boolean,
     _lease interval, _scope integer, _check_id uuid, _check_verdict text, _check_ms integer,
-    _tenant_check_id uuid, _tenant_check_verdict text, _tenant_check_ms integer)
+    _tenant_check_id uuid, _tenant_check_verdict text, _tenant_check_ms integer, _stranger_of bigint,
+    _stranger bytea)
 RETURNS agi_router.facts
 LANGUAGE plpgsql AS $$
 -- The guards below are those of agi_router/bindings/reach.py. Taking the use and checking it are one
@@ -43,7 +44,9 @@ BEGIN
        AND t.message_rules IS NOT DISTINCT FROM _rules
        AND (_scope IS NULL OR t.id = _scope)
        AND b.ended_at IS NULL AND b.state <> 'held' AND b.begins_at <= _now AND b.expires_at > _now
-       AND b.mode NOT IN ('ax', 'axe')
+       AND b.mode <> 'axe'
+       -- Who reaches A by AX is whom A answers: he is not let through before he can be written down.
+       AND (b.mode <> 'ax' OR r.side <> 'b' OR b.callback <> 'last' OR b.id IS NOT DISTINCT FROM _stranger_of)
        AND NOT (b.callback IS NOT DISTINCT FROM 'all' AND coalesce(cardinality(r.callee_tags), 0) > 1)
        AND (b.max_messages IS NULL OR b.messages_used < b.max_messages)
        AND (b.messages = 'both' OR b.messages = r.side)
@@ -108,7 +111,9 @@ BEGIN
         VALUES (_block, _id, _day, facts.binding_id, _link_out, _now,
                 CASE WHEN _lease IS NULL THEN least(_until, _now + coalesce(_hold, '0')) ELSE _now + _lease END, _until,
                 _hold IS NOT NULL, (_lease IS NOT NULL)::integer, _lease IS NOT NULL,
-                _x_number, facts.caller_tag, facts.side, facts.shown,
+                _x_number,
+                -- A stranger is sealed for no tag: see agi_router.remember_caller.
+                CASE WHEN _latest AND facts.mode = 'ax' THEN 0 ELSE facts.caller_tag END, facts.side, facts.shown,
                 CASE WHEN _latest THEN 'last_caller' ELSE 'callee' END, _chosen, _body);
         PERFORM agi_router.count_seals(1);
     END IF;
@@ -125,6 +130,10 @@ BEGIN
            AND back.block = _block AND back.binding_id = facts.binding_id AND back.side = 'b'
            AND (facts.callback_window IS NOT NULL OR back.last_callee IS DISTINCT FROM member.caller);
     END IF;
+    IF _stranger_of = facts.binding_id AND facts.side = 'b' AND facts.mode = 'ax' AND facts.callback = 'last' THEN
+        PERFORM agi_router.remember_caller(
+            _block, _tag_key, _seal_key, facts.binding_id, _stranger, _tags[1], _now);
+    END IF;
     IF _opts_out AND facts.direction = 'both' AND facts.mode IN ('axb', 'axyb') THEN
         -- Who wrote is texted no more; a child has no terms of its own.
         UPDATE agi_router.binding b
@@ -134,4 +143,4 @@ BEGIN
     RETURN facts;
 END
 $$;
-COMMENT ON FUNCTION agi_router.admit_message IS 'Takes one text of the binding behind (number, sender) and stores it to be sent, if every guard holds; returns the facts either way, where direction, max_calls and calls_used are those of texts. _strangers: see agi_router.admit; _rules: by which version of its tenant''s rules it was judged, -1: by none, so that it is not taken; _body: null: its carrier keeps it, and it counts as sent; _scope: whose binding it may be, null: anybody''s; _hold: how long it waits for its release; _opts_out: whether its sender is texted no more, where there are two parties; _lease: for how long the door that asks has it in hand, to send it at once, null: it waits for whoever takes it; _check_…, _tenant_check_…: what the services of the operator and of its tenant have said, null: they were not asked. Nothing where the same request was accepted before; fails with message_seen_pkey where it is just being';
+COMMENT ON FUNCTION agi_router.admit_message IS 'Takes one text of the binding behind (number, sender) and stores it to be sent, if every guard holds; returns the facts either way, where direction, max_calls and calls_used are those of texts. _strangers: see agi_router.admit; _rules: by which version of its tenant''s rules it was judged, -1: by none, so that it is not taken; _body: null: its carrier keeps it, and it counts as sent; _scope: whose binding it may be, null: anybody''s; _hold: how long it waits for its release; _opts_out: whether its sender is texted no more, where there are two parties; _lease: for how long the door that asks has it in hand, to send it at once, null: it waits for whoever takes it; _check_…, _tenant_check_…: what the services of the operator and of its tenant have said, null: they were not asked; _stranger_of, _stranger: the binding by AX whose A is to answer the sender, and the sender, sealed for that: without them no stranger''s text is taken by it. Nothing where the same request was accepted before; fails with message_seen_pkey where it is just being';
