@@ -181,15 +181,18 @@ class MessageRecords:
             MessageOver: Something else was told of it.
         """
         found = self.find(name)
-        key = {"block": found["block"], "id": name}
-        with self._queries.transaction():
-            row = self._queries.row("lock_carried_message", {**key, "link": CARRIED})
-            if row is None:
-                raise MessageNotFound
-            if row["state"] == MessageState.SENT:
-                self._queries.row("end_sent_message", {**key, "day": row["day"], "state": state})
-            elif row["state"] != state:
-                raise MessageOver
+        values = {
+            "block": found["block"],
+            "id": name,
+            "day": message_day(name),
+            "link": CARRIED,
+            "state": state,
+        }
+        row = self._queries.row("report_message", values)
+        if row is None:
+            raise MessageNotFound
+        if not row["noted"]:
+            raise MessageOver
         return self.find(name)
 
     def discard(self, name: str) -> dict[str, Any]:
@@ -204,13 +207,9 @@ class MessageRecords:
             MessageOver: It is being sent, or has ended.
         """
         found = self.find(name)
-        key = {"block": found["block"], "id": name}
-        with self._queries.transaction():
-            owed = self._queries.row("lock_owed_message", key)
-            if owed is None or owed["in_hand"]:
-                raise MessageOver
-            values = {"attempts": owed["attempts"], "state": MessageState.FAILED, "status": None}
-            self._queries.row("finish_message", {**key, **values, "reason": DISCARDED})
+        values = {"block": found["block"], "id": name, "reason": DISCARDED}
+        if self._queries.row("discard_message", values) is None:
+            raise MessageOver
         return self.find(name)
 
 

@@ -299,7 +299,7 @@ $$;
 
 CREATE OR REPLACE FUNCTION agi_cells.everywhere() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT ARRAY['end_order']
+    SELECT ARRAY['end_order', 'forget_seen_messages']
 $$;
 COMMENT ON FUNCTION agi_cells.everywhere IS 'The functions that run in all cells: what they change may be in each';
 

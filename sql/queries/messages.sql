@@ -125,21 +125,8 @@ SELECT * FROM agi_router.finish_message(
     %(block)s, %(id)s, %(attempts)s::integer, %(state)s, %(reason)s, %(status)s::integer);
 
 -- forget_seen_messages --
--- Forget requests that nobody repeats any more.
-WITH old AS (
-    SELECT block, same
-      FROM agi_router.message_seen
-     WHERE at < statement_timestamp() - interval '10 minutes'
-       -- A message centre that is away may repeat them when it is back, but not after a day.
-       AND (at < statement_timestamp() - interval '1 day'
-            OR at < (SELECT coalesce(min(l.heard_at), statement_timestamp()) FROM agi_router.message_link l))
-     LIMIT %(limit)s
-       FOR UPDATE SKIP LOCKED
-), gone AS (
-    DELETE FROM agi_router.message_seen s USING old o WHERE s.block = o.block AND s.same = o.same
-    RETURNING s.block
-)
-SELECT count(*) AS rows FROM gone;
+-- Forget requests that nobody repeats any more, in each cell.
+SELECT coalesce(sum(f.rows), 0)::bigint AS rows FROM agi_router.forget_seen_messages(%(limit)s::integer) f;
 
 -- count_owed_messages --
 -- How many texts a door owes, and since when the oldest.
@@ -190,23 +177,14 @@ SELECT * FROM agi_router.release_message(%(block)s, %(id)s);
 -- The text that was accepted by one of these requests; no row: none was, or not lately.
 SELECT s.id FROM agi_router.message_seen s WHERE s.block = %(block)s AND s.same = ANY (%(sames)s::bytea[]);
 
--- lock_carried_message --
--- A text that its carrier keeps, until the transaction ends; no row where it is none.
-SELECT m.day, m.state
-  FROM agi_router.message m
- WHERE m.block = %(block)s AND m.id = %(id)s AND m.link_in = %(link)s AND agi_router.in_scope(m.tenant_id, %(scope)s)
-   FOR UPDATE;
+-- report_message --
+-- Give a text that its carrier keeps its last state; whether that is its state, no row where it is none.
+SELECT * FROM agi_router.report_message(
+    %(block)s, %(id)s, %(day)s::date, %(link)s, %(state)s, %(scope)s);
 
--- end_sent_message --
--- Give a text that was sent its last state.
-SELECT agi_router.end_sent_message(%(block)s, %(id)s, %(day)s, %(state)s)::text AS ended;
-
--- lock_owed_message --
--- A text that is owed, kept from doors until the transaction ends; no row once it has ended.
-SELECT o.attempts, o.in_hand
-  FROM agi_router.message_out o
- WHERE o.block = %(block)s AND o.id = %(id)s
-   FOR UPDATE;
+-- discard_message --
+-- End a text that is owed and that nobody has in hand; no row where there is none.
+SELECT * FROM agi_router.discard_message(%(block)s, %(id)s, %(reason)s);
 
 -- keep_part --
 -- Keep a part of a text; all that are there.

@@ -13,18 +13,22 @@ from typing import Any
 
 import pytest
 from cells.conftest import BLOCKS
+from postgres.test_messages_agree import asked
 
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Axb, Axyb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import BindingState
+from agi_router.bindings.words import BindingState, Messages
 from agi_router.calls.decision import Decision, Refusal, Route
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
-from agi_router.errors import StoreUnavailable
+from agi_router.db.queries import query
+from agi_router.errors import MessageOver, StoreUnavailable
 from agi_router.keys.registry import check_keys, make_current
 from agi_router.keys.ring import KeyRing
+from agi_router.messages.model import CARRIED, MessageState, name_message
+from agi_router.messages.records import MessageRecords
 from agi_router.numbers import Block
 from agi_router.tenants.store import TenantStore
 from harness.cells import NAMES, Cells
@@ -107,6 +111,46 @@ async def test_what_is_of_a_block_is_in_its_cell(
     assert newest(store, party=B) == [second.id, first.id]
     assert {each.id for each in store.end_order("O-1")} == {first.id, second.id}
     assert {store.find(each.id).state for each in pair} == {BindingState.ORDER_ENDED}
+
+
+def test_what_becomes_of_texts_is_told_in_front(
+    cells: Cells,
+    dsn: str,
+    connection: Connection,
+    store: BindingStore,
+    keys: KeyRing,
+) -> None:
+    """Reported and discarded by the global database; forgotten as the links of each cell are."""
+    names = []
+    for block, carried in ((NORTH, True), (SOUTH, False)):
+        made = bound(store, block, messages=Messages.BOTH)
+        x = made.parties[0].dials
+        assert x is not None
+        name = name_message(block, store.now(), block.value)
+        values = asked(keys, HERE[block], x, name)
+        if carried:
+            values |= {"link_in": CARRIED, "link_out": CARRIED, "body": None}
+        row = connection.execute(query("admit_message"), values).fetchone()
+        assert row is not None
+        assert row["admitted"]
+        names.append(name)
+    records = MessageRecords(connection)
+    for _ in range(2):
+        assert records.report(names[0], MessageState.DELIVERED)["state"] == "delivered"
+    with pytest.raises(MessageOver):
+        records.report(names[0], MessageState.UNDELIVERED)
+    assert records.discard(names[1])["reason"] == "discarded"
+    with pytest.raises(MessageOver):
+        records.discard(names[1])
+    south = cells.dsns(dsn)[1]
+    with cells.connect(south) as cell:
+        cell.execute(
+            b"INSERT INTO agi_router.message_link (name, holder, node, until, heard_at)"
+            b" VALUES ('away', 'h', 'n', now(), now() - interval '1 hour')"
+        )
+    connection.execute(b"UPDATE agi_router.message_seen SET at = now() - interval '20 minutes'")
+    assert Queries(connection).row("forget_seen_messages", {"limit": 9}) == {"rows": 1}
+    assert rows_of(cells, dsn, "message_seen") == [[], [SOUTH.value]]
 
 
 def test_new_numbers_come_from_both(

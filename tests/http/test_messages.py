@@ -354,6 +354,26 @@ def test_what_a_carrier_asks_about_again(operator: Client, couriers: Client, bou
     assert operator.post(f"/v1/messages/{sent['id']}/outcome", {"state": "delivered"}, status=404)
 
 
+def test_an_outcome_is_looked_for_in_its_day(
+    operator: Client, connection: Connection, bound: Any
+) -> None:
+    """Not in the tables of all days that there are."""
+    asked = {"sender": A, "x": bound["x"], "octets": 33}
+    name = operator.post("/v1/messages/decisions", asked)["id"]
+    values = {"block": int(bound["x"][:11]), "id": name, "day": message_day(name)}
+    told = {"link": "http", "state": "delivered", "scope": None}
+    days = "agi_router.ensure_days('message', current_date - 1, current_date + 29)"
+    with connection.transaction():
+        connection.execute(f"SELECT {days}")
+    with connection.transaction():
+        row = connection.execute(query("report_message"), {**values, **told}).fetchone()
+        assert row == {"noted": True}
+        locks = (
+            "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'relation'"
+        )
+        assert one(connection, locks) < 60
+
+
 @pytest.mark.parametrize(
     "rules", [{"numbers": "redact"}, {"words": ["gate"]}, {"templates": ["at *"]}, {"hold": 60}]
 )
