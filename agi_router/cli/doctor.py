@@ -41,7 +41,7 @@ from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.migrate import check_schema
 from agi_router.db.queries import query
 from agi_router.db.replication import Replication, hosts_of, look_at_replication
-from agi_router.db.rights import check_rights, owns_schema
+from agi_router.db.rights import check_rights, owns_schema, rights_to_delete
 from agi_router.db.session import why_read_only
 from agi_router.doors.fastagi import answers
 from agi_router.durations import format_duration
@@ -478,6 +478,13 @@ def _rights(connection: Connection) -> _Check:
             "warn",
             f"the role {connection.info.user!r} owns the schema, and could change or drop all of"
             " it: make another one that serves, and give it its rights by 'agi-router db grant'",
+        )
+    if check.status == "ok" and (rights := rights_to_delete(connection)):
+        return _Check(
+            "rights",
+            "warn",
+            f"the role {connection.info.user!r} serves, and may delete records, too: {rights[0]},"
+            f" and {len(rights) - 1} more; take them by REVOKE (docs/operate.md, Who deletes)",
         )
     return check
 

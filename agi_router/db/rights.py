@@ -10,7 +10,15 @@ from enum import StrEnum
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import RightsMissing
 
-__all__ = ["Purpose", "check_rights", "grant", "has_rights", "owns_schema", "renew_grants"]
+__all__ = [
+    "Purpose",
+    "check_rights",
+    "grant",
+    "has_rights",
+    "owns_schema",
+    "renew_grants",
+    "rights_to_delete",
+]
 
 
 class Purpose(StrEnum):
@@ -96,6 +104,22 @@ def has_rights(connection: Connection, purpose: Purpose) -> bool:
     """
     values = {"role": connection.info.user, "purpose": purpose}
     return all(row["held"] for row in Queries(connection).rows("list_rights", values))
+
+
+def rights_to_delete(connection: Connection) -> list[str]:
+    """
+    What whoever is connected may do of deleting records that serving does not need.
+    """
+    queries, user = Queries(connection), connection.info.user
+    serving, retaining = (
+        {
+            # A right to a column is in one to the table.
+            _told(row): row["held"] and "(" not in row["privilege"]
+            for row in queries.rows("list_rights", {"role": user, "purpose": purpose})
+        }
+        for purpose in (Purpose.SERVE, Purpose.RETAIN)
+    )
+    return [told for told, held in retaining.items() if held and told not in serving]
 
 
 def owns_schema(connection: Connection) -> bool:

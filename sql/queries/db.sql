@@ -362,7 +362,7 @@ SELECT pg_has_role(r.oid, n.nspowner, 'USAGE') AS owns
 -- list_granted_roles --
 -- The roles that were given these rights, and for what: they may write calls, proofs of deletions, the tries of
 -- deliveries, the chain of the audit, or exports, as nobody else but the owner may; or may read that chain and do nothing
--- of this.
+-- of this. Who writes calls is given no rights to delete, whatever it has from a time when who served did both.
 SELECT p.purpose, r.rolname AS role
   FROM (VALUES ('serve', 'agi_router.call', 'INSERT'), ('retain', 'agi_router.deletion', 'INSERT'),
                ('deliver', 'agi_router.attempt', 'INSERT'),
@@ -376,6 +376,7 @@ SELECT p.purpose, r.rolname AS role
    AND (p.purpose <> 'audit'
         OR NOT has_table_privilege(a.grantee, 'agi_router.call', 'INSERT')
            AND NOT has_table_privilege(a.grantee, 'agi_router.audit_chain', 'INSERT'))
+   AND (p.purpose <> 'retain' OR NOT has_table_privilege(a.grantee, 'agi_router.call', 'INSERT'))
  ORDER BY r.rolname;
 
 -- lock_migrations --

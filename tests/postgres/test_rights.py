@@ -359,6 +359,38 @@ def test_an_upgrade_gives_what_is_new(
             admin.execute('DROP ROLE "only reads"')
 
 
+def test_who_serves_and_deleted(
+    served: str, role: str, connection: Connection, keys: KeyRing
+) -> None:
+    """An upgrade gives it no more of that, the doctor warns, and what the page says takes it."""
+    check_keys(connection, keys)
+    served_before = Cli({"AGI_ROUTER_DSN": served, "AGI_ROUTER_KEY": keys.to_text()})
+    assert said_of_rights(served_before) == "what serving needs"
+    grant(connection, role, Purpose.RETAIN)
+    connection.execute(
+        f'REVOKE EXECUTE ON FUNCTION agi_router.delete_recordings FROM "{role}"'.encode()
+    )
+    assert renew_grants(connection) == [role]
+    function = "agi_router.delete_recordings(timestamptz, integer)"
+    asked = f"SELECT has_function_privilege('{role}', '{function}', 'EXECUTE')"
+    assert one(connection, asked) is False
+    told = said_of_rights(served_before)
+    assert "serves, and may delete records, too: DELETE on table agi_router.binding, and" in told
+    page = (Path(__file__).parent.parent.parent / "docs/operate.md").read_text("utf-8")
+    _, _, behind = page.partition("### Who deletes")
+    revoked = behind.partition("```sql")[2].partition("```")[0]
+    for statement in revoked.replace('"agi-router"', f'"{role}"').split(";")[:-1]:
+        connection.execute(statement.encode())
+    assert said_of_rights(served_before) == "what serving needs"
+
+
+def said_of_rights(cli: Cli) -> str:
+    """What the doctor says of them."""
+    checks = json.loads(cli("doctor", "--json").out)["checks"]
+    (told,) = [str(each["text"]) for each in checks if each["check"] == "rights"]
+    return told
+
+
 def test_rights_outlive_the_functions(served: str, role: str, connection: Connection) -> None:
     """They are there when a function was replaced, and given again where it was made anew."""
     connection.execute("UPDATE agi_router.function SET checksum = 'x'")
