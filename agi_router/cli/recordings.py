@@ -183,6 +183,7 @@ def reconcile(context: click.Context, *, remove: bool, as_json: bool) -> None:
 
     Exits with 1 if a file is missing that is on record there. A file that no record has is one
     that nobody can open, unless the database was restored to an older state: see docs/restore.md.
+    Where there are cells, it is removed by the DSN of the global database alone.
 
     \b
     Example:
@@ -194,8 +195,13 @@ def reconcile(context: click.Context, *, remove: bool, as_json: bool) -> None:
         raise click.UsageError("there is no bucket: AGI_ROUTER_S3_ENDPOINT is not set")
     with open_serving_database(settings) as connection:
         queries = Queries(connection)
-        found = compare(bucket, RecordingLedger(queries))
+        ledger = RecordingLedger(queries)
+        if remove:
+            ledger.check_all_seen()
+        found = compare(bucket, ledger)
         if remove and found.strange:
+            # A block may be on its way since.
+            ledger.check_all_seen()
             record_act(queries, f"{len(found.strange)} files of {bucket.address}")
             for each in found.strange:
                 bucket.erase(each)

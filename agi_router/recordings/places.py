@@ -72,14 +72,18 @@ class Places:
         if self.bucket is None:
             return 0
         self.bucket.prepare()
-        brought, failed = 0, []
-        for each in self.vault.names():
+        brought, refused, failed = 0, 0, []
+        names = self.vault.names()
+        places = ledger.find_vaults(names)
+        # What has no row is not on record yet, or no more: then it is erased by that.
+        for each in filter(places.__contains__, names):
             try:
-                brought += self._bring(each, self.bucket, ledger)
+                brought += self._bring(each, places[each], self.bucket, ledger)
             except RecordingsUnusable as error:
                 # It may be of this file alone, and keeps no other from being brought.
                 failed.append(error)
-                if len(failed) >= _GIVE_UP:
+                refused += not isinstance(error, _FileUnusable)
+                if refused >= _GIVE_UP:
                     break
         if failed:
             raise failed[0]
@@ -98,6 +102,8 @@ class Places:
         """
         Remove the files whose keys were destroyed, and what was begun in the bucket and left.
 
+        Those of the directory go first, for which the bucket is not needed.
+
         Raises:
             RecordingsUnusable: Directory or bucket cannot be used.
         """
@@ -105,15 +111,23 @@ class Places:
         if bucket is None:
             ledger.erase_gone(self.vault.name, self.vault.erase)
             return
+        for each in ledger.gone(self.vault.name):
+            self.vault.erase(each)
         bucket.prepare()
-        ledger.erase_gone(self.vault.name, self._erase_both)
-        ledger.erase_gone(bucket.name, bucket.erase)
+        # Whoever was killed while it was brought has left it in both.
+        for place in (self.vault.name, bucket.name):
+            ledger.erase_gone(place, self._erase_both)
         bucket.abort_left(datetime.now(UTC) - _LEFT)
 
-    def _bring(self, name: str, bucket: Bucket, ledger: RecordingLedger) -> bool:
-        place = ledger.find_vault(name)
+    def _bring(
+        self, name: str, place: str | None, bucket: Bucket, ledger: RecordingLedger
+    ) -> bool:
+        if place is None:
+            # Killed while it was brought, and then its key was destroyed.
+            self.vault.erase(name)
+            return False
         if place not in {self.vault.name, bucket.name}:
-            # Not on record yet, or no more: then it is erased by that.
+            # Of another directory or bucket, whose it is.
             return False
         try:
             with self.vault.open(name) as file:
@@ -121,20 +135,30 @@ class Places:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise RecordingsUnusable(f"a sealed file cannot be read: {error.strerror}") from error
+            raise _FileUnusable(f"a sealed file cannot be read: {error.strerror}") from error
         if place == self.vault.name:
             ledger.move(name, self.vault.name, bucket.name)
-        if ledger.find_vault(name) != bucket.name:
+        now = ledger.find_vaults([name])
+        if name not in now:
+            # Deleted with its row, which has said so; or its block goes to another cell.
+            return False
+        if now[name] is None:
             # Its key was destroyed meanwhile.
-            bucket.erase(name)
+            self._erase_both(name)
             return False
         self.vault.erase(name)
         return True
 
     def _erase_both(self, name: str) -> None:
         """
-        A file that is on record here may be in the bucket already.
+        A file that is on record here may be in the bucket already, and the other way round.
         """
         self.vault.erase(name)
         if self.bucket is not None:
             self.bucket.erase(name)
+
+
+class _FileUnusable(RecordingsUnusable):
+    """
+    One file cannot be read: the bucket has nothing to do with it.
+    """

@@ -2,7 +2,7 @@
 Recordings, as the database keeps them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -122,6 +122,19 @@ class RecordingLedger:
         row = self._queries.row("find_recording_vault", {"name": name})
         return None if row is None else str(row["vault"])
 
+    def find_vaults(self, names: Sequence[str]) -> dict[str, str | None]:
+        """
+        The names of the places that files lie in; :obj:`None`: the key of that one was destroyed.
+
+        What is on no record is not among them.
+        """
+        found: dict[str, str | None] = {}
+        for first in range(0, len(names), _FILES):
+            values = {"names": names[first : first + _FILES]}
+            rows = self._queries.rows("find_recording_vaults", values)
+            found.update((row["name"], row["vault"]) for row in rows)
+        return found
+
     def move(self, name: str, source: str, target: str) -> None:
         """
         Put on record that a file was brought from one place to another, if it has a key still.
@@ -135,6 +148,38 @@ class RecordingLedger:
         """
         rows = self._queries.rows("list_recording_names", {"folder": folder})
         return [(row["name"], row["vault"]) for row in rows]
+
+    def gone(self, vault: str) -> list[str]:
+        """
+        The names of files that are to be removed from a place; so many at a time.
+        """
+        rows = self._queries.rows("list_gone_recordings", {"vault": vault, "limit": _FILES})
+        return [row["name"] for row in rows]
+
+    def check_all_seen(self) -> None:
+        """
+        Make sure that what is not in the lists of this database is on no record.
+
+        Raises:
+            RecordingKept: It may be on one: of another cell, of one that is away, or on its way.
+        """
+        (row,) = self._queries.rows("look_at_records", {})
+        if row["is_cell"]:
+            raise RecordingKept(
+                "this database is a cell's, and knows no recordings of other cells: use the DSN of"
+                " the global one"
+            )
+        if row["away"]:
+            raise RecordingKept(
+                f"the cell(s) {', '.join(row['away'])} are away, and so are their records: wait"
+                " until they are back ('agi-router cell back')"
+            )
+        if row["moving"]:
+            blocks = ", ".join(str(Block(value=each)) for each in row["moving"])
+            raise RecordingKept(
+                f"the block(s) {blocks} are being moved, and records of theirs are in no list"
+                " meanwhile: bring the move to its end first ('agi-router cell move')"
+            )
 
     def erase_gone(self, vault: str, erase: Callable[[str], None]) -> int:
         """
@@ -150,11 +195,11 @@ class RecordingLedger:
         Raises:
             RecordingsUnusable: They cannot be removed.
         """
-        rows = self._queries.rows("list_gone_recordings", {"vault": vault, "limit": _FILES})
-        for row in rows:
-            erase(row["name"])
-            self._queries.execute("forget_gone_recording", {"name": row["name"]})
-        return len(rows)
+        names = self.gone(vault)
+        for name in names:
+            erase(name)
+            self._queries.execute("forget_gone_recording", {"name": name})
+        return len(names)
 
     def renew(self, keys: KeyRing) -> int:
         """

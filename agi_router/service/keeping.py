@@ -88,9 +88,8 @@ class KeepingService:
         """
         with self._store() as (store, ring):
             self._look(store, ring)
-            self._places.bring(store)
-            self._places.tidy(store)
             self._tidy(store)
+            self._bring_some(store, tidy=True)
 
     def run(self) -> None:
         """
@@ -162,14 +161,25 @@ class KeepingService:
     def _bring_all(self, store: RecordingLedger) -> None:
         looks = 0
         while not self._stop.is_set():
-            self._places.bring(store)
-            if looks % _TIDY == 0:
-                self._places.tidy(store)
+            self._bring_some(store, tidy=looks % _TIDY == 0)
             if self._away_at is not None:
                 self._away_at = None
                 log.info("recordings.store_back")
             looks += 1
             self._stop.wait(_LOOK)
+
+    def _bring_some(self, store: RecordingLedger, *, tidy: bool) -> None:
+        """
+        Remove what is gone, if asked, and bring what was sealed: neither keeps the other waiting.
+        """
+        failed = []
+        for step in (self._places.tidy,) * tidy + (self._places.bring,):
+            try:
+                step(store)
+            except RecordingsUnusable as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def _tell_away(self, error: RecordingsUnusable) -> None:
         now = time.monotonic()

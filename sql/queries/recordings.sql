@@ -74,8 +74,13 @@ SELECT r.block, r.call_id, r.day, r.x_number, t.name AS tenant, r.binding_id, r.
  LIMIT %(limit)s;
 
 -- list_gone_recordings --
--- Files that are to be removed from a directory.
-SELECT g.name FROM agi_router.recording_gone g WHERE g.vault = %(vault)s ORDER BY g.gone_at LIMIT %(limit)s;
+-- Files that are to be removed from a place; never one whose key is there still, whoever says so.
+SELECT g.name
+  FROM agi_router.recording_gone g
+ WHERE g.vault = %(vault)s
+   AND NOT EXISTS (SELECT 1 FROM agi_router.recording r WHERE r.name = g.name AND r.sealed_key IS NOT NULL)
+ ORDER BY g.gone_at
+ LIMIT %(limit)s;
 
 -- forget_gone_recording --
 -- It was removed.
@@ -84,6 +89,12 @@ DELETE FROM agi_router.recording_gone WHERE name = %(name)s;
 -- find_recording_vault --
 -- The place that a file lies in whose key is there still.
 SELECT r.vault FROM agi_router.recording r WHERE r.name = %(name)s AND r.sealed_key IS NOT NULL;
+
+-- find_recording_vaults --
+-- The places that files lie in, null where their key was destroyed; no row of what is on no record.
+SELECT r.name, CASE WHEN r.sealed_key IS NOT NULL THEN r.vault END AS vault
+  FROM agi_router.recording r
+ WHERE r.name = ANY (%(names)s::text[]);
 
 -- move_recording --
 -- A file was brought to another place.
@@ -96,6 +107,15 @@ UPDATE agi_router.recording
 SELECT r.name, r.vault
   FROM agi_router.recording r
  WHERE r.name >= %(folder)s AND r.name < %(folder)s::text || 'g' AND r.sealed_key IS NOT NULL;
+
+-- look_at_records --
+-- What keeps records of recordings from being all in the lists of this database: that it is a cell's, cells that are away,
+-- blocks on their way.
+SELECT agi_router.heard_ago() IS NOT NULL AS is_cell,
+       ARRAY(SELECT m.name FROM agi_router.list_missing() m (name) ORDER BY m.name) AS away,
+       CASE WHEN (SELECT count(*) FROM agi_router.list_cells()) > 1
+            THEN ARRAY(SELECT DISTINCT b.block FROM agi_router.list_loads() l, unnest(l.moving) b (block) ORDER BY b.block)
+       END AS moving;
 
 -- list_recording_keys --
 -- Keys of recordings that are sealed otherwise than with this header, some of them.
@@ -115,18 +135,13 @@ UPDATE agi_router.recording
 RETURNING name;
 
 -- delete_recording --
--- Destroy the key of a recording, and have its file removed, unless it is held or the law says to keep it still.
-WITH gone AS (
-    UPDATE agi_router.recording r
-       SET state = 'deleted', sealed_key = NULL
-     WHERE r.call_id = %(call_id)s AND r.sealed_key IS NOT NULL
-       AND (%(early)s OR r.day <= agi_router.last_free_day(now()))
-       AND NOT EXISTS (SELECT 1
-                         FROM agi_router.list_held() h
-                        WHERE h.block = r.block AND h.binding_id = r.binding_id)
-       AND NOT EXISTS (SELECT 1 FROM agi_router.hold n WHERE n.released_at IS NULL AND n.x_number = r.x_number)
-    RETURNING r.name, r.vault
-)
-INSERT INTO agi_router.recording_gone (name, vault)
-SELECT g.name, g.vault FROM gone g
-RETURNING name;
+-- Destroy the key of a recording, unless it is held or the law says to keep it still; by a trigger its file goes, too.
+UPDATE agi_router.recording r
+   SET state = 'deleted', sealed_key = NULL
+ WHERE r.call_id = %(call_id)s AND r.sealed_key IS NOT NULL
+   AND (%(early)s OR r.day <= agi_router.last_free_day(now()))
+   AND NOT EXISTS (SELECT 1
+                     FROM agi_router.list_held() h
+                    WHERE h.block = r.block AND h.binding_id = r.binding_id)
+   AND NOT EXISTS (SELECT 1 FROM agi_router.hold n WHERE n.released_at IS NULL AND n.x_number = r.x_number)
+RETURNING r.name;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +17,13 @@ from agi_router.bindings.terms import Terms
 from agi_router.calls.decision import Route
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection
-from agi_router.errors import BlockNotFound, StoreHeld, StoreUnavailable
+from agi_router.db.connection import Connection, Queries, connect
+from agi_router.errors import BlockNotFound, RecordingKept, StoreHeld, StoreUnavailable
 from agi_router.inventory.moves import MoveStep
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block
+from agi_router.recordings.store import RecordingLedger, RecordingStore
+from agi_router.recordings.vault import Vault
 from harness.cells import NAMES, Cells
 from harness.cli import run
 from harness.database import (
@@ -34,6 +37,7 @@ from harness.database import (
     one,
     until_async,
 )
+from harness.recordings import keep_recording
 from harness.values import A, B, C
 
 NORTH, SOUTH = BLOCKS
@@ -275,6 +279,50 @@ async def test_a_recorded_call_waits_for_its_recording(
     assert not rows[0]
     assert (rows[1]["call"], rows[1]["recording"]) == (1, 1)
     assert store.find(bound.id).calls_used == 1
+
+
+def test_recordings_that_are_in_no_list(
+    dsn: str,
+    cells: Cells,
+    connection: Connection,
+    store: BindingStore,
+    keys: KeyRing,
+    bound: Binding,
+    tmp_path: Path,
+) -> None:
+    """Their files stay; who deletes a recording has its cell's keeper remove its file."""
+    assert bound
+    north = cells.dsns(dsn)[0]
+    ledger = RecordingLedger(Queries(connection))
+    ledger.check_all_seen()
+    store.inventory.move(NORTH, TO).step()
+    with pytest.raises(RecordingKept, match=f"block.* {NORTH} are being moved"):
+        ledger.check_all_seen()
+    assert store.inventory.move(NORTH, TO).undo()
+    connection.execute(b"SELECT agi_router.set_cell_away(%s, true)", [TO])
+    with pytest.raises(RecordingKept, match=f"{TO} are away"):
+        ledger.check_all_seen()
+    connection.execute(b"SELECT agi_router.set_cell_away(%s, false)", [TO])
+    access = tmp_path / "s3"
+    access.touch(0o600)
+    access.write_text("id\nsecret\n")
+    env = {
+        "AGI_ROUTER_DSN": north,
+        "AGI_ROUTER_S3_ENDPOINT": "http://127.0.0.1:9",
+        "AGI_ROUTER_S3_BUCKET": "recordings",
+        "AGI_ROUTER_S3_CREDENTIALS_FILE": str(access),
+    }
+    told = run(["recording", "reconcile", "--remove"], env)
+    assert (told.code, "use the DSN of the global one" in told.err) == (73, True)
+
+    call_id, name = new_call_id(), "abcdefabcdefabcdef"
+    with connect(north, idle=0) as own:
+        binding, x = str(bound.id), str(NORTH.number(1))
+        keep_recording(own, keys, tmp_path, binding=binding, x=x, call_id=call_id, name=name)
+        vault = Vault(tmp_path)
+        ledger.delete(RecordingStore(Queries(connection)).find(call_id), early=True)
+        assert RecordingLedger(Queries(own)).erase_gone(vault.name, vault.erase) == 1
+    assert vault.names() == []
 
 
 def test_nothing_else_is_moved(store: BindingStore, bound: Binding, dsn: str) -> None:

@@ -223,7 +223,7 @@ def test_killed_at_every_request(
         with monkeypatch.context() as patched:
             for owner, step in (
                 (Bucket, "_ask"),
-                (RecordingLedger, "find_vault"),
+                (RecordingLedger, "find_vaults"),
                 (RecordingLedger, "move"),
                 (Vault, "erase"),
             ):

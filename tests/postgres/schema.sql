@@ -3273,6 +3273,8 @@ COMMENT ON TRIGGER binding_terms ON agi_router.binding IS 'What the terms of a b
 
 CREATE TRIGGER keep_route_ends AFTER UPDATE OF expires_at, ended_at ON agi_router.binding FOR EACH ROW WHEN ((COALESCE(new.ended_at, new.expires_at) <> COALESCE(old.ended_at, old.expires_at))) EXECUTE FUNCTION agi_router.keep_route_ends();
 
+CREATE TRIGGER note_gone_recording AFTER UPDATE OF sealed_key ON agi_router.recording FOR EACH ROW WHEN (((old.sealed_key IS NOT NULL) AND (new.sealed_key IS NULL) AND (new.vault IS NOT NULL))) EXECUTE FUNCTION agi_router.note_gone_recording();
+
 CREATE TRIGGER route_alone AFTER INSERT ON agi_router.route REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION agi_router.check_alone();
 
 CREATE TRIGGER route_seals AFTER INSERT ON agi_router.route REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION agi_router.count_new_seals();

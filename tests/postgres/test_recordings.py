@@ -351,9 +351,9 @@ def test_what_is_brought_and_compared(
         patched.setattr(bucket, "put", lambda name, file: _refused(real, name, file))
         with pytest.raises(RecordingsUnusable, match="refused"):
             places.bring(ledger)
-    assert (vault.names(), bucket.vault.names()) == ([NAME, unknown, gone], [late])
+    assert (vault.names(), bucket.vault.names()) == ([NAME, unknown], [late])
     assert places.bring(ledger) == 1
-    assert (vault.names(), bucket.vault.names()) == ([unknown, gone], [NAME, late])
+    assert (vault.names(), bucket.vault.names()) == ([unknown], [NAME, late])
     found = recordings.find(call_id)
     assert b"".join(recordings.listen(found, places, keys)) == call_id.encode()
     places.tidy(ledger)
@@ -370,6 +370,84 @@ def test_what_is_brought_and_compared(
     ledger.delete(found, early=True)
     places.tidy(ledger)
     assert compare(bucket, ledger).missing == []
+
+
+@pytest.mark.parametrize("when", ["while it is moved", "after a kill"])
+def test_a_key_that_goes_while_its_file_is_brought(
+    when: str,
+    ledger: RecordingLedger,
+    recordings: RecordingStore,
+    keys: KeyRing,
+    vault: Vault,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On record it is in the bucket by then; the file goes from the directory, too."""
+    places = Places(vault, DirectoryBucket(tmp_path / "bucket"))
+    assert places.bucket is not None
+    ledger.keep(sealed(vault, keys, new_call_id()), keys, vault.name)
+    move = ledger.move
+
+    def destroyed(name: str, source: str, target: str) -> None:
+        move(name, source, target)
+        if when == "after a kill":
+            raise KeyboardInterrupt
+        ledger.delete(recordings.find_named(name), early=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "move", destroyed)
+        if when == "after a kill":
+            with pytest.raises(KeyboardInterrupt):
+                places.bring(ledger)
+            ledger.delete(recordings.find_named(NAME), early=True)
+        assert places.bring(ledger) == 0
+    assert vault.names() == []
+    places.tidy(ledger)
+    assert list(places.bucket.names(NAME[:2])) == []
+
+
+def test_what_cannot_be_brought_keeps_nothing_else(
+    connection: Connection,
+    ledger: RecordingLedger,
+    recordings: RecordingStore,
+    keys: KeyRing,
+    vault: Vault,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Files that cannot be read keep no other here; a bucket that is away, no removal."""
+    bucket = DirectoryBucket(tmp_path / "bucket")
+    places = Places(vault, bucket)
+    unread = [letter * 18 for letter in "abc"]
+    for name in (*unread, "d" * 18, "e" * 18):
+        ledger.keep(sealed(vault, keys, new_call_id(), name), keys, vault.name)
+    for name in unread:
+        vault.erase(name)
+        (vault.path / name[:2] / name).mkdir()
+    with pytest.raises(RecordingsUnusable, match="cannot be read"):
+        places.bring(ledger)
+    assert (vault.names(), bucket.vault.names()) == (unread, ["d" * 18, "e" * 18])
+    for name in unread:
+        (vault.path / name[:2] / name).rmdir()
+    gone = "f" * 18
+    ledger.keep(sealed(vault, keys, new_call_id(), gone), keys, vault.name)
+    ledger.delete(recordings.find_named(gone), early=True)
+
+    def away() -> None:
+        raise RecordingsUnusable("away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bucket, "prepare", away)
+        with pytest.raises(RecordingsUnusable, match="away"):
+            places.tidy(ledger)
+    assert vault.names() == []
+    # What somebody says to be gone, and is not, stays.
+    connection.execute(
+        b"INSERT INTO agi_router.recording_gone (name, vault) VALUES (%s, %s)",
+        ["d" * 18, bucket.name],
+    )
+    places.tidy(ledger)
+    assert bucket.vault.names() == ["d" * 18, "e" * 18]
 
 
 @pytest.fixture
