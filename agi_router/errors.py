@@ -57,6 +57,7 @@ What can go wrong, as one tree.
      │   ├─ ComplaintNotFound complaint_not_found   no complaint has this id
      │   ├─ LockNotFound      lock_not_found        no lock has this id
      │   ├─ LockOver          lock_over             the lock has ended, or was lifted
+     │   ├─ ExportNotFound    export_not_found      no such day or package
      │   ├─ HoldNotFound      hold_not_found        no hold of this id holds
      │   ├─ BlocklistEntryNotFound  blocklist_entry_not_found  no entry of a block list has this id
      │   ├─ BlocklistEntryOver      blocklist_entry_over       the entry has ended, or was removed
@@ -155,6 +156,7 @@ __all__ = [
     "EventNotFound",
     "ExpiryInvalid",
     "ExportInvalid",
+    "ExportNotFound",
     "FeedBusy",
     "FeedExists",
     "FeedInvalid",
@@ -603,6 +605,14 @@ class LockOver(StoreError):
     """
     The lock has ended, or was lifted before.
     """
+
+
+class ExportNotFound(StoreError):
+    """
+    The day is not over yet, or there is no package of it with this manifest.
+    """
+
+    code = "export_not_found"
 
 
 class HoldNotFound(StoreError):

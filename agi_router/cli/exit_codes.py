@@ -68,6 +68,7 @@ EXIT_CODES = {
     "party_locked": 73,
     "number_locked": 73,
     "tenant_locked": 73,
+    "export_not_found": 66,
     "hold_not_found": 66,
     "lock_not_found": 66,
     "complaint_not_found": 66,

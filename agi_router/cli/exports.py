@@ -20,6 +20,7 @@ from agi_router.db.connection import Connection, Queries
 from agi_router.db.migrate import check_schema
 from agi_router.db.rights import Purpose, check_rights
 from agi_router.errors import ExpiryInvalid, ExportInvalid
+from agi_router.exports.days import ExportDays
 from agi_router.exports.formats import find_format
 from agi_router.exports.kinds import KINDS, ZONE, bounds, describe
 from agi_router.exports.manifest import Manifest, PackedFile
@@ -118,6 +119,11 @@ class _Day(click.ParamType[Any]):
     " were not, since the first that was.",
 )
 @click.option(
+    "--asked",
+    is_flag=True,
+    help="Instead of a day: those that were asked for by HTTP and wait, and no late days.",
+)
+@click.option(
     "--verify",
     "package",
     type=click.Path(file_okay=False, path_type=Path),
@@ -155,6 +161,7 @@ def export_day(  # noqa: PLR0917 - options, not arguments
     signer: Path,
     printed: str | None,
     *,
+    asked: bool,
     schema: bool,
     as_json: bool,
 ) -> None:
@@ -168,6 +175,7 @@ def export_day(  # noqa: PLR0917 - options, not arguments
     \b
     Examples:
       agi-router export-day yesterday --late-days 7
+      agi-router export-day --asked
       agi-router export-day 2026-03-01 --numbers full --reason "daily batch"
       agi-router export-day --verify 2026-03-01-000 --key recipient.key \
           --signer key.pub --print calls
@@ -175,11 +183,11 @@ def export_day(  # noqa: PLR0917 - options, not arguments
     if schema:
         echo_json(describe())
     elif package is not None:
-        if key is None or day is not None:
+        if key is None or day is not None or asked:
             raise click.UsageError("--verify needs --key, and takes no day")
         _verify(package, key, signer, printed=printed, as_json=as_json)
-    elif day is None or key is not None or printed is not None:
-        raise click.UsageError("say which day; --key and --print go with --verify")
+    elif (day is None) is not asked or key is not None or printed is not None:
+        raise click.UsageError("say which day, or --asked; --key and --print go with --verify")
     elif (numbers == "full") is (reason is None):
         raise click.UsageError("--numbers full and --reason go together")
     else:
@@ -192,37 +200,26 @@ def export_day(  # noqa: PLR0917 - options, not arguments
             format_name=form,
             reveal=numbers == "full",
         )
-        days = [day - timedelta(days=each) for each in range(late_days + 1)]
-        _pack(days, packing, reason=reason, as_json=as_json)
+        days = None
+        if day is not None:
+            days = [day - timedelta(days=each) for each in range(late_days + 1)]
+        _run(days, packing, reason=reason, as_json=as_json)
 
 
-def _pack(days: list[date], packing: Packing, *, reason: str | None, as_json: bool) -> None:
+def _run(days: list[date] | None, packing: Packing, *, reason: str | None, as_json: bool) -> None:
+    """
+    Pack days, or those that were asked for, and tell what was made.
+    """
     settings = read_settings()
     keys = settings.load_keys()
-    made: list[dict[str, Any]] = []
-    failed: list[str] = []
     with open_database(settings, idle=_IDLE) as connection:
         check_schema(connection)
         check_rights(connection, Purpose.EXPORT)
         ring = check_keys(connection, keys, remember=False)
-        queries = Queries(connection)
-        row = queries.row("now", {})
-        now = row["clock_timestamp"] if row else datetime.now(UTC)
-        if bounds(days[0])[1] > now:
-            raise ExpiryInvalid("the day is not over yet, by the database's clock")
-        begun = first_packed(packing.root) or days[0]
-        for day in days:
-            # Where a directory begins, it begins with the day that was asked for.
-            if day != days[0] and (day < begun or _is_past(queries, day)):
-                continue
-            try:
-                packed = _pack_day(day, packing, connection, ring, reason=reason)
-            except ExportInvalid as error:
-                # What is wrong with one day keeps no other from being handed over.
-                failed.append(str(error))
-                continue
-            if packed is not None:
-                made.append(_described(packing.root, packed))
+        if days is None:
+            made, failed = _pack_asked(packing, connection, ring, reason=reason)
+        else:
+            made, failed = _pack(days, packing, connection, ring, reason=reason)
     if as_json:
         echo_json(made)
     else:
@@ -232,6 +229,63 @@ def _pack(days: list[date], packing: Packing, *, reason: str | None, as_json: bo
             echo("nothing came late: no package was made")
     if failed:
         raise ExportInvalid("; ".join(dict.fromkeys(failed)))
+
+
+_Outcome = tuple[list[dict[str, Any]], list[str]]
+"""The packages that were made, and why others could not be."""
+
+
+def _pack_asked(
+    packing: Packing, connection: Connection, ring: KeyRing, *, reason: str | None
+) -> _Outcome:
+    """
+    Pack the days that wait, and note what came of each.
+    """
+    wishes = ExportDays(Queries(connection))
+    made: list[dict[str, Any]] = []
+    failed: list[str] = []
+    for day, asked_at in wishes.asked():
+        failure = None
+        try:
+            packed = _pack_day(day, packing, connection, ring, reason=reason)
+        except ExportInvalid as error:
+            failure = str(error)
+            failed.append(failure)
+        else:
+            made += [] if packed is None else [_described(packing.root, packed)]
+        wishes.tried(day, asked_at, failure)
+    return made, failed
+
+
+def _pack(
+    days: list[date],
+    packing: Packing,
+    connection: Connection,
+    ring: KeyRing,
+    *,
+    reason: str | None,
+) -> _Outcome:
+    made: list[dict[str, Any]] = []
+    failed: list[str] = []
+    queries = Queries(connection)
+    row = queries.row("now", {})
+    now = row["clock_timestamp"] if row else datetime.now(UTC)
+    if bounds(days[0])[1] > now:
+        raise ExpiryInvalid("the day is not over yet, by the database's clock")
+    begun = first_packed(packing.root) or days[0]
+    for day in days:
+        # Where a directory begins, it begins with the day that was asked for.
+        if day != days[0] and (day < begun or _is_past(queries, day)):
+            continue
+        try:
+            packed = _pack_day(day, packing, connection, ring, reason=reason)
+        except ExportInvalid as error:
+            # What is wrong with one day keeps no other from being handed over.
+            failed.append(str(error))
+            continue
+        if packed is not None:
+            made.append(_described(packing.root, packed))
+    return made, failed
 
 
 def _pack_day(
@@ -278,6 +332,7 @@ def _record(queries: Queries, root: Path, manifest: Manifest) -> None:
             "numbers": manifest.numbers,
             "recipient": manifest.recipient,
             "manifest": sha256(text).digest(),
+            "signed": text.decode("ascii"),
             "tenants": json.dumps(manifest.tenants),
         },
     )

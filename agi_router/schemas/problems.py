@@ -100,6 +100,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "number_locked": 409,
     "tenant_locked": 409,
     "hold_not_found": 404,
+    "export_not_found": 404,
     "lock_not_found": 404,
     "complaint_not_found": 404,
     "lock_over": 409,

@@ -139,6 +139,8 @@ class KeyScope(StrEnum):
     KEYS_WRITE = "keys:write"
     AUDIT_READ = "audit:read"
     RETENTION_WRITE = "retention:write"
+    EXPORTS_READ = "exports:read"
+    EXPORTS_WRITE = "exports:write"
 
     @property
     def reads(self) -> bool:
@@ -154,6 +156,8 @@ class KeyScope(StrEnum):
         """
         return self in {
             KeyScope.COMPLAINTS_WRITE,
+            KeyScope.EXPORTS_READ,
+            KeyScope.EXPORTS_WRITE,
             KeyScope.FEEDS_READ,
             KeyScope.FEEDS_WRITE,
             KeyScope.LINKS_READ,

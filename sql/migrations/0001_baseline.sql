@@ -1856,6 +1856,7 @@ CREATE TABLE agi_router.export_day (
     numbers   text        NOT NULL CONSTRAINT export_day_numbers_check CHECK (numbers IN ('masked', 'full')),
     recipient text        NOT NULL,
     manifest  bytea       NOT NULL CONSTRAINT export_day_manifest_check CHECK (octet_length(manifest) = 32),
+    signed    text        NOT NULL,
     CONSTRAINT export_day_pkey PRIMARY KEY (day, manifest)
 );
 COMMENT ON TABLE agi_router.export_day IS 'Packages that were made of days';
@@ -1866,3 +1867,19 @@ COMMENT ON COLUMN agi_router.export_day.records IS 'How many records of each kin
 COMMENT ON COLUMN agi_router.export_day.numbers IS 'Whether real numbers are masked in it or in full';
 COMMENT ON COLUMN agi_router.export_day.recipient IS 'Id of the key that it is sealed for';
 COMMENT ON COLUMN agi_router.export_day.manifest IS 'SHA-256 of its manifest, which tells it from those for others';
+COMMENT ON COLUMN agi_router.export_day.signed IS 'The manifest, signed, as it lies in the package';
+
+CREATE TABLE agi_router.export_wish (
+    day      date        CONSTRAINT export_wish_pkey PRIMARY KEY,
+    asked_at timestamptz NOT NULL,
+    asked_by text        NOT NULL,
+    done_at  timestamptz,
+    failure  text,
+    CONSTRAINT export_wish_failure_check CHECK (failure IS NULL OR done_at IS NOT NULL)
+);
+COMMENT ON TABLE agi_router.export_wish IS 'Days that somebody wants to be exported, beside what is done each night';
+COMMENT ON COLUMN agi_router.export_wish.day IS 'The day (Asia/Shanghai)';
+COMMENT ON COLUMN agi_router.export_wish.asked_at IS 'When that was asked for last';
+COMMENT ON COLUMN agi_router.export_wish.asked_by IS 'By whom';
+COMMENT ON COLUMN agi_router.export_wish.done_at IS 'When it was tried; null: it waits';
+COMMENT ON COLUMN agi_router.export_wish.failure IS 'Why that has failed; null: it did not';

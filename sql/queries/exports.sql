@@ -110,7 +110,7 @@ SELECT c.id, t.name AS tenant, c.person_id, c.act, c.purpose, c.order_id, c.how,
 -- record_export --
 -- Write down that a package was made, unless it was, and tell tenants what they have in it.
 SELECT agi_router.record_export(
-    %(day)s, %(sequence)s, %(records)s::jsonb, %(numbers)s, %(recipient)s, %(manifest)s, %(tenants)s::jsonb);
+    %(day)s, %(sequence)s, %(records)s::jsonb, %(numbers)s, %(recipient)s, %(manifest)s, %(signed)s, %(tenants)s::jsonb);
 
 -- find_deleted --
 -- Whether bindings, calls or texts of a day (UTC), or of a later one, were deleted.
@@ -130,3 +130,41 @@ SELECT d::date AS day
                        %(until)s::date, interval '1 day') d
  WHERE NOT EXISTS (SELECT 1 FROM agi_router.export_day e WHERE e.day = d::date)
  ORDER BY 1;
+
+-- list_export_days --
+-- Days before one, the latest first, back to the first that was exported or asked for: the packages of each, and whether
+-- somebody wants it to be exported.
+SELECT d.day::date AS day, p.packages, w.asked_at, w.asked_by, w.done_at, w.failure
+  FROM generate_series(
+           %(before)s::date - 1,
+           least((SELECT min(e.day) FROM agi_router.export_day e), (SELECT min(o.day) FROM agi_router.export_wish o)),
+           interval '-1 day') AS d (day)
+ CROSS JOIN LATERAL (
+       SELECT coalesce(jsonb_agg(jsonb_build_object(
+                  'sequence', e.sequence, 'made_at', e.made_at, 'numbers', e.numbers, 'recipient', e.recipient,
+                  'records', e.records, 'manifest', encode(e.manifest, 'hex')) ORDER BY e.sequence, e.made_at), '[]') AS packages
+         FROM agi_router.export_day e
+        WHERE e.day = d.day::date) p
+  LEFT JOIN agi_router.export_wish w ON w.day = d.day::date
+ LIMIT %(limit)s;
+
+-- find_manifest --
+-- The manifest of a package, as it was signed.
+SELECT e.signed FROM agi_router.export_day e WHERE e.day = %(day)s AND e.manifest = %(manifest)s;
+
+-- ask_export --
+-- Have a day exported soon.
+INSERT INTO agi_router.export_wish (day, asked_at, asked_by)
+VALUES (%(day)s, clock_timestamp(), %(by)s)
+    ON CONFLICT (day) DO UPDATE
+   SET asked_at = excluded.asked_at, asked_by = excluded.asked_by, done_at = NULL, failure = NULL;
+
+-- list_export_wishes --
+-- Days that wait to be exported, the oldest first.
+SELECT w.day, w.asked_at FROM agi_router.export_wish w WHERE w.done_at IS NULL ORDER BY w.day;
+
+-- note_export_tried --
+-- Note what came of a wish, unless it was said again since.
+UPDATE agi_router.export_wish
+   SET done_at = now(), failure = %(failure)s
+ WHERE day = %(day)s AND asked_at = %(asked_at)s;

@@ -75,7 +75,7 @@ def test_operations() -> None:
     for method, path, scope in SCOPED:
         general = re.sub(
             r"/(70012345678-1790000000\.1|pbx1-1790000000\.1|70012345678-1|70012345678|couriers|carrier|FC1001|night-shift"
-            r"|q{16}|evt_1|1)(?=/|$)",
+            r"|q{16}|evt_1|2026-03-01|(?:0a){32}|1)(?=/|$)",
             "/{}",
             path,
         )

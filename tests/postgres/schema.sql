@@ -1055,6 +1055,7 @@ CREATE TABLE agi_router.export_day (
     numbers text NOT NULL,
     recipient text NOT NULL,
     manifest bytea NOT NULL,
+    signed text NOT NULL,
     CONSTRAINT export_day_manifest_check CHECK ((octet_length(manifest) = 32)),
     CONSTRAINT export_day_numbers_check CHECK ((numbers = ANY (ARRAY['masked'::text, 'full'::text]))),
     CONSTRAINT export_day_sequence_check CHECK ((sequence >= 0))
@@ -1075,6 +1076,29 @@ COMMENT ON COLUMN agi_router.export_day.numbers IS 'Whether real numbers are mas
 COMMENT ON COLUMN agi_router.export_day.recipient IS 'Id of the key that it is sealed for';
 
 COMMENT ON COLUMN agi_router.export_day.manifest IS 'SHA-256 of its manifest, which tells it from those for others';
+
+COMMENT ON COLUMN agi_router.export_day.signed IS 'The manifest, signed, as it lies in the package';
+
+CREATE TABLE agi_router.export_wish (
+    day date NOT NULL,
+    asked_at timestamp with time zone NOT NULL,
+    asked_by text NOT NULL,
+    done_at timestamp with time zone,
+    failure text,
+    CONSTRAINT export_wish_failure_check CHECK (((failure IS NULL) OR (done_at IS NOT NULL)))
+);
+
+COMMENT ON TABLE agi_router.export_wish IS 'Days that somebody wants to be exported, beside what is done each night';
+
+COMMENT ON COLUMN agi_router.export_wish.day IS 'The day (Asia/Shanghai)';
+
+COMMENT ON COLUMN agi_router.export_wish.asked_at IS 'When that was asked for last';
+
+COMMENT ON COLUMN agi_router.export_wish.asked_by IS 'By whom';
+
+COMMENT ON COLUMN agi_router.export_wish.done_at IS 'When it was tried; null: it waits';
+
+COMMENT ON COLUMN agi_router.export_wish.failure IS 'Why that has failed; null: it did not';
 
 CREATE TABLE agi_router.feed (
     id integer NOT NULL,
@@ -2819,6 +2843,9 @@ ALTER TABLE ONLY agi_router.event_other
 
 ALTER TABLE ONLY agi_router.export_day
     ADD CONSTRAINT export_day_pkey PRIMARY KEY (day, manifest);
+
+ALTER TABLE ONLY agi_router.export_wish
+    ADD CONSTRAINT export_wish_pkey PRIMARY KEY (day);
 
 ALTER TABLE ONLY agi_router.feed_fault
     ADD CONSTRAINT feed_fault_pkey PRIMARY KEY (run_id, line);

@@ -35,9 +35,10 @@ from agi_router.consent.ledger import Act, How, Statement
 from agi_router.consent.store import ConsentStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.rights import Purpose, grant
-from agi_router.errors import ExportInvalid
+from agi_router.errors import ExportInvalid, ExportNotFound
 from agi_router.events.model import EventType
 from agi_router.events.store import EventStore
+from agi_router.exports.days import DayState, ExportDay, ExportDays
 from agi_router.exports.formats import find_format
 from agi_router.exports.kinds import KINDS, ZONE, bounds
 from agi_router.exports.manifest import Manifest, PackedFile
@@ -48,6 +49,7 @@ from agi_router.exports.store import DayRecords
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.keys.segments import FileCipher
+from agi_router.maintenance.classes import Retention
 from agi_router.persons.effects import LockReason, Subject
 from agi_router.persons.locks import LockedThing
 from agi_router.persons.store import LockStore
@@ -506,6 +508,55 @@ def test_the_command(cli: Cli, full: Connection, tmp_path: Path, keys: KeyRing) 
     assert cli("export-day", "--schema").code == 0
 
 
+def test_days_that_were_asked_for(cli: Cli, full: Connection, tmp_path: Path) -> None:
+    """Each is packed once; what came of it is noted, unless it was asked for again since."""
+    days = ExportDays(Queries(full))
+    now = datetime.now(ZONE)
+
+    def ask(day: date) -> ExportDay:
+        return days.ask(day, by="API key test", now=now, kept=Retention())
+
+    def run() -> Any:
+        done = cli(
+            *("export-day", "--asked", "--json", "--to", tmp_path / "out"),
+            *("--recipient", tmp_path / "recipient.pem", "--signing-key", tmp_path / "key"),
+        )
+        return done.code, [each["day"] for each in json.loads(done.out)], done.err
+
+    assert run()[:2] == (0, [])
+    assert days.all(now=now, limit=9) == []
+    with pytest.raises(ExportNotFound, match="not over yet"):
+        ask(now.date())
+    with pytest.raises(ExportNotFound, match="past retention"):
+        ask(DAY - timedelta(days=400))
+    assert ask(DAY).state is DayState.ASKED
+    before = DAY - timedelta(days=1)
+    ask(before)
+    assert run()[:2] == (0, [str(before), str(DAY)])
+    found = days.all(now=now, limit=9)
+    assert [each.day for each in found] == [DAY + timedelta(days=each) for each in (2, 1, 0, -1)]
+    assert [each.state for each in found] == ["missing", "missing", "packed", "packed"]
+    (package,) = found[2].packages
+    text = days.manifest(DAY, bytes.fromhex(package["manifest"]))
+    assert text == (tmp_path / "out" / f"{DAY}-000" / "manifest.json").read_text()
+    assert Manifest.parse(text, [KEY.partner]).counts == package["records"]
+    # What waits no more is not packed again; what was asked for meanwhile still waits.
+    assert run()[:2] == (0, [])
+    put_calls(full, 1)
+    assert ask(DAY).state is DayState.ASKED
+    days.tried(DAY, now, None)
+    assert [day for day, _ in days.asked()] == [DAY]
+    (tmp_path / "out" / ".ledgers" / f"{DAY}-000").rename(tmp_path / "gone")
+    code, made, said = run()
+    assert (code, made) == (78, [])
+    wish = days.find(DAY, now=now).wish
+    assert wish is not None
+    assert wish.failure is not None
+    assert wish.failure in said
+    assert days.asked() == []
+    assert cli("export-day", DAY, "--asked").code == 2
+
+
 def test_doctor(cli: Cli, connection: Connection, dsn: str) -> None:
     """It says nothing where no day ever was exported, and else which of the last ones was not."""
 
@@ -515,8 +566,8 @@ def test_doctor(cli: Cli, connection: Connection, dsn: str) -> None:
 
     assert told() == []
     add = (
-        "INSERT INTO agi_router.export_day (day, sequence, records, numbers, recipient, manifest)"
-        " SELECT d, 0, '{}', 'masked', '-', sha256('') FROM unnest(%s::date[]) d"
+        "INSERT INTO agi_router.export_day (day, sequence, records, numbers, recipient, manifest,"
+        " signed) SELECT d, 0, '{}', 'masked', '-', sha256(''), '{}' FROM unnest(%s::date[]) d"
     )
     today = datetime.now(ZONE).date()
     before = [today - timedelta(days=each) for each in (1, 2, 4, 5, 6, 7, 8)]

@@ -921,6 +921,7 @@ UNSCOPED = {
     "ComplainedCallers": "serves a store, which is the operator's",
     "DayRecords": "the operator's",
     "DeliveryStore": "the operator's",
+    "ExportDays": "the operator's",
     "FeedStore": "the operator's",
     "GroupMembers": "serves a store, which has found the group",
     "Importer": "takes a scope for its rows",

@@ -24,6 +24,7 @@ TEXTS = SERVICE / "agi-router-sip-messages.service"
 AUDIT = SERVICE / "agi-router-audit.service"
 LINK = SERVICE / "agi-router-smpp@.service"
 EXPORT = SERVICE / "agi-router-export.service"
+EXPORT_ASKED = SERVICE / "agi-router-export-asked.service"
 UNITS = sorted(SERVICE.glob("*.service"))
 TIMERS = sorted(SERVICE.glob("*.timer"))
 # Of 10; what is left is the network, and that group members may read what it writes.
@@ -196,6 +197,22 @@ def test_unit_that_exports() -> None:
     assert "RestartPreventExitStatus=2 65 77 78" in lines
     timer = EXPORT.with_suffix(".timer").read_text().splitlines()
     assert {"OnCalendar=*-*-* 01:00:00 Asia/Shanghai", "Persistent=yes"} <= set(timer)
+
+
+def test_unit_that_exports_what_was_asked_for() -> None:
+    """It is that of each night, but for which days it packs."""
+    nightly, asked = (
+        [line for line in each.read_text().splitlines() if not line.startswith(("#", "Desc"))]
+        for each in (EXPORT, EXPORT_ASKED)
+    )
+    differs = {line for line in (*nightly, *asked) if line not in nightly or line not in asked}
+    command = "ExecStart=/opt/agi-router/bin/agi-router export-day"
+    assert differs == {
+        f"{command} yesterday --late-days 7 $EXPORT_OPTIONS",
+        f"{command} --asked $EXPORT_OPTIONS",
+    }
+    timer = EXPORT_ASKED.with_suffix(".timer").read_text().splitlines()
+    assert {"OnCalendar=*:0/5", "Persistent=yes"} <= set(timer)
 
 
 def test_unit_of_a_link() -> None:

@@ -170,6 +170,7 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "party_locked": dict.fromkeys(Kind, "isv.NUMBER_LOCKED"),
     "number_locked": dict.fromkeys(Kind, "isv.NUMBER_LOCKED"),
     "tenant_locked": dict.fromkeys(Kind, "isv.OUT_OF_SERVICE"),
+    "export_not_found": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "hold_not_found": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "complaint_not_found": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),
     "lock_not_found": dict.fromkeys(Kind, "isv.FORBIDDEN_ACTION"),

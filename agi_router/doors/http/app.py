@@ -28,6 +28,7 @@ from agi_router.doors.http import (
     complaints,
     consents,
     events,
+    exports,
     feeds,
     findings,
     groups,
@@ -152,7 +153,8 @@ def _routes() -> FastAPI:
         *(bindings, groups, calls, checks, events, webhooks),
         *(messages, message_rules, message_links),
         *(locks, appeals, blocklist, consents, real_names, complaints, recordings),
-        *(traces, audit, retention, pools, inventory, tenants, feeds, findings, api_keys),
+        *(traces, audit, retention, exports, pools, inventory, tenants),
+        *(feeds, findings, api_keys),
     )
     for each in rooms:
         app.include_router(each.router)

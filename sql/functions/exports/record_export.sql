@@ -1,10 +1,11 @@
 CREATE OR REPLACE FUNCTION agi_router.record_export(
-    _day date, _sequence integer, _records jsonb, _numbers text, _recipient text, _manifest bytea, _tenants jsonb)
+    _day date, _sequence integer, _records jsonb, _numbers text, _recipient text, _manifest bytea, _signed text,
+    _tenants jsonb)
 RETURNS SETOF integer
 LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO agi_router.export_day (day, sequence, records, numbers, recipient, manifest)
-    VALUES (_day, _sequence, _records, _numbers, _recipient, _manifest)
+    INSERT INTO agi_router.export_day (day, sequence, records, numbers, recipient, manifest, signed)
+    VALUES (_day, _sequence, _records, _numbers, _recipient, _manifest, _signed)
         ON CONFLICT (day, manifest) DO NOTHING;
     IF NOT FOUND THEN
         RETURN;
