@@ -135,6 +135,7 @@ def test_how_they_are_shown() -> None:
         "time_zone": "Asia/Shanghai",
         "needs_order": True,
         "needs_real_name": False,
+        "bind_limits": None,
         "notice": True,
         "record": False,
         "scenes": ["parcel"],
