@@ -37,7 +37,7 @@ VARIES = re.compile(
     r"|\b\d+(?= row)|(?m:(?<=[a-z]) +[1-9]\d*$)"
 )
 # Accounts of their own on a machine in service.
-APART = {"audit", "export"}
+APART = {"audit", "export", "retain"}
 
 
 class Case:
