@@ -14,6 +14,7 @@ Settings: the environment in, one frozen value out.
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -816,11 +817,18 @@ class Settings:
         """
         Return id and secret of the access key of the store of recordings, from its file.
 
+        A credential ``s3`` that systemd has given to this unit is read in its place: the file is
+        another account's then.
+
         Raises:
             SettingsError: None is set, or the file cannot be read, is open to others, or is
                 malformed.
         """
-        text = _private_text(self.s3_credentials_file, "S3_CREDENTIALS", "access key of the store")
+        file = self.s3_credentials_file
+        given = Path(os.environ.get("CREDENTIALS_DIRECTORY", os.devnull), "s3")
+        if given.exists():
+            file = given
+        text = _private_text(file, "S3_CREDENTIALS", "access key of the store")
         match text.split():
             case [key_id, secret]:
                 return key_id, secret

@@ -204,17 +204,19 @@ class Bucket:
         try:
             with self._in_words():
                 self._put(probe, content)
-                if self._ask("get_object", Key=probe)["Body"].read() != content:
-                    yield "tells another file than was written"
-                stranger, which = self._client(stranger=True), {"Bucket": self._bucket}
-                for what, asked in (
-                    ("read", lambda: stranger.get_object(**which, Key=probe)),
-                    ("listed", lambda: stranger.list_objects_v2(**which)),
-                    ("written to", lambda: stranger.put_object(**which, Key=probe, Body=b"")),
-                ):
-                    if _is_granted(asked):
-                        yield f"can be {what} by everybody: make it private"
-                self._ask("delete_object", Key=probe)
+                try:
+                    if self._ask("get_object", Key=probe)["Body"].read() != content:
+                        yield "tells another file than was written"
+                    stranger, which = self._client(stranger=True), {"Bucket": self._bucket}
+                    for what, asked in (
+                        ("read", lambda: stranger.get_object(**which, Key=probe)),
+                        ("listed", lambda: stranger.list_objects_v2(**which)),
+                        ("written to", lambda: stranger.put_object(**which, Key=probe, Body=b"")),
+                    ):
+                        if _is_granted(asked):
+                            yield f"can be {what} by everybody: make it private"
+                finally:
+                    self._ask("delete_object", Key=probe)
         except RecordingsUnusable as error:
             yield str(error).removeprefix(f"{self.address} ")
 
@@ -269,9 +271,11 @@ class Bucket:
         return 0
 
     def _ask(self, operation: str, **given: Any) -> Any:
-        if self._asked is None:
-            self._asked = self._client()
-        return getattr(self._asked, operation)(Bucket=self._bucket, **given)
+        # Of two threads one may forget the client while the other asks.
+        asked = self._asked
+        if asked is None:
+            asked = self._asked = self._client()
+        return getattr(asked, operation)(Bucket=self._bucket, **given)
 
     def _client(self, *, stranger: bool = False) -> Any:
         import botocore  # noqa: PLC0415 - an extra
@@ -290,27 +294,34 @@ class Bucket:
         nowhere = (None, None, os.devnull, None)
         nobody = (None, None, None, None)
         session = Session({"config_file": nowhere, "credentials_file": nowhere, "profile": nobody})
-        return session.create_client(
-            "s3",
-            endpoint_url=address.endpoint,
-            region_name=address.region,
-            aws_access_key_id=key_id,
-            aws_secret_access_key=secret,
-            verify=str(address.ca_file) if address.ca_file else _system_certificates(),
-            config=Config(
-                signature_version=botocore.UNSIGNED if stranger else "s3v4",
-                retries={"total_max_attempts": _TRIES, "mode": "standard"},
-                connect_timeout=_CONNECT,
-                read_timeout=_READ,
-                # Checksums that other stores than Amazon's do not know; the signature has one.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                s3={
-                    "addressing_style": "path" if address.in_path else "virtual",
-                    "payload_signing_enabled": True,
-                },
-            ),
+        config = Config(
+            signature_version=botocore.UNSIGNED if stranger else "s3v4",
+            retries={"total_max_attempts": _TRIES, "mode": "standard"},
+            connect_timeout=_CONNECT,
+            read_timeout=_READ,
+            # Checksums that other stores than Amazon's do not know; the signature has one.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={
+                "addressing_style": "path" if address.in_path else "virtual",
+                "payload_signing_enabled": True,
+            },
         )
+        try:
+            return session.create_client(
+                "s3",
+                endpoint_url=address.endpoint,
+                region_name=address.region,
+                aws_access_key_id=key_id,
+                aws_secret_access_key=secret,
+                verify=str(address.ca_file) if address.ca_file else _system_certificates(),
+                config=config,
+            )
+        except ValueError:
+            # An underscore in the name of a host, for one.
+            raise RecordingsUnusable(
+                f"{address} cannot be asked: botocore takes no such endpoint or region"
+            ) from None
 
     @contextlib.contextmanager
     def _in_words(self, *, but: frozenset[str] = frozenset()) -> Iterator[None]:

@@ -46,6 +46,9 @@ _NOTE: Final = ".note"
 _NAMED: Final = "name"
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 _FOLDER: Final = 2
+# Of what stays: sealed, for whoever reads it by the group. What is new is the keeper's alone.
+_SHARED: Final = 0o640
+_SHARED_DIRECTORY: Final = 0o750
 
 
 class SealedSound(Protocol):
@@ -68,7 +71,7 @@ class Vault:
     Sealed recordings in a directory.
 
     Args:
-        path: The directory, of this account alone.
+        path: The directory, of this account; its group may read what stays there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -203,6 +206,9 @@ class Vault:
             place = self._place(name)
             place.parent.mkdir(mode=0o700, exist_ok=True)
             if self._new(name).exists():
+                # Whatever the umask is: the HTTP door reads it there, as one of the group.
+                place.parent.chmod(_SHARED_DIRECTORY)
+                self._new(name).chmod(_SHARED)
                 self._new(name).replace(place)
                 _sync(place.parent)
                 _sync(self.path)

@@ -185,6 +185,7 @@ def test_what_doctor_says(
         ("InvalidAccessKeyId", {"access_key": lambda: ("nobody", seaweedfs.secret)}),
         ("SignatureDoesNotMatch", {"access_key": lambda: (seaweedfs.key_id, "wrong")}),
         ("EndpointConnectionError", {"endpoint": "http://127.0.0.1:9"}),
+        ("takes no such endpoint", {"endpoint": "https://my_store.internal:9"}),
     ]
     for why, other in faults:
         address = seaweedfs.address(**{"bucket": name, **other})

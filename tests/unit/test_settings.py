@@ -424,7 +424,7 @@ def test_token_of_a_check(tmp_path: Path) -> None:
     assert "a token" not in str(raised.value)
 
 
-def test_a_store_of_recordings(tmp_path: Path) -> None:
+def test_a_store_of_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that it needs, by TLS but on this host; its secret is read from a closed file alone."""
     file = tmp_path / "s3"
     file.touch(0o600)
@@ -450,3 +450,12 @@ def test_a_store_of_recordings(tmp_path: Path) -> None:
     file.chmod(0o640)
     with pytest.raises(SettingsError, match="is open to others"):
         settings(**whole).load_s3_credentials()
+    # A door of another account has a copy, whatever its unit is called.
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "given"))
+    with pytest.raises(SettingsError, match="is open to others"):
+        settings(**whole).load_s3_credentials()
+    (tmp_path / "given").mkdir()
+    copy = tmp_path / "given/s3"
+    copy.touch(0o600)
+    copy.write_text(f"id\n{SECRET}\n")
+    assert settings(**whole).load_s3_credentials() == ("id", SECRET)

@@ -19,6 +19,7 @@ from agi_router.service.systemd import Notifier
 SERVICE = Path(str(files("agi_router"))) / "service"
 UNIT = SERVICE / "agi-router@.service"
 HTTP_UNIT = SERVICE / "agi-router-http.service"
+KEEPER = SERVICE / "agi-router-recordings.service"
 DELIVER = SERVICE / "agi-router-deliver.service"
 TEXTS = SERVICE / "agi-router-sip-messages.service"
 AUDIT = SERVICE / "agi-router-audit.service"
@@ -134,6 +135,9 @@ def test_unit_of_the_http_door() -> None:
     assert "ExecStart=/opt/agi-router/bin/agi-router serve --door http" in lines
     assert "LoadCredential=key:/etc/agi-router/key" in lines
     assert "Environment=AGI_ROUTER_KEY_FILE=%d/key" in lines
+    # By it the door reads sealed recordings, which are the keeper's.
+    assert "SupplementaryGroups=agi-router" in lines
+    assert "Group=agi-router" in KEEPER.read_text().splitlines()
     assert not re.search(r"(?m)^(Group|ReadWritePaths|LoadCredential=a)", text)
 
 

@@ -187,7 +187,7 @@ def _sound(
     What was said, or a range of it, once it is on record that somebody hears it.
     """
     # What has no sound is told as such below.
-    part = read_range(asked, clear_length(found.octets)) if found.octets else None
+    part = read_range(asked, clear_length(found.octets)) if found.sealed_key else None
     places = Places(Vault(desk.options.recordings_sealed), desk.options.recordings_bucket)
     heard = _store(desk).listen(found, places, desk.store.keys)
     subject = f"recording of call {found.call_id}"
