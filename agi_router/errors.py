@@ -40,6 +40,7 @@ What can go wrong, as one tree.
      │   ├─ LimitTooLow       limit_too_low         more calls or texts are used already
      │   ├─ BlockExists       block_exists          the block is already there
      │   ├─ BlockInUse        block_in_use          bindings live in the block
+     │   ├─ BlockMoves        block_moves           the block is on its way to another cell
      │   ├─ TenantExists      tenant_exists         the tenant is already there
      │   ├─ OperatorOnly      operator_only         a tenant asks for what is the operator's
      │   ├─ PoolNotFound      pool_not_found        the tenant has no pool of this name
@@ -141,6 +142,7 @@ __all__ = [
     "BindingNotFound",
     "BlockExists",
     "BlockInUse",
+    "BlockMoves",
     "BlockNotFound",
     "BlocklistEntryNotFound",
     "BlocklistEntryOver",
@@ -526,6 +528,12 @@ class BlockExists(StoreError):
 class BlockInUse(StoreError):
     """
     Bindings live in the block; unbind them or wait until they end.
+    """
+
+
+class BlockMoves(StoreError):
+    """
+    The block is on its way to another cell; say it again when it is there.
     """
 
 

@@ -60,6 +60,7 @@ EXIT_CODES = {
     "limit_too_low": 73,
     "block_exists": 73,
     "block_in_use": 73,
+    "block_moves": 73,
     "tenant_exists": 73,
     "api_key_limit": 73,
     "operator_only": 77,

@@ -12,6 +12,7 @@ from agi_router.db.connection import Queries
 from agi_router.errors import (
     BlockExists,
     BlockInUse,
+    BlockMoves,
     BlockNotFound,
     StoreUnavailable,
 )
@@ -195,15 +196,20 @@ class InventoryStore:
         Raises:
             BlockNotFound: It is not ours.
             BlockInUse: It is to be returned, and bindings live in it.
+            BlockMoves: It is on its way to another cell.
             OperatorOnly: A tenant asks.
         """
         self._scope.check_operator("puts blocks into service, and takes them out")
         values = {"block": block.value, "state": state}
         with self._queries.transaction():
-            if (
-                state is BlockState.RETURNED
-                and self._queries.row("lock_block", values) is not None
-            ):
+            # Who moves it takes the row for each step.
+            self._queries.execute("lock_block", values)
+            if self._queries.row("find_moving", values) is not None:
+                raise BlockMoves(
+                    f"block {block} is on its way to another cell: wait for"
+                    " 'agi-router cell move', or run it again where it was ended"
+                )
+            if state is BlockState.RETURNED:
                 row = self._queries.row("count_alive", values)
                 if row is not None and row["bindings"]:
                     raise BlockInUse(

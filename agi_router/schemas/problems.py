@@ -87,6 +87,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "binding_ended": 409,
     "block_exists": 409,
     "block_in_use": 409,
+    "block_moves": 409,
     "tenant_exists": 409,
     "operator_only": 403,
     "api_key_limit": 409,

@@ -123,7 +123,7 @@ COMMENT ON FUNCTION agi_cells.tables IS 'The tables whose rows are in the cells:
 CREATE OR REPLACE FUNCTION agi_cells.here() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['add_to_blocklist', 'assert_current_keys', 'bind_asked', 'find_complained', 'find_complained_call',
-                 'is_listed', 'note_rebind', 'refuse_locked', 'set_lock', 'step_move', 'tell', 'tell_binding',
+                 'is_listed', 'is_moving', 'note_rebind', 'refuse_locked', 'set_lock', 'step_move', 'tell', 'tell_binding',
                  'undo_move', 'why_closed']
 $$;
 COMMENT ON FUNCTION agi_cells.here IS 'The functions that are given a block and run in the global database all the same: what they read and write is there';
@@ -984,6 +984,18 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT * FROM agi_cells.undo_move(_block)
 $$;
 
+CREATE OR REPLACE FUNCTION agi_cells.is_moving(_block bigint) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT EXISTS (SELECT 1
+                     FROM agi_cells.move m
+                    WHERE m.block = _block AND m.ended_at IS NULL AND NOT m.late AND m.step <> 'follow')
+$$;
+COMMENT ON FUNCTION agi_cells.is_moving IS 'Whether a block moves that has not got the state again that it had before';
+CREATE OR REPLACE FUNCTION agi_router.is_moving(_block bigint) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT agi_cells.is_moving(_block)
+$$;
+
 CREATE OR REPLACE FUNCTION agi_router.set_cell_away(_name text, _away boolean) RETURNS TABLE (name text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
@@ -1074,7 +1086,7 @@ INSERT INTO agi_cells.replaced (name, source, definition)
 SELECT p.proname, p.prosrc, pg_get_functiondef(p.oid)
   FROM pg_proc p
  WHERE p.pronamespace = 'agi_router'::regnamespace
-   AND p.proname IN ('list_cells', 'list_loads', 'list_missing', 'look_at_cell', 'look_at_cells', 'look_at_proxy', 'set_cell_away', 'step_move',
+   AND p.proname IN ('is_moving', 'list_cells', 'list_loads', 'list_missing', 'look_at_cell', 'look_at_cells', 'look_at_proxy', 'set_cell_away', 'step_move',
                      'undo_move', 'why_closed');
 
 CREATE OR REPLACE FUNCTION agi_cells.put_in_place() RETURNS void

@@ -45,6 +45,10 @@ UPDATE agi_router.block
  WHERE block = %(block)s AND state <> %(state)s
 RETURNING block;
 
+-- find_moving --
+-- A row where a block is on its way to another cell, at the end of which it gets the state that it had.
+SELECT 1 WHERE agi_router.is_moving(%(block)s);
+
 -- tell_block --
 -- Tell of a block that has another state now: whom it is kept for, or who has live bindings in it.
 SELECT agi_router.tell(

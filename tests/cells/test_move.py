@@ -18,7 +18,14 @@ from agi_router.calls.decision import Route
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
-from agi_router.errors import BlockNotFound, RecordingKept, StoreHeld, StoreUnavailable
+from agi_router.errors import (
+    BlockMoves,
+    BlockNotFound,
+    RecordingKept,
+    StoreHeld,
+    StoreUnavailable,
+)
+from agi_router.inventory.model import BlockState
 from agi_router.inventory.moves import MoveStep
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block
@@ -196,6 +203,24 @@ def test_what_is_on_its_way_can_be_left_where_it_was(
     assert not way.undo()
     assert to_the_end(store).step == "done"
     assert not way.undo()
+
+
+def test_no_other_state_while_it_goes(dsn: str, store: BindingStore, bound: Binding) -> None:
+    """It would be open in the midst of it, or forgotten at its end; behind that it is heard."""
+    assert bound
+    way = store.inventory.move(NORTH, TO)
+    steps: list[str] = []
+    while "reopen" not in steps:
+        steps.append(way.step().step)
+        for state in BlockState:
+            with pytest.raises(BlockMoves, match="on its way to another cell"):
+                store.inventory.set_block_state(NORTH, state)
+    told = run(["block", "drain", str(NORTH)], {"AGI_ROUTER_DSN": dsn})
+    assert told.code == 73
+    assert way.step().step == "follow"
+    store.inventory.set_block_state(NORTH, BlockState.DRAINING)
+    assert to_the_end(store).step == "done"
+    assert store.inventory.block(NORTH)["state"] == "draining"
 
 
 async def test_calls_while_it_goes(

@@ -36,6 +36,7 @@ ELSEWHERE = {
     "reveal_limit",
     "block_exists",
     "block_in_use",
+    "block_moves",
     "csv_invalid",
     "event_not_found",
     "feed_busy",
