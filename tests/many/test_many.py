@@ -11,6 +11,8 @@ from pathlib import Path
 
 CELLS = Path(__file__).parents[2] / "docker/cells"
 PLACES = {
+    "fifty call at once, and ten are left": ("a number",),
+    "an Asterisk of the north is drained": ("a number",),
     "an Asterisk of the north is killed": ("north", "south"),
     "a block of the north is moved to the south": ("north", "the block"),
     "the primary of the north is killed": ("north", "south"),
@@ -39,6 +41,7 @@ def test_the_demo() -> None:
         assert (seen["wrong"], seen["leaks"], books["reserved"]) == (0, 0, 0)
         assert books["used"] == books["answered"]
     assert (cells("status").stdout, cells("run", "true").returncode) == ("down\n", 1)
+    assert [row["seen"]["connected"] for row in rows[:2]] == [10, 6]
     left = [*Path("/run").glob("agi-router-cells*"), *_cache().glob("postgres-agi-router-cells")]
     assert [each.name for each in left] == ["agi-router-cells.lock"]
 

@@ -28,7 +28,7 @@ from agi_router.bindings.terms import Terms
 from agi_router.db.connection import connect
 from agi_router.numbers import Block, PhoneNumber
 from agi_router.settings import Settings
-from testpbx.cells.plan import CARRIER_OUT, CELLS, MOVING, SIP, Cell
+from testpbx.cells.plan import CARRIER_OUT, CELLS, MOVING, SIP, Cell, Machine
 from testpbx.cells.site import Site, say
 from testpbx.cells.traffic import FORBIDDEN, RATE, Books, Line, Seen, Traffic, now
 from testpbx.demo import HAN, LI, Attempt, Result, as_columns, check, identity, table
@@ -45,6 +45,10 @@ _LINES = RATE // 2
 _LIFE = timedelta(hours=1)
 # Calls that have to be answered before a fault, and after it.
 _BEFORE, _AFTER = 15, 20
+# The Asterisks that had calls to a number: ids begin with their names.
+_HAD = """
+SELECT DISTINCT substring(c.id FROM '^[a-z]+-[0-9]+') FROM agi_router.call c WHERE c.x_number = %s
+"""
 _WORDS = {0: "no answer"}
 
 
@@ -58,12 +62,14 @@ class Row:
         place: Where they called.
         seen: What they saw.
         books: What is in the books of their numbers.
+        most: How many had to be connected; :obj:`None`: whoever could be.
     """
 
     scene: str
     place: str
     seen: Seen
     books: Books
+    most: int | None = None
 
     @property
     def differences(self) -> list[str]:
@@ -77,6 +83,8 @@ class Row:
             found.append(f"{seen.leaks} leaks")
         if not seen.connected:
             found.append("nobody was connected")
+        if self.most not in {None, seen.connected}:
+            found.append(f"{seen.connected} were connected, and not {self.most}")
         if books.used != books.answered or abs(books.answered - whole) > seen.near:
             found.append(
                 f"{whole} callers talked to the end, and there are {books.answered} rows"
@@ -134,6 +142,8 @@ class Demo:
         self._serial = itertools.count(1)
         self._recorded: dict[str, int] = {}
         self.scenes: list[Callable[[], list[Row]]] = [
+            self.ten_of_fifty,
+            self.asterisk_drained,
             self.asterisk_killed,
             self.block_moved,
             self.primary_killed,
@@ -165,6 +175,28 @@ class Demo:
                 callee_headers=[identity(callee)],
             )
             yield check(attempt, call, self._record(x))
+
+    def ten_of_fifty(self) -> list[Row]:
+        """A limit holds over both Asterisks of a cell."""
+        say("fifty calls at once to a number of the north that has ten left")
+        return [self._at_once("fifty call at once, and ten are left", 50, of=10, by=NORTH.nodes)]
+
+    def asterisk_drained(self) -> list[Row]:
+        """One of two Asterisks of a cell gets no call, as before it is upgraded."""
+        say("calls to a number of the north; one of its Asterisks is drained")
+        first, second = NORTH.nodes
+        with self._site.drained(NORTH, first):
+            return [self._at_once("an Asterisk of the north is drained", 6, of=6, by=(second,))]
+
+    def _at_once(self, scene: str, calls: int, *, of: int, by: Sequence[Machine]) -> Row:
+        """So many calls to one number with so many left, and which Asterisks had them."""
+        [line] = self._lines({"a number": NORTH.block}, count=1, max_calls=of)
+        traffic = Traffic(self._site, self._phones, [line]).at_once(calls)
+        books = traffic.books([line])
+        names = {name for (name,) in self._site.primary(NORTH).sql(_HAD, int(line.x))}
+        if names != {machine.name for machine in by}:
+            raise PbxError(f"{scene}: the calls came to {', '.join(sorted(names))}")
+        return Row(scene=scene, place=line.place, seen=traffic.seen([line]), books=books, most=of)
 
     def asterisk_killed(self) -> list[Row]:
         """One of two Asterisks of a cell dies; it is started again when others have called."""
@@ -234,15 +266,17 @@ class Demo:
             rows.append(Row(scene=scene, place=place, seen=seen, books=traffic.books(own)))
         return rows
 
-    def _lines(self, blocks: Mapping[str, str]) -> list[Line]:
+    def _lines(
+        self, blocks: Mapping[str, str], *, count: int = _LINES, max_calls: int | None = None
+    ) -> list[Line]:
         """New lines on each of some blocks, half of them from A to B and half from B to A."""
         settings = Settings.from_env(self._site.env)
         lines = []
         with connect(settings.dsn) as connection:
             store = BindingStore(connection, settings.load_keys())
-            terms = Terms(expires_at=store.now() + _LIFE)
+            terms = Terms(expires_at=store.now() + _LIFE, max_calls=max_calls)
             # In turns: so are the calls.
-            for turn, (place, block) in itertools.product(range(_LINES), blocks.items()):
+            for turn, (place, block) in itertools.product(range(count), blocks.items()):
                 serial = next(self._serial)
                 # Nothing of the one is found in the other.
                 a, b = f"136{serial * 9973:08}", f"137{serial * 7919 + 50_000_000:08}"

@@ -8,8 +8,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,14 @@ class Site:
         reloads = [word for each in kamailio.reloads(self.front) for word in ("--reload", each)]
         tables = ("--kamailio", str(self.front), "--places", str(self._places_file))
         self.cli("cell", "move", block, "--to", cell.name, *tables, *reloads)
+
+    @contextmanager
+    def drained(self, cell: Cell, machine: Machine) -> Iterator[None]:
+        """Have Kamailio send no call to an Asterisk of a cell until the block is left."""
+        place = (str(cell.number + 1), f"sip:{machine.host}:{state.SIP_PORT}")
+        kamailio.tell(self.front, "dispatcher.set_state", "dx", *place)
+        yield
+        kamailio.tell(self.front, "dispatcher.set_state", "ax", *place)
 
     @property
     def servers(self) -> dict[str, bool]:

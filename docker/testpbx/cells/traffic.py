@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -18,7 +18,7 @@ from agi_router.leaktest.leaks import find_leaks
 from agi_router.leaktest.messages import Message, invites_in, received_by
 from testpbx.cells.site import Site
 from testpbx.errors import PbxError
-from testpbx.phones import Does, Heard, Phones
+from testpbx.phones import Does, Heard, Phones, RunningPhone
 from testpbx.waiting import until
 
 __all__ = ["CALLEE", "CALLER", "FORBIDDEN", "OK", "Books", "Line", "Seen", "Traffic", "now"]
@@ -28,6 +28,8 @@ CALLER, CALLEE = "Li Lei", "Han Meimei"
 RATE = 20
 """Calls a second."""
 TALK = 1.0
+# Who calls at once: so many in a second, who talk until all have called.
+_TOGETHER, _TALK_TOGETHER = 100, 3.0
 OK, FORBIDDEN = 200, 403
 # A call whose end and the death of its Asterisk are so near may be in the books or not: the line
 # of its end is written after its BYE was answered.
@@ -122,15 +124,7 @@ class Traffic:
         self._came: tuple[Message, ...] = ()
 
     def __enter__(self) -> Self:
-        self._called = self._stack.enter_context(
-            self._phones.listen(
-                Does.ANSWER,
-                ring=0.1,
-                hold=15,
-                headers=[f'P-Asserted-Identity: "{CALLEE}" <sip:carrier.example>'],
-                whole=False,
-            )
-        )
+        self._called = self._stack.enter_context(self._listen(whole=False))
         callers = [(line.caller, line.x) for line in self._lines]
         self._calling = self._phones.load(callers, name=CALLER, rate=RATE, hold=TALK)
         return self
@@ -142,6 +136,30 @@ class Traffic:
         self._calling.kill()
         self._stack.close()
         self._came = self._called.messages
+
+    def at_once(self, calls: int) -> Self:
+        """Place so many calls at once on the one line instead, and wait for their end."""
+        [line] = self._lines
+        with self._listen(whole=True) as called:
+            self._heard = self._phones.dial(
+                line.caller,
+                line.x,
+                name=CALLER,
+                hold=_TALK_TOGETHER,
+                calls=calls,
+                rate=_TOGETHER,
+            ).heard()
+        self._came = called.messages
+        return self
+
+    def _listen(self, *, whole: bool) -> AbstractContextManager[RunningPhone]:
+        return self._phones.listen(
+            Does.ANSWER,
+            ring=0.1,
+            hold=15,
+            headers=[f'P-Asserted-Identity: "{CALLEE}" <sip:carrier.example>'],
+            whole=whole,
+        )
 
     def gets(self, count: int, *, place: str, since: datetime, status: int = OK) -> None:
         """
