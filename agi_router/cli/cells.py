@@ -19,7 +19,7 @@ from agi_router.cli.stores import open_inventory
 from agi_router.db.connection import Queries
 from agi_router.files import written_whole
 from agi_router.inventory.cells import Cell, Places, proxy_tables, read_places
-from agi_router.inventory.moves import BlockMove, MoveStep
+from agi_router.inventory.moves import MOST_BINDINGS, BlockMove, MoveStep
 from agi_router.inventory.store import InventoryStore
 from agi_router.inventory.views import describe_move
 from agi_router.numbers import Block
@@ -153,6 +153,13 @@ def _set_away(name: str, *, away: bool) -> None:
     help="Seconds to wait for calls to end that were up as it went.",
 )
 @click.option(
+    "--most",
+    type=click.IntRange(0),
+    default=MOST_BINDINGS,
+    show_default=True,
+    help="How many bindings may live on it: the more, the longer calls are refused.",
+)
+@click.option(
     "--kamailio",
     "directory",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -179,6 +186,7 @@ def move(  # noqa: PLR0917 - options, not arguments
     source: TextIO | None,
     reloads: Sequence[str],
     wait: float,
+    most: int,
     *,
     undo: bool,
     as_json: bool,
@@ -214,7 +222,7 @@ def move(  # noqa: PLR0917 - options, not arguments
         if to_name is None:
             _undo(way)
             return
-        at = way.run(wait=wait, opened=lambda: None if proxy is None else proxy.tell())
+        at = way.run(wait=wait, opened=lambda: None if proxy is None else proxy.tell(), most=most)
     _echo_move(block, at, as_json=as_json)
 
 

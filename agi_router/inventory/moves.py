@@ -12,10 +12,17 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agi_router.db.connection import Queries
-from agi_router.errors import BlockNotFound, StoreError, StoreHeld, StoreUnavailable
+from agi_router.errors import BlockInUse, BlockNotFound, StoreError, StoreHeld, StoreUnavailable
 from agi_router.numbers import Block
 
-__all__ = ["BlockMove", "MoveStep"]
+__all__ = ["MOST_BINDINGS", "BlockMove", "MoveStep"]
+
+MOST_BINDINGS: Final = 20_000
+"""
+How many bindings may live on a block that is moved, if nobody says otherwise.
+
+All of them go while no call is taken; with more that may be longer than five seconds.
+"""
 
 _PAUSE: Final = 0.02
 # Seconds for which a cell is waited for that does not hear of what was written.
@@ -104,19 +111,23 @@ class BlockMove:
         row = self._queries.row("undo_move", {"block": self._block.value})
         return row is not None and row["undone"]
 
-    def run(self, *, wait: float, opened: Callable[[], None]) -> MoveStep:
+    def run(
+        self, *, wait: float, opened: Callable[[], None], most: int = MOST_BINDINGS
+    ) -> MoveStep:
         """
         Go on to the end.
 
         Args:
             wait: Seconds to wait for calls that were up when it went.
             opened: Run once the new cell takes calls, before the history follows.
+            most: How many bindings may live on the block where it begins.
 
         Returns:
             How far it has come: ``done``, ``refused``, or ``follow`` where calls are up still.
 
         Raises:
             BlockNotFound: It is not ours.
+            BlockInUse: More bindings live on it, and nothing was begun.
             StoreHeld: Somebody writes for long in the old cell; it is where it was.
             StoreUnavailable: A cell does not answer, or does not hear; it is where it was, or the
                 error says that the move has to be run again.
@@ -125,6 +136,8 @@ class BlockMove:
         waiting_since = time.monotonic()
         while True:
             at = self._try_step()
+            if at.step == "prepare":
+                self._check_size(most)
             if at.opened_at is not None and not told:
                 told = True
                 opened()
@@ -138,6 +151,19 @@ class BlockMove:
             else:
                 self._check_wait(at, waited)
                 time.sleep(_PAUSE)
+
+    def _check_size(self, most: int) -> None:
+        """
+        Leave a block where it is, of which nothing has gone, if too much would have to at once.
+        """
+        row = self._queries.row("count_alive", {"block": self._block.value})
+        if row is not None and row["bindings"] > most:
+            self.undo()
+            raise BlockInUse(
+                f"{row['bindings']} bindings live in block {self._block}: calls to it might be"
+                f" refused for more than five seconds. Drain it, and move it when no more than"
+                f" {most} live; or say how many may (--most)"
+            )
 
     def _try_step(self) -> MoveStep:
         """

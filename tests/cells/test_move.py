@@ -358,6 +358,12 @@ def test_nothing_else_is_moved(store: BindingStore, bound: Binding, dsn: str) ->
         at = store.inventory.move(NORTH, name).step()
         assert (at.step, at.waits) == ("refused", why)
     assert store.find(bound.id) == bound
+    full = ["cell", "move", str(NORTH), "--to", TO, "--most", "0"]
+    told = run(full, {"AGI_ROUTER_DSN": dsn})
+    assert (told.code, "1 bindings live" in told.err) == (73, True)
+    assert store.find(bound.id) == bound
+    assert store.inventory.block(NORTH)["state"] == "active"
+    assert not store.inventory.move(NORTH, TO).undo()
     told = run(["cell", "move", str(NORTH), "--to", "west"], {"AGI_ROUTER_DSN": dsn})
     assert told.code == 2
     assert "no such cell" in told.err
