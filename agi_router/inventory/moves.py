@@ -17,11 +17,11 @@ from agi_router.numbers import Block
 
 __all__ = ["MOST_BINDINGS", "BlockMove", "MoveStep"]
 
-MOST_BINDINGS: Final = 20_000
+MOST_BINDINGS: Final = 10_000
 """
 How many bindings may live on a block that is moved, if nobody says otherwise.
 
-All of them go while no call is taken; with more that may be longer than five seconds.
+All of them go while no call is taken: so many in less than five seconds on busy machines, too.
 """
 
 _PAUSE: Final = 0.02
