@@ -235,7 +235,7 @@ class OrderIn(Body):
 
 
 # What a body says beside the request itself.
-_BESIDE = {"mode", "operator_digit", "same_x"}
+_BESIDE = {"mode", "operator_digit", "same_x", "old"}
 
 
 # The words of files and options, where a field has another name.

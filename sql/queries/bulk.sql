@@ -139,6 +139,21 @@ SELECT (SELECT min(r.x_number)
  ORDER BY b.begins_at DESC
  LIMIT 1;
 
+-- find_moved_binding --
+-- The binding of an order's parties; of several the last one that was bound.
+SELECT b.block, b.id
+  FROM agi_router.binding b
+ WHERE b.order_id = %(order_id)s AND b.order_tag = ANY (%(tags)s)
+ ORDER BY b.begins_at DESC
+ LIMIT 1;
+
+-- find_moved_to --
+-- The 700 number that has come in the place of an old one of a tenant.
+SELECT o.x_number
+  FROM agi_router.old_number o
+  JOIN agi_router.tenant t ON t.id = o.tenant_id
+ WHERE o.number = %(number)s AND t.name = %(tenant)s;
+
 -- keep_old_numbers --
 -- Note which 700 numbers have come in the place of old ones; of several the first. An old number stays its tenant's.
 INSERT INTO agi_router.old_number (number, x_number, tenant_id)

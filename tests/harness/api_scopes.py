@@ -14,6 +14,7 @@ SCOPED = [
     ("PATCH", "/v1/bindings/70012345678-1", KeyScope.BINDINGS_WRITE),
     ("POST", "/v1/bindings/70012345678-1/members", KeyScope.BINDINGS_WRITE),
     ("POST", "/v1/bindings/70012345678-1/members/remove", KeyScope.BINDINGS_WRITE),
+    ("POST", "/v1/old-numbers/batch", KeyScope.BINDINGS_WRITE),
     ("GET", "/v1/groups", KeyScope.BINDINGS_READ),
     ("POST", "/v1/groups", KeyScope.BINDINGS_WRITE),
     ("GET", "/v1/groups/night-shift", KeyScope.BINDINGS_READ),

@@ -37,6 +37,7 @@ from agi_router.doors.http import (
     message_links,
     message_rules,
     messages,
+    old_numbers,
     pools,
     real_names,
     recordings,
@@ -150,7 +151,7 @@ def _routes() -> FastAPI:
         redirect_slashes=False,
     )
     rooms = (
-        *(bindings, groups, calls, checks, events, webhooks),
+        *(bindings, old_numbers, groups, calls, checks, events, webhooks),
         *(messages, message_rules, message_links),
         *(locks, appeals, blocklist, consents, real_names, complaints, recordings),
         *(traces, audit, retention, exports, pools, inventory, tenants),

@@ -58,7 +58,7 @@ from agi_router.schemas.groups import MembersIn
 from agi_router.schemas.problems import FieldFault, Problem, problem_of
 from agi_router.tenants.api_keys import KeyScope
 
-__all__ = ["router"]
+__all__ = ["read_asked", "router"]
 
 router = APIRouter(prefix="/v1", tags=["bindings"])
 
@@ -85,12 +85,12 @@ def create_binding(body: BindingIn, request: Request, desk: _Writes) -> Response
     """
 
     def make() -> tuple[int, Any, dict[str, str]]:
-        made = _bind(body, _read(body, desk), desk)
+        made = _bind(body, read_asked(body, desk), desk)
         return 201, describe_binding(made), _place(made)
 
     def at_once(kept: Mapping[str, Any]) -> Made | None:
         try:
-            asked, choice = _read(body, desk, desk.guess_pool)
+            asked, choice = read_asked(body, desk, desk.guess_pool)
         # It is told step by step.
         except (Problem, AgiRouterError):
             return None
@@ -353,7 +353,7 @@ _Asked = tuple[BindRequest, NumberPolicy]
 """What is asked for, and how its number is to be chosen."""
 
 
-def _read(
+def read_asked(
     body: BindingIn, desk: Desk, find_pool: Callable[[str, str], Pool] | None = None
 ) -> _Asked:
     """
@@ -408,7 +408,7 @@ def _results(bodies: Sequence[BindingIn], desk: Desk) -> list[Result]:
     pools = _Pools(desk)
     for place, body in enumerate(bodies):
         try:
-            read[place] = _read(body, desk, pools.find)
+            read[place] = read_asked(body, desk, pools.find)
         except (Problem, AgiRouterError) as error:
             results[place] = refused(error)
     desk.store.hold_together([request for request, _ in read.values()])

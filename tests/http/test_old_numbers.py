@@ -1,0 +1,62 @@
+"""Bindings move from middle numbers of before by HTTP, once each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agi_router.db.connection import Connection
+from harness.api import Client
+
+A, B, C, D = (f"1380000090{serial}" for serial in range(4))
+OLD, OTHER = "95013000001", "13012340001"
+BATCH = "/v1/old-numbers/batch"
+
+
+def moved(order: str, a: str, b: str, old: str = OLD, **more: Any) -> dict[str, Any]:
+    """A binding to be moved."""
+    return {"old": old, "order": order, "a": a, "b": b, "ttl": 3600, **more}
+
+
+def send(client: Client, *bindings: dict[str, Any]) -> list[dict[str, Any]]:
+    """What became of each."""
+    results: list[dict[str, Any]] = client.post(BATCH, {"bindings": list(bindings)})["results"]
+    return results
+
+
+def test_a_batch(
+    couriers: Client, drivers: Client, operator: Client, connection: Connection
+) -> None:
+    """One old number is one 700 number; sent again, nothing is made; each by itself."""
+    first, second, third = moved("A-1", A, B), moved("A-2", C, D), moved("A-3", A, D, OTHER)
+    told = send(couriers, first, second, third, moved("A-4", A, C), moved("A-5", A, B, "70"))
+    assert [each["status"] for each in told] == [201, 201, 201, 409, 422]
+    assert [each["problem"]["code"] for each in told[3:]] == [
+        "binding_conflict",
+        "number_invalid",
+    ]
+    assert told[4]["problem"]["errors"][0]["pointer"] == "/old"
+    made = [each["binding"] for each in told[:3]]
+    assert made[0]["x"] == made[1]["x"] != made[2]["x"]
+    assert A not in str(told)
+    kept = connection.execute(b"SELECT number, x_number FROM agi_router.old_number").fetchall()
+    assert {row["number"]: str(row["x_number"]) for row in kept} == {
+        OLD: made[0]["x"],
+        OTHER: made[2]["x"],
+    }
+    # Also what has ended since is not made again.
+    couriers.ask("DELETE", f"/v1/bindings/{made[0]['id']}")
+    again = send(couriers, first, second, moved("A-6", B, D, x=made[2]["x"]))
+    assert [each["status"] for each in again] == [200, 200, 409]
+    assert [each["binding"]["id"] for each in again[:2]] == [made[0]["id"], made[1]["id"]]
+    assert again[0]["binding"]["state"] == "unbound"
+    # Another tenant's are none of its own, whatever it names.
+    (named,) = send(drivers, {**second, "tenant": "couriers"})
+    assert named["problem"]["code"] == "tenant_not_found"
+    (own,) = send(drivers, moved("A-2", C, D))
+    assert own["status"] == 201
+    assert own["binding"]["x"] != made[1]["x"]
+    (by_operator,) = send(operator, {**second, "tenant": "couriers"})
+    assert (by_operator["status"], by_operator["binding"]["id"]) == (200, made[1]["id"])
+    lines = connection.execute(b"SELECT act, subject FROM agi_router.audit").fetchall()
+    assert {row["act"] for row in lines} >= {f"POST {BATCH}"}
+    assert "5 on old middle numbers" in {row["subject"] for row in lines}
