@@ -14,7 +14,8 @@ Rules for the editor:
 1. A warning needs no router: limits and what is spoken are Asterisk's own. Without a router it
    takes ``rtp_timeout`` again.
 2. The database is asked for calls that are near, and they are remembered: a look reads all calls
-   that go on, so the pause behind it is some thousand times as long as it took.
+   that go on, so the pause behind it is two thousand times as long as it took, and ten seconds at
+   most. While the database is away, those that are remembered are asked for all the same.
 3. A call is asked for until it is over, for what wakes a channel that still plays is lost, too.
 """
 
@@ -84,8 +85,13 @@ class HangUpWatch:
             StoreError: No answer.
             AsteriskError: Asterisk cannot be asked.
         """
-        if time.monotonic() >= self._look_at:
-            await self._look_for_more()
+        try:
+            if time.monotonic() >= self._look_at:
+                await self._look_for_more()
+        finally:
+            await self._end_left()
+
+    async def _end_left(self) -> None:
         due = [each for each in self._near if each.warned_from <= time.monotonic()]
         if due:
             async with self._at_hand("hang_ups") as ari:

@@ -164,7 +164,8 @@ class KeepingService:
             self._bring_some(store, tidy=looks % _TIDY == 0)
             if self._away_at is not None:
                 self._away_at = None
-                log.info("recordings.store_back")
+                if self._places.bucket is not None:
+                    log.info("recordings.store_back")
             looks += 1
             self._stop.wait(_LOOK)
 
@@ -183,8 +184,12 @@ class KeepingService:
 
     def _tell_away(self, error: RecordingsUnusable) -> None:
         now = time.monotonic()
-        if self._away_at is None or now - self._away_at >= _REMIND:
-            self._away_at = now
+        if self._away_at is not None and now - self._away_at < _REMIND:
+            return
+        self._away_at = now
+        if self._places.bucket is None:
+            log.warning("recordings.unusable", extra={"error": str(error)})
+        else:
             waiting = self._places.count_waiting()
             log.error("recordings.store_away", extra={"error": str(error), "waiting": waiting})
 

@@ -7,12 +7,15 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, cast
 
+import pytest
+
 from agi_router.ari import AriClient, AriRefused
 from agi_router.bindings.store import BindingStore
 from agi_router.calls import hang_ups
 from agi_router.calls.hang_ups import HangUpWatch
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
+from agi_router.errors import StoreUnavailable
 from harness.database import a_call, bind, new_call_id, on_each_version
 
 pytestmark = on_each_version
@@ -94,6 +97,16 @@ async def test_what_is_asked_and_ended(
     # Its end is not on record yet: Asterisk says that it is gone.
     assert asterisk.asked == [late]
     assert {early, soon, over} <= asterisk.up.keys()
+
+    # Whom it knows it asks for while the database is away, too.
+    asterisk.up[late] = ""
+    await watch.look()
+    asterisk.asked.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(admissions.pool, "_away", "away")
+        with pytest.raises(StoreUnavailable):
+            await watch.look()
+    assert asterisk.asked == [late]
 
     # Where nobody is warned, nobody is asked.
     asterisk.warning = "0"
