@@ -6,6 +6,7 @@ the ids of its parts, on a line.
 """
 
 import json
+import select
 import sys
 from typing import Any
 
@@ -20,7 +21,14 @@ client.set_message_sent_handler(lambda pdu: ids.append(pdu.message_id.decode()))
 client.set_message_received_handler(lambda pdu: None)  # noqa: ARG005 - by its name
 client.connect()
 client.bind_transceiver(system_id="phone", password="secret")
-for line in sys.stdin:
+while True:
+    ready, _, _ = select.select([sys.stdin, client._socket], [], [])
+    if client._socket in ready:
+        # The centre may answer whoever sends not before it is answered here.
+        client.read_once()
+        continue
+    if not (line := sys.stdin.readline()):
+        break
     ids.clear()
     parts, coding, kind = smpplib.gsm.make_parts(json.loads(line))
     for part in parts:
