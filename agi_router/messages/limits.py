@@ -5,6 +5,7 @@ How many texts are looked at and taken, by each process.
 import hashlib
 import secrets
 import time
+from datetime import timedelta
 
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.refusal_limit import RefusalLimit
@@ -31,6 +32,11 @@ class TextLimits:
         self._tenants = RefusalLimit(tenant)
         self.of_tenants = bool(tenant.count)
         """Whether it must be known whose a text is before it is taken."""
+        self._windows = {
+            Reason.RATE_CALLER: sender.window,
+            Reason.RATE_X: number.window,
+            Reason.RATE_TENANT: tenant.window,
+        }
         self._salt = secrets.token_bytes(16)
 
     def count(self, text: Text) -> Reason | None:
@@ -56,6 +62,12 @@ class TextLimits:
             return Reason.RATE_CALLER
         self._senders.note(key, now=now)
         return None
+
+    def wait(self, reason: Reason) -> timedelta | None:
+        """
+        After which time a text is not one too many any more; :obj:`None`: that is not why.
+        """
+        return self._windows.get(reason)
 
     def is_too_many(self, tenant_id: int) -> bool:
         """

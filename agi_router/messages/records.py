@@ -152,17 +152,23 @@ class MessageRecords:
             raise MessageNotHeld
         return self.find(name)
 
-    def seen(self, block: Block, same: Sequence[bytes]) -> dict[str, Any] | None:
+    def seen(
+        self, block: Block, same: Sequence[bytes], asked: Sequence[bytes]
+    ) -> tuple[dict[str, Any], bool] | None:
         """
         The record of the text that was accepted by a request within the last ten minutes, if any.
 
         Args:
             block: Of the number it is sent to.
             same: Digests of the request, by any key.
+            asked: The same of what it asks for.
+
+        Returns:
+            The record, and whether that was what was asked for then, too.
         """
         row = self._queries.row("find_seen_message", {"block": block.value, "sames": list(same)})
         with contextlib.suppress(MessageNotFound):
-            return None if row is None else self.find(row["id"])
+            return None if row is None else (self.find(row["id"]), row["asked"] in asked)
         return None
 
     def report(self, name: str, state: MessageState) -> dict[str, Any]:

@@ -196,6 +196,7 @@ class MessageStore:
         text: Text,
         same: bytes,
         *,
+        asked: bytes | None = None,
         name: str | None = None,
         judged: JudgedBy = UNJUDGED,
         hands: Hands | None = None,
@@ -210,6 +211,7 @@ class MessageStore:
         Args:
             text: The text.
             same: Digest of its request, see :meth:`digest`: what was taken once is not again.
+            asked: Digest of what was asked for, where the request is known by less than that.
             name: What it is to be called, see :meth:`name_text`; :obj:`None`: by any such name.
             judged: By which rules it was judged, see :meth:`find_rules`.
             hands: Who gets it as soon as it is stored, though nobody waits for the answer by then;
@@ -227,6 +229,7 @@ class MessageStore:
             self,
             text,
             same,
+            said=asked,
             name=name or self.name_text(text),
             judged=judged,
             hands=hands,
@@ -491,6 +494,7 @@ class _Asking:
         text: Text,
         same: bytes,
         *,
+        said: bytes | None,
         name: str,
         judged: JudgedBy,
         hands: Hands | None,
@@ -501,6 +505,7 @@ class _Asking:
         self._store = store
         self._text = text
         self._same = same
+        self._said = said
         self._name = name
         self._judged = judged
         self._hands = hands
@@ -541,6 +546,7 @@ class _Asking:
             "id": self._name,
             "day": message_day(self._name),
             "same": self._same,
+            "asked": self._said,
             "link_in": link,
             "link_out": link,
             "validity": self._validity,

@@ -59,6 +59,7 @@ async def take_text(
     text: Text,
     same: bytes,
     *,
+    asked: bytes | None = None,
     store: MessageStore,
     admissions: Admissions,
     checker: TextChecker | None = None,
@@ -73,6 +74,7 @@ async def take_text(
     Args:
         text: The text.
         same: Digest of its request, see :meth:`MessageStore.digest`.
+        asked: See :meth:`MessageStore.admit`.
         store: Where it is kept.
         admissions: What makes a number that its receiver can be shown.
         checker: Who has it confirmed; without one no text is taken that its tenant wants to be.
@@ -94,7 +96,14 @@ async def take_text(
     offered, judged = text, UNASKED_OF if judge.is_asked_of_all else UNJUDGED
     for _ in range(_TRIES):
         stored = await store.admit(
-            offered, same, name=name, judged=judged, hands=hands, scope=scope, timeout=timeout
+            offered,
+            same,
+            asked=asked,
+            name=name,
+            judged=judged,
+            hands=hands,
+            scope=scope,
+            timeout=timeout,
         )
         if isinstance(stored, Repeated | Unasked):
             return stored
@@ -155,6 +164,7 @@ class TextPlace:
         text: Text,
         same: bytes,
         *,
+        asked: bytes | None = None,
         link: str,
         limits: TextLimits | None = None,
         scope: Scope = OPERATOR,
@@ -166,6 +176,7 @@ class TextPlace:
         Args:
             text: See there.
             same: See there.
+            asked: See there.
             link: The door by which it goes out.
             limits: See there.
             scope: See there.
@@ -174,6 +185,7 @@ class TextPlace:
         return await take_text(
             text,
             same,
+            asked=asked,
             store=self._store(link),
             admissions=self.admissions,
             checker=self.checker,
@@ -223,6 +235,7 @@ class _Judge:
         self._checker = checker
         self._limits = limits
         self._timeout = timeout
+        self._counted = False
 
     @property
     def is_asked_of_all(self) -> bool:
@@ -241,8 +254,7 @@ class _Judge:
         if of is None:
             # It has gone meanwhile, and nothing is taken by it.
             return text, UNASKED_OF
-        limits = self._limits
-        if limits is not None and limits.is_too_many(of.tenant_id):
+        if self._is_too_many(of.tenant_id):
             return Reason.RATE_TENANT
         fit = _fit(text, of.rules)
         if fit is None:
@@ -250,8 +262,12 @@ class _Judge:
         verdicts = await self._check(text, name, found, of)
         if isinstance(verdicts, Reason):
             return verdicts
-        if limits is not None:
-            limits.count_tenant(of.tenant_id)
+        # Others of its tenant may have been taken while a service was asked.
+        if self._is_too_many(of.tenant_id):
+            return Reason.RATE_TENANT
+        if self._limits is not None and not self._counted:
+            self._limits.count_tenant(of.tenant_id)
+            self._counted = True
         judged = JudgedBy(
             version=of.version,
             hold=of.rules.hold,
@@ -260,6 +276,13 @@ class _Judge:
             checked=verdicts.tenant,
         )
         return text if isinstance(text, CarriedText) else replace(text, body=fit.body), judged
+
+    def _is_too_many(self, tenant_id: int) -> bool:
+        """
+        Whether it is one too many of its tenant; a text that is judged again is counted already.
+        """
+        limits = self._limits
+        return limits is not None and not self._counted and limits.is_too_many(tenant_id)
 
     async def _check(
         self, text: Text, name: str, found: Taken, of: FoundRules

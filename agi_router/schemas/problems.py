@@ -182,6 +182,7 @@ DOOR: Final[Mapping[str, tuple[int, str]]] = {
         429,
         "The API key, or all of its tenant, has asked too often: wait as Retry-After says",
     ),
+    "too_many_texts": (429, "Too many texts: wait as Retry-After says"),
     "address_blocked": (429, "Too many wrong API keys came from this address: wait"),
     "signatures_forgotten": (
         503,

@@ -1304,6 +1304,7 @@ CREATE TABLE agi_router.message_seen (
     id    text        NOT NULL,
     link  text        NOT NULL,
     at    timestamptz NOT NULL,
+    asked bytea       CONSTRAINT message_seen_asked_check CHECK (length(asked) = 32),
     CONSTRAINT message_seen_pkey PRIMARY KEY (block, same)
 );
 CREATE INDEX message_seen_at ON agi_router.message_seen (at);
@@ -1313,6 +1314,7 @@ COMMENT ON COLUMN agi_router.message_seen.same IS 'Keyed hash of what makes the 
 COMMENT ON COLUMN agi_router.message_seen.id IS 'The text';
 COMMENT ON COLUMN agi_router.message_seen.link IS 'Door by which it came';
 COMMENT ON COLUMN agi_router.message_seen.at IS 'When it was accepted';
+COMMENT ON COLUMN agi_router.message_seen.asked IS 'By HTTP, where a key says what is the same: keyed hash of what was asked for; null: by a door for texts';
 COMMENT ON INDEX agi_router.message_seen_at IS 'What may be forgotten';
 
 CREATE TABLE agi_router.message_rule (

@@ -4,7 +4,7 @@
 -- Take one use and store the text if every guard holds; the facts either way.
 SELECT * FROM agi_router.admit_message(
     %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(x_number)s, %(tags)s::bigint[], %(id)s, %(day)s,
-    %(same)s::bytea, %(link_in)s, %(link_out)s, %(validity)s::interval, %(octets)s::integer, %(parts)s::integer,
+    %(same)s::bytea, %(asked)s::bytea, %(link_in)s, %(link_out)s, %(validity)s::interval, %(octets)s::integer, %(parts)s::integer,
     %(body)s::bytea, %(strangers)s::bigint[], %(rules)s::integer, %(hold)s::interval, %(opts_out)s::boolean,
     %(lease)s::interval, %(scope)s::integer, %(check_id)s::uuid, %(check_verdict)s, %(check_ms)s::integer,
     %(tenant_check_id)s::uuid, %(tenant_check_verdict)s, %(tenant_check_ms)s::integer, %(stranger_of)s::bigint,
@@ -174,8 +174,11 @@ SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.show
 SELECT * FROM agi_router.release_message(%(block)s, %(id)s);
 
 -- find_seen_message --
--- The text that was accepted by one of these requests; no row: none was, or not lately.
-SELECT s.id FROM agi_router.message_seen s WHERE s.block = %(block)s AND s.same = ANY (%(sames)s::bytea[]);
+-- The text that was accepted by one of these requests within ten minutes, and what was asked for; no row: none was.
+SELECT s.id, s.asked
+  FROM agi_router.message_seen s
+ WHERE s.block = %(block)s AND s.same = ANY (%(sames)s::bytea[])
+   AND s.at >= statement_timestamp() - interval '10 minutes';
 
 -- report_message --
 -- Give a text that its carrier keeps its last state; whether that is its state, no row where it is none.

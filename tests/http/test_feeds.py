@@ -173,6 +173,7 @@ def test_a_feed_with_an_address(operator: Client, connection: Connection) -> Non
     [
         ("POST", "/v1/feeds", {"name": "a", "kind": "pull"}),
         ("POST", "/v1/feeds", {"name": "a", "kind": "pull", "path": "http://127.0.0.1/x"}),
+        ("POST", "/v1/feeds", {"name": "a", "kind": "pull", "path": "https://[x"}),
         ("POST", "/v1/feeds", {"name": "a", "kind": "folder", "path": "/srv"}),
         ("POST", "/v1/feeds", {"name": "a", "authorization": "Bearer x"}),
         ("POST", "/v1/feeds", {"name": "a", "numbers": "md5"}),

@@ -14,8 +14,10 @@ from agi_router.db.connection import Connection
 from agi_router.db.queries import query
 from agi_router.keys.registry import key_ids
 from agi_router.keys.ring import KeyRing
+from agi_router.messages.limits import TextLimits
 from agi_router.messages.model import message_day, name_message
 from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.rates import OFF, Rate
 from harness.api import Client
 from harness.database import one, until
 
@@ -47,6 +49,7 @@ def text(connection: Connection, ring: KeyRing, bound: Any) -> Callable[..., str
                 "id": name,
                 "day": message_day(name),
                 "same": secrets.token_bytes(32),
+                "asked": None,
                 "link_in": "sip",
                 "link_out": "sip",
                 "validity": timedelta(days=1),
@@ -231,13 +234,19 @@ def test_a_text_is_sent(
     couriers: Client, drivers: Client, connection: Connection, bound: Any
 ) -> None:
     """As if a party had; the same request sends one; another tenant's numbers send none."""
+    connection.execute(
+        b"INSERT INTO agi_router.old_number (number, x_number, tenant_id)"
+        b" SELECT '95123456', 700123456780001, min(id) FROM agi_router.tenant"
+    )
     asked = {"sender": A, "x": bound["x"], "text": BODY}
     sent = couriers.post("/v1/messages", asked, status=202, Idempotency_Key="first")
     assert (sent["binding"], sent["side"], sent["state"]) == (bound["id"], "a", "queued")
     assert couriers.post("/v1/messages", asked, status=202, Idempotency_Key="first") == sent
-    again = {**asked, "text": f"{BODY}!"}
-    refused = couriers.post("/v1/messages", again, status=422, Idempotency_Key="first")
-    assert refused["code"] == "idempotency_key_reused"
+    # Another text as long as it, or by somebody else.
+    for changed in ({"text": BODY[::-1]}, {"sender": B}):
+        again = asked | changed
+        refused = couriers.post("/v1/messages", again, status=422, Idempotency_Key="first")
+        assert refused["code"] == "idempotency_key_reused"
     refused = drivers.post("/v1/messages", asked, status=409)
     assert (refused["code"], refused["detail"]) == (
         "text_refused",
@@ -248,6 +257,8 @@ def test_a_text_is_sent(
         refused = couriers.post("/v1/messages", asked | changed, status=409)
         assert refused["detail"] == f"The text is refused: {detail}"
     assert couriers.post("/v1/messages", {**asked, "link": "nobodys"}, status=422)
+    refused = couriers.post("/v1/messages", {**asked, "x": "95123456"}, status=409)
+    assert refused["detail"] == "The text is refused: number_changed"
     assert couriers.ask("POST", "/v1/messages", asked).status_code == 400
     assert one(connection, "SELECT count(*) FROM agi_router.message_out") == 2
     audited = "SELECT count(*) FROM agi_router.audit WHERE act = 'POST /v1/messages'"
@@ -289,8 +300,9 @@ def test_a_carrier_that_keeps_the_text(
     assert (record["state"], record["octets"], record["parts"]) == ("sent", 33, 2)
     assert one(connection, "SELECT count(*) FROM agi_router.message_out") == 0
     assert couriers.get(f"/v1/bindings/{bound['id']}")["messages_used"] == 1
-    other = {**asked, "octets": 34}
-    assert operator.post(path, other, status=422, Idempotency_Key="m1")
+    for changed in ({"octets": 34}, {"parts": 1}, {"sender": B}):
+        other = operator.post(path, asked | changed, status=422, Idempotency_Key="m1")
+        assert other["code"] == "idempotency_key_reused"
     # Its carrier could not deliver it: so the use is there for another one.
     outcome = f"/v1/messages/{told['id']}/outcome"
     for _ in range(2):
@@ -344,14 +356,54 @@ def test_what_a_carrier_asks_about_again(operator: Client, couriers: Client, bou
     path = "/v1/messages/decisions"
     told = operator.post(path, asked, Idempotency_Key="m1")
     couriers.ask("DELETE", f"/v1/bindings/{bound['id']}")
-    again = operator.post(path, asked, Idempotency_Key="m1")
-    assert (again["verdict"], again["reason"]) == ("refuse", "unbound")
+    for _ in range(2):
+        again = operator.post(path, asked, Idempotency_Key="m1")
+        assert (again["verdict"], again["reason"]) == ("refuse", "unbound")
     assert couriers.get(f"/v1/messages/{told['id']}")["state"] == "undelivered"
     assert couriers.get(f"/v1/bindings/{bound['id']}")["messages_used"] == 0
     # Of a text that we send ourselves no carrier tells.
     made = couriers.bind(A, B, ttl=7200, messages="both")
     sent = couriers.post("/v1/messages", {"sender": A, "x": made["x"], "text": BODY}, status=202)
     assert operator.post(f"/v1/messages/{sent['id']}/outcome", {"state": "delivered"}, status=404)
+
+
+def test_a_key_of_before(couriers: Client, connection: Connection, bound: Any) -> None:
+    """After ten minutes it is of another text, whatever message centre is away."""
+    asked = {"sender": A, "x": bound["x"], "text": BODY}
+    first = couriers.post("/v1/messages", asked, status=202, Idempotency_Key="first")
+    connection.execute(b"UPDATE agi_router.message_seen SET at = at - interval '11 minutes'")
+    again = couriers.post("/v1/messages", asked, status=202, Idempotency_Key="first")
+    assert again["id"] != first["id"]
+    assert couriers.post("/v1/messages", asked, status=202, Idempotency_Key="first") == again
+
+
+def test_so_many_texts(couriers: Client, bound: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are sent by HTTP as doors take them; a repeat is none more."""
+    limits = TextLimits(OFF, Rate(1, timedelta(hours=1)))
+    count, wait = TextLimits.count, TextLimits.wait
+    monkeypatch.setattr(TextLimits, "count", lambda _, text: count(limits, text))
+    monkeypatch.setattr(TextLimits, "wait", lambda _, reason: wait(limits, reason))
+    asked = {"sender": A, "x": bound["x"], "text": BODY}
+    for _ in range(2):
+        couriers.post("/v1/messages", asked, status=202, Idempotency_Key="first")
+    refused = couriers.ask("POST", "/v1/messages", asked, Idempotency_Key="second")
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_texts")
+    assert refused.headers["Retry-After"] == "3600"
+    assert couriers.get(f"/v1/bindings/{bound['id']}")["messages_used"] == 1
+
+
+def test_links_are_the_operators(
+    operator: Client, couriers: Client, connection: Connection, bound: Any
+) -> None:
+    """A tenant names none, be there one or not."""
+    connection.execute(
+        b"INSERT INTO agi_router.message_link (name, holder, node, until, heard_at)"
+        b" VALUES ('centre', 'h', 'n', now(), now())"
+    )
+    asked = {"sender": A, "x": bound["x"], "text": BODY, "link": "centre"}
+    told = couriers.post("/v1/messages", asked, status=422)
+    assert told["errors"][0]["code"] == "link_not_found"
+    assert operator.post("/v1/messages", asked, status=202)["binding"] == bound["id"]
 
 
 def test_an_outcome_is_looked_for_in_its_day(

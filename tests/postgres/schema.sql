@@ -2018,6 +2018,8 @@ CREATE TABLE agi_router.message_seen (
     id text NOT NULL,
     link text NOT NULL,
     at timestamp with time zone NOT NULL,
+    asked bytea,
+    CONSTRAINT message_seen_asked_check CHECK ((length(asked) = 32)),
     CONSTRAINT message_seen_same_check CHECK ((length(same) = 32))
 );
 
@@ -2032,6 +2034,8 @@ COMMENT ON COLUMN agi_router.message_seen.id IS 'The text';
 COMMENT ON COLUMN agi_router.message_seen.link IS 'Door by which it came';
 
 COMMENT ON COLUMN agi_router.message_seen.at IS 'When it was accepted';
+
+COMMENT ON COLUMN agi_router.message_seen.asked IS 'By HTTP, where a key says what is the same: keyed hash of what was asked for; null: by a door for texts';
 
 CREATE TABLE agi_router.message_sent (
     link text NOT NULL,

@@ -38,6 +38,7 @@ def asked(
         "id": name,
         "day": message_day(name),
         "same": secrets.token_bytes(32),
+        "asked": None,
         "link_in": "sip",
         "link_out": "sip",
         "validity": timedelta(days=1),

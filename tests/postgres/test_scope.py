@@ -232,6 +232,7 @@ def _text(
             "id": name,
             "day": message_day(name),
             "same": _same(name),
+            "asked": None,
             "link_in": CARRIED if carried else "sip",
             "link_out": "sip",
             "validity": HOUR,
@@ -868,7 +869,7 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (MessageRecords, "find"): lambda store, target: _records(store).find(target.message),
     (MessageRecords, "release"): lambda store, target: _records(store).release(target.message),
     (MessageRecords, "seen"): lambda store, target: _records(store).seen(
-        target.x.block, [_same(target.message)]
+        target.x.block, [_same(target.message)], []
     ),
     (MessageRecords, "report"): lambda store, target: _records(store).report(
         target.carried, MessageState.UNKNOWN

@@ -20,6 +20,7 @@ from agi_router.errors import MessageNotHeld
 from agi_router.events.model import EventType
 from agi_router.events.store import EventStore
 from agi_router.keys.ring import KeyRing
+from agi_router.messages.checker import TextChecker, TextVerdicts
 from agi_router.messages.limits import TextLimits
 from agi_router.messages.model import MessageState, Outgoing, Text
 from agi_router.messages.records import MessageRecords
@@ -167,6 +168,42 @@ async def test_a_tenant_with_too_many_texts(
     assert await taken() is Reason.RATE_TENANT
     assert await taken(same=same) == Repeated()
     assert used(connection) == 2
+
+
+async def test_texts_that_wait_for_a_service_at_once(
+    connection: Connection, store: BindingStore, texts: MessageStore, admissions: AdmissionStore
+) -> None:
+    """Are not more than their tenant may have."""
+    bind(store, messages=Messages.BOTH)
+    limits = TextLimits(OFF, OFF, Rate(1, timedelta(days=1)))
+    asked = asyncio.Barrier(2)
+
+    class Service(TextChecker):
+        def __init__(self) -> None:
+            """It is asked of all."""
+
+        @property
+        def asks_of_all(self) -> bool:
+            return True
+
+        async def check(self, *_: Any, **__: Any) -> TextVerdicts:
+            await asked.wait()
+            return TextVerdicts(operator=None, tenant=None)
+
+    async def taken() -> Any:
+        return await take_text(
+            Text(sender=A, x_number=X, body="a"),
+            secrets.token_bytes(32),
+            store=texts,
+            admissions=admissions,
+            checker=Service(),
+            limits=limits,
+            timeout=TIMEOUT,
+        )
+
+    found = await asyncio.gather(taken(), taken())
+    assert found.count(Reason.RATE_TENANT) == 1
+    assert used(connection) == 1
 
 
 @on_each_version

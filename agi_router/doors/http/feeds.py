@@ -17,7 +17,7 @@ from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.errors import FeedInvalid, FeedNotFound
 from agi_router.events.addresses import check_host
-from agi_router.feeds.model import Feed, FeedKind, NumberForm, check_feed_name
+from agi_router.feeds.model import Feed, FeedKind, NumberForm, check_feed, check_feed_name
 from agi_router.feeds.pull_store import PullStore
 from agi_router.feeds.recycler import Recycler
 from agi_router.feeds.store import FeedStore
@@ -66,6 +66,7 @@ def add_feed(body: FeedIn, desk: _Writes) -> Response:
     Add a feed whose records a program sends, or whose address is asked.
     """
     kind = FeedKind(body.kind)
+    check_feed(kind, body.path)
     if kind is FeedKind.PULL:
         parts = urlsplit(body.path or "")
         check_host(

@@ -3,7 +3,8 @@
 """
 
 import asyncio
-from dataclasses import replace
+import math
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ from agi_router.doors.http.text_taking import TextTaking
 from agi_router.errors import BindingNotFound, MessageNotFound, MessageOver, NumberError
 from agi_router.messages.decision import Taken, decide_text, screen_text
 from agi_router.messages.explanation import explain_text
+from agi_router.messages.limits import TextLimits
 from agi_router.messages.model import CARRIED, LONGEST, MOST_PARTS, CarriedText, MessageState, Text
 from agi_router.messages.records import LinkRecords, MessageRecords, cursor_of
 from agi_router.messages.store import Repeated
@@ -163,17 +165,28 @@ async def send_message(body: MessageIn, request: Request, desk: _Writes) -> Resp
         sender=body.sender, to=body.x, body=body.text, fixed_lines=desk.options.fixed_lines
     )
     if isinstance(text, Refusal):
-        raise Problem.of_door("text_refused", more=text.reason.value)
-    same = _same(request, desk)
-    await asyncio.to_thread(_prepare, body, text, desk)
-    taken = await _texts(request).take(
-        text, same[-1], keys=desk.keys, link=body.link, scope=desk.store.scope
-    )
-    if isinstance(taken, Reason):
-        told = _told(taken, desk)
-        raise Problem.of_door("text_refused", more=told.value)
-    row = await asyncio.to_thread(_find_made, text, taken, same, desk)
-    headers = {"Idempotency-Replayed": "true"} if isinstance(taken, Repeated) else {}
+        reason = await asyncio.to_thread(_explain, text.reason, body.x, desk)
+        raise Problem.of_door("text_refused", more=reason.value)
+    asked = _asked(request, desk, text, body.text, body.link)
+    row = await asyncio.to_thread(_prepare, body, text, asked, desk)
+    replayed = row is not None
+    if row is None:
+        texts = _texts(request)
+        taken: Accepted | Repeated | Reason | None = texts.limits.count(text)
+        if taken is None:
+            taken = await texts.take(
+                text,
+                asked.same[-1],
+                asked=asked.what[-1],
+                keys=desk.keys,
+                link=body.link,
+                scope=desk.store.scope,
+            )
+        if isinstance(taken, Reason):
+            raise _problem(taken, texts.limits, desk)
+        row = await asyncio.to_thread(_find_made, text, taken, asked, desk)
+        replayed = isinstance(taken, Repeated)
+    headers = {"Idempotency-Replayed": "true"} if replayed else {}
     return answer(describe_message(row), status=202, headers=headers)
 
 
@@ -207,10 +220,10 @@ async def decide_message(
         said_octets=body.octets,
         said_parts=body.parts,
     )
-    same = _same(request, desk)
-    again = await asyncio.to_thread(_look_again, text, same, desk)
+    asked = _asked(request, desk, text, str(body.octets), str(body.parts))
+    again = await asyncio.to_thread(_look_again, text, asked, desk)
     if again is None:
-        again = await _decide(text, same, request, desk)
+        again = await _decide(text, asked, request, desk)
     if isinstance(again, Reason):
         return answer(_refused(_told(again, desk)))
     name, found = again
@@ -268,31 +281,53 @@ def _texts(request: Request) -> TextTaking:
     return door.texts
 
 
-def _same(request: Request, desk: Desk) -> list[bytes]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
     """
-    Digests of a request, by which it is known again; under which a new one is kept: the last.
+    By what a request is known again: digests under every tag key.
+
+    A new one is kept under the last of them.
     """
+
+    same: list[bytes]
+    """Of its key."""
+    what: list[bytes]
+    """Of what it asks for: under the same key nothing else may be."""
+
+
+def _asked(request: Request, desk: Desk, text: Text, *said: str) -> _Asked:
     owner = (desk.tenant or "").encode()
     action = request.state.action.encode()
-    return desk.keys.request_tags(b"message", b"http", action, owner, read_key(request))
+    what = (text.sender.digits, str(text.x_number.value), *said)
+    return _Asked(
+        same=desk.keys.request_tags(b"message", b"http", action, owner, read_key(request)),
+        what=desk.keys.request_tags(b"message asked", *(each.encode() for each in what)),
+    )
 
 
-def _prepare(body: MessageIn, text: Text, desk: Desk) -> None:
+def _prepare(body: MessageIn, text: Text, asked: _Asked, desk: Desk) -> dict[str, Any] | None:
     """
     Make sure that its door is known, and write down that it is sent.
 
+    Returns:
+        The record of the text that was taken by the same request before, if any.
+
     Raises:
-        Problem: There is no such door.
+        Problem: There is no such door; or by the same key another one was asked for.
     """
-    links = {row["name"] for row in LinkRecords(desk.store.connection).links()}
-    if body.link not in links | {"sip"}:
+    links = {"sip"}
+    if desk.tenant is None:
+        # They are the operator's.
+        links |= {row["name"] for row in LinkRecords(desk.store.connection).links()}
+    if body.link not in links:
         fault = FieldFault("/link", "link_not_found", "there is no such door: sip, or a link")
         raise Problem.of_fields([fault])
     desk.audit("POST /v1/messages", f"a text to {text.x_number}")
+    return _find_seen(text, asked, desk)
 
 
 def _find_made(
-    text: Text, taken: Accepted | Repeated, same: list[bytes], desk: Desk
+    text: Text, taken: Accepted | Repeated, asked: _Asked, desk: Desk
 ) -> dict[str, Any]:
     """
     The record of a text that was taken, now or before.
@@ -301,64 +336,79 @@ def _find_made(
         Problem: By the same key another one was.
         MessageNotFound: It has been forgotten meanwhile.
     """
-    records = _records(desk)
     if isinstance(taken, Accepted):
-        return records.find(taken.id)
-    row = records.seen(text.x_number.block, same)
+        return _records(desk).find(taken.id)
+    row = _find_seen(text, asked, desk)
     if row is None:
         raise MessageNotFound
-    _check_same(row, text)
     return row
 
 
-def _check_same(row: dict[str, Any], text: Text) -> None:
+def _find_seen(text: Text, asked: _Asked, desk: Desk) -> dict[str, Any] | None:
     """
-    Make sure that a request that comes again asks for the same.
+    The record of the text that was taken by the same request before, if any.
 
     Raises:
-        Problem: It does not.
+        Problem: By the same key another one was asked for.
     """
-    # What it said is not known here, or no more.
-    if (row["x_number"], row["octets"]) != (text.x_number.value, text.octets):
+    seen = _records(desk).seen(text.x_number.block, asked.same, asked.what)
+    if seen is None:
+        return None
+    row, is_same = seen
+    if not is_same:
         raise Problem.of_door("idempotency_key_reused")
+    return row
 
 
-def _look_again(
-    text: CarriedText, same: list[bytes], desk: Desk
-) -> tuple[str, Taken] | Reason | None:
+def _problem(reason: Reason, limits: TextLimits, desk: Desk) -> Problem:
+    """
+    What is answered to a text that is refused, and when it may be sent again where that passes.
+    """
+    wait = limits.wait(reason)
+    told = _told(reason, desk).value
+    if wait is not None:
+        headers = {"Retry-After": str(math.ceil(wait.total_seconds()))}
+        return Problem.of_door("too_many_texts", headers=headers, more=reason.value)
+    headers = {"Retry-After": "5"} if reason.is_platform_fault else {}
+    return Problem.of_door("text_refused", headers=headers, more=told)
+
+
+def _look_again(text: CarriedText, asked: _Asked, desk: Desk) -> tuple[str, Taken] | Reason | None:
     """
     What is to be said of a text that was asked about before; :obj:`None`: it was not.
 
-    It is looked at anew: where it may not be delivered any more its use comes back.
+    It is looked at anew: where it may not be delivered any more its use comes back, and it is
+    refused as often as it is asked about.
 
     Raises:
         Problem: By the same key another text was asked about.
-        MessageOver: Its carrier has told that it is undelivered.
+        MessageOver: It might be delivered, but its use has come back.
     """
-    records = _records(desk)
-    row = records.seen(text.x_number.block, same)
+    row = _find_seen(text, asked, desk)
     if row is None:
         return None
-    _check_same(row, text)
     name = row["id"]
-    if row["state"] == MessageState.UNDELIVERED:
-        raise MessageOver
+    over = row["state"] == MessageState.UNDELIVERED
+    records = _records(desk)
     admission = records.facts(text, desk.keys, at=None, open_modes=desk.options.open_modes)
     facts = admission.facts
-    if facts.hit is not None:
+    if facts.hit is not None and not over:
         # Its own use is counted already.
         hit = replace(facts.hit, calls_used=facts.hit.calls_used - 1)
         facts = replace(facts, hit=hit)
     found = decide_text(text, facts, now=admission.now)
     binding = f"{row['block']}-{row['binding_id']}"
     if isinstance(found, Taken) and found.binding == binding:
+        if over:
+            raise MessageOver
         return name, found
-    records.report(name, MessageState.UNDELIVERED)
+    if not over:
+        records.report(name, MessageState.UNDELIVERED)
     return found.reason if isinstance(found, Refusal) else Reason.UNBOUND
 
 
 async def _decide(
-    text: CarriedText, same: list[bytes], request: Request, desk: Desk
+    text: CarriedText, asked: _Asked, request: Request, desk: Desk
 ) -> tuple[str, Taken] | Reason:
     """
     Take a text that its carrier keeps, if it may be delivered.
@@ -371,14 +421,21 @@ async def _decide(
     texts = _texts(request)
     if too_many := texts.limits.count(text):
         return too_many
-    taken = await texts.take(text, same[-1], keys=desk.keys, link=CARRIED, scope=desk.store.scope)
+    taken = await texts.take(
+        text,
+        asked.same[-1],
+        asked=asked.what[-1],
+        keys=desk.keys,
+        link=CARRIED,
+        scope=desk.store.scope,
+    )
     if isinstance(taken, Accepted):
         found = decide_text(text, taken.stored.facts, now=taken.stored.now)
         # The guard and the rule are one.
         return (taken.id, found) if isinstance(found, Taken) else Reason.PLATFORM_FAULT
     if isinstance(taken, Repeated):
         # Asked twice at once: the other one was first.
-        again = await asyncio.to_thread(_look_again, text, same, desk)
+        again = await asyncio.to_thread(_look_again, text, asked, desk)
         return Reason.PLATFORM_FAULT if again is None else again
     return taken
 

@@ -63,7 +63,7 @@ class TextTaking:
         self._beside: set[asyncio.Task[None]] = set()
 
     async def take(
-        self, text: Text, same: bytes, *, keys: KeyRing, link: str, scope: Scope
+        self, text: Text, same: bytes, *, asked: bytes, keys: KeyRing, link: str, scope: Scope
     ) -> Accepted | Repeated | Reason:
         """
         Take a text.
@@ -71,6 +71,7 @@ class TextTaking:
         Args:
             text: The text.
             same: Digest of its request.
+            asked: Digest of what it asks for.
             keys: Those of this moment.
             link: The door by which it goes out.
             scope: By whose bindings it may go.
@@ -87,7 +88,13 @@ class TextTaking:
             self._start(self._forget(self._open, keys))
         async with self._lend(self._open, keys) as place:
             taken = await place.take(
-                text, same, link=link, limits=self.limits, scope=scope, timeout=_PATIENCE
+                text,
+                same,
+                asked=asked,
+                link=link,
+                limits=self.limits,
+                scope=scope,
+                timeout=_PATIENCE,
             )
         if isinstance(taken, Accepted | Repeated | Reason):
             return taken

@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION agi_router.admit_message(
     _block bigint, _tag_key integer, _seal_key integer, _x_number bigint, _tags bigint[], _id text, _day date,
-    _same bytea, _link_in text, _link_out text, _validity interval, _octets integer, _parts integer,
+    _same bytea, _asked bytea, _link_in text, _link_out text, _validity interval, _octets integer, _parts integer,
     _body bytea, _strangers bigint[], _rules integer, _hold interval, _opts_out boolean,
     _lease interval, _scope integer, _check_id uuid, _check_verdict text, _check_ms integer,
     _tenant_check_id uuid, _tenant_check_verdict text, _tenant_check_ms integer, _stranger_of bigint,
@@ -18,6 +18,11 @@ DECLARE
     facts   agi_router.facts;
 BEGIN
     PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
+    IF _asked IS NOT NULL THEN
+        -- By HTTP a key is the same for ten minutes.
+        DELETE FROM agi_router.message_seen s
+         WHERE s.block = _block AND s.same = _same AND s.asked IS NOT NULL AND s.at < _now - interval '10 minutes';
+    END IF;
     -- A repeat may fail a guard for the use that the first one took, so it is known before. It is no error: others
     -- share the transaction.
     IF EXISTS (SELECT 1 FROM agi_router.message_seen s WHERE s.block = _block AND s.same = _same) THEN
@@ -94,7 +99,8 @@ BEGIN
     _chosen := CASE WHEN _latest THEN facts.last_callee ELSE facts.callee END;
     _until := least(_now + _validity, facts.expires_at, facts.child_until);
     -- One that came meanwhile by the same request collides here, and everything above is rolled back.
-    INSERT INTO agi_router.message_seen (block, same, id, link, at) VALUES (_block, _same, _id, _link_in, _now);
+    INSERT INTO agi_router.message_seen (block, same, id, link, at, asked)
+    VALUES (_block, _same, _id, _link_in, _now, _asked);
     INSERT INTO agi_router.message (block, id, day, x_number, binding_id, tenant_id, side, shown, link_in, octets,
                                     parts, received_at, expires_at, state, done_at, check_id, check_verdict, check_ms,
                                     tenant_check_id, tenant_check_verdict, tenant_check_ms)
@@ -143,4 +149,4 @@ BEGIN
     RETURN facts;
 END
 $$;
-COMMENT ON FUNCTION agi_router.admit_message IS 'Takes one text of the binding behind (number, sender) and stores it to be sent, if every guard holds; returns the facts either way, where direction, max_calls and calls_used are those of texts. _strangers: see agi_router.admit; _rules: by which version of its tenant''s rules it was judged, -1: by none, so that it is not taken; _body: null: its carrier keeps it, and it counts as sent; _scope: whose binding it may be, null: anybody''s; _hold: how long it waits for its release; _opts_out: whether its sender is texted no more, where there are two parties; _lease: for how long the door that asks has it in hand, to send it at once, null: it waits for whoever takes it; _check_…, _tenant_check_…: what the services of the operator and of its tenant have said, null: they were not asked; _stranger_of, _stranger: the binding by AX whose A is to answer the sender, and the sender, sealed for that: without them no stranger''s text is taken by it. Nothing where the same request was accepted before; fails with message_seen_pkey where it is just being';
+COMMENT ON FUNCTION agi_router.admit_message IS 'Takes one text of the binding behind (number, sender) and stores it to be sent, if every guard holds; returns the facts either way, where direction, max_calls and calls_used are those of texts. _strangers: see agi_router.admit; _rules: by which version of its tenant''s rules it was judged, -1: by none, so that it is not taken; _body: null: its carrier keeps it, and it counts as sent; _scope: whose binding it may be, null: anybody''s; _hold: how long it waits for its release; _opts_out: whether its sender is texted no more, where there are two parties; _lease: for how long the door that asks has it in hand, to send it at once, null: it waits for whoever takes it; _check_…, _tenant_check_…: what the services of the operator and of its tenant have said, null: they were not asked; _stranger_of, _stranger: the binding by AX whose A is to answer the sender, and the sender, sealed for that: without them no stranger''s text is taken by it. _asked: see agi_router.message_seen. Nothing where the same request was accepted before; fails with message_seen_pkey where it is just being';

@@ -4,9 +4,9 @@ LANGUAGE sql AS $$
         SELECT s.block, s.same
           FROM agi_router.message_seen s
          WHERE s.at < statement_timestamp() - interval '10 minutes'
-           -- A message centre that is away may repeat them when it is back, but not after a day. Links are known where
+           -- Whoever asks by HTTP is told ten minutes. A message centre that is away may repeat them when it is back, but not after a day. Links are known where
            -- their texts are.
-           AND (s.at < statement_timestamp() - interval '1 day'
+           AND (s.asked IS NOT NULL OR s.at < statement_timestamp() - interval '1 day'
                 OR s.at < (SELECT coalesce(min(l.heard_at), statement_timestamp()) FROM agi_router.message_link l))
          LIMIT _limit
            FOR UPDATE SKIP LOCKED
