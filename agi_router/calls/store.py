@@ -641,17 +641,18 @@ class AdmissionStore:
                 certain=other["entity_id"] != entity_id,
             )
 
-    async def is_seen(self, node: str, *, timeout: float = 10.0) -> bool:  # noqa: ASYNC109
+    async def is_seen(self, node: str, *, timeout: float = 10.0) -> bool | None:  # noqa: ASYNC109
         """
-        Whether an Asterisk of this name has been seen within the last two minutes.
+        Whether an Asterisk of this name has been seen within the last two minutes; None: never.
 
         Raises:
             StoreError: No answer.
         """
 
-        async def work(connection: FastConnection) -> bool:
+        async def work(connection: FastConnection) -> bool | None:
             cursor = await connection.execute(query("seen_node"), {"name": node})
-            return await cursor.fetchone() is not None
+            row = await cursor.fetchone()
+            return None if row is None else row["lately"]
 
         return await self.pool.submit(work, timeout=timeout)  # type: ignore[no-any-return]
 

@@ -32,7 +32,8 @@ def settle(node: str, journal: Path, *, as_json: bool) -> None:
     NODE is its systemname. JOURNAL is its end journal, from its disk or a copy; where that is
     lost, an empty directory. Ends that stand there are settled; then the calls of which no end is
     known, as AGI_ROUTER_UNKNOWN_END says. It is refused while the node may be alive: for two
-    minutes after a router of it was heard of last. Run twice, it settles nothing twice.
+    minutes after a router of it was heard of last; and where none ever was. Run twice, it
+    settles nothing twice.
 
     \b
     Example:
@@ -50,7 +51,13 @@ def settle(node: str, journal: Path, *, as_json: bool) -> None:
         async with AdmissionStore(
             settings.dsn, ring, connections=1, quarantine=settings.quarantine
         ) as store:
-            if await store.is_seen(node):
+            seen = await store.is_seen(node)
+            if seen is None:
+                raise click.UsageError(
+                    f"no Asterisk {node} was ever seen in this database: give its systemname, and"
+                    " the DSN of its cell, not the global one"
+                )
+            if seen:
                 raise click.UsageError(
                     f"{node} was alive within the last two minutes: wait, and see that it is off"
                 )

@@ -421,13 +421,26 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.load IS 'What this cell has to do, and how far it follows the global database';
 
-CREATE OR REPLACE FUNCTION agi_cells.become(_cell integer) RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.mover_functions() RETURNS SETOF regprocedure
+LANGUAGE sql STABLE AS $$
+    SELECT p.oid
+      FROM pg_catalog.pg_proc p
+     WHERE p.pronamespace = 'agi_cells'::regnamespace AND p.proargnames[1:2] = ARRAY['_cell', '_block']
+$$;
+COMMENT ON FUNCTION agi_cells.mover_functions IS 'What moves a block: it deletes rows and writes any, so it is for the mover alone';
+
+DROP FUNCTION IF EXISTS agi_cells.become(integer);
+CREATE OR REPLACE FUNCTION agi_cells.become(_cell integer, _mover text DEFAULT 'agi_mover') RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
     -- The global database gives the first ids; each cell those from here on, to numbers that B is shown, and to events.
     first CONSTANT bigint := (_cell + 1) * 10000000000000;
     who   text;
+    what  text;
 BEGIN
+    IF to_regrole(quote_ident(_mover)) IS NULL THEN
+        RAISE 'there is no role %: make it by CREATE ROLE … LOGIN, for the global database to move blocks by', _mover;
+    END IF;
     DELETE FROM agi_cells.me;
     INSERT INTO agi_cells.me (cell) VALUES (_cell);
     -- Said again, it gives nobody an id that another one has.
@@ -437,17 +450,36 @@ BEGIN
     IF (SELECT s.last_value FROM agi_router.event_id s) < first THEN
         PERFORM setval('agi_router.event_id', first, false);
     END IF;
+    FOR who, what IN
+        SELECT pg_get_userbyid(a.grantee), 'FUNCTION ' || p.oid::regprocedure
+          FROM pg_proc p, aclexplode(p.proacl) a
+         WHERE p.oid IN (SELECT agi_cells.mover_functions()) AND a.grantee NOT IN (0, p.proowner)
+         UNION ALL
+        SELECT pg_get_userbyid(a.grantee), 'TABLE ' || c.oid::regclass
+          FROM pg_class c, aclexplode(c.relacl) a
+         WHERE c.relnamespace = 'agi_cells'::regnamespace AND c.relkind = 'r' AND starts_with(c.relname, 'moving_')
+           AND a.grantee NOT IN (0, c.relowner) LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM %I', what, who);
+    END LOOP;
+    FOR what IN
+        SELECT 'EXECUTE ON FUNCTION ' || f FROM agi_cells.mover_functions() f
+         UNION ALL
+        SELECT 'SELECT, INSERT ON ' || c.oid::regclass
+          FROM pg_class c
+         WHERE c.relnamespace = 'agi_cells'::regnamespace AND c.relkind = 'r'
+           AND starts_with(c.relname, 'moving_') AND c.relname <> 'moving_stub' LOOP
+        EXECUTE format('GRANT %s TO %I', what, _mover);
+    END LOOP;
     -- Who serves is who asks for the global database, too.
     FOR who IN SELECT DISTINCT pg_get_userbyid(a.grantee)
                  FROM pg_class c
                 CROSS JOIN LATERAL aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
                 WHERE c.oid = 'agi_router.binding'::regclass AND a.privilege_type = 'INSERT' AND a.grantee <> 0 LOOP
-        EXECUTE format('GRANT USAGE ON SCHEMA agi_cells TO %I', who);
-        EXECUTE format('GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA agi_cells TO %I', who);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.load TO %I', who);
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION agi_cells.become IS 'Makes this database the cell of that number: its ids are no other''s; and lets those who serve move blocks';
+COMMENT ON FUNCTION agi_cells.become IS 'Makes this database the cell of that number: its ids are no other''s; and lets one role alone move blocks, by which the global database does';
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA agi_cells FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION agi_router.state_consents(
@@ -591,6 +623,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
                          FROM pg_proc p
                         WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname = e.name AND p.prosrc = e.source)
 $$;
+-- Whoever begins looks whether it is in force.
+GRANT EXECUTE ON FUNCTION agi_cells.faults TO PUBLIC;
 COMMENT ON FUNCTION agi_cells.faults IS 'What of this file is not in force: names of triggers and functions; become: agi_cells.become was not run';
 
 CREATE OR REPLACE FUNCTION agi_cells.reapply() RETURNS void

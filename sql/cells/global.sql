@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS agi_cells.cell (
     away     boolean NOT NULL DEFAULT false,
     slot     text
 );
+ALTER TABLE agi_cells.cell ADD COLUMN IF NOT EXISTS mover text NOT NULL DEFAULT 'agi_mover';
 COMMENT ON TABLE agi_cells.cell IS 'The cells: each is a database of agi_router that has blocks of its own';
 COMMENT ON COLUMN agi_cells.cell.id IS 'Its number: from 0 on, none left out, never changed';
 COMMENT ON COLUMN agi_cells.cell.name IS 'What people call it';
@@ -32,6 +33,7 @@ COMMENT ON COLUMN agi_cells.cell.host IS 'Where its database is; of several host
 COMMENT ON COLUMN agi_cells.cell.port IS 'Their port; or as many as there are hosts, with commas between them';
 COMMENT ON COLUMN agi_cells.cell.dbname IS 'The name of its database';
 COMMENT ON COLUMN agi_cells.cell.login IS 'The role that asks it: one with the rights of `agi-router db grant`. Its password is where libpq looks for it: in .pgpass of the account that PostgreSQL runs as';
+COMMENT ON COLUMN agi_cells.cell.mover IS 'The role that moves blocks there: the one that agi_cells.become was told. Its password is in .pgpass, too';
 COMMENT ON COLUMN agi_cells.cell.open IS 'Whether new blocks may come to it';
 COMMENT ON COLUMN agi_cells.cell.away IS 'Whether an operator has said that it does not answer: lists go on without it, and say so';
 COMMENT ON COLUMN agi_cells.cell.slot IS 'The slot here from which its subscription takes what is changed; NULL: agi_cell_ and its number';
@@ -241,6 +243,7 @@ BEGIN
       LEFT JOIN agi_cells.heard h ON h.cell = c.id;
 END
 $$;
+REVOKE ALL ON FUNCTION agi_cells.look FROM PUBLIC;
 COMMENT ON FUNCTION agi_cells.look IS 'Of each cell whether it follows (NULL: it has no slot), how many bytes of WAL it has not confirmed, and for how many seconds it has not had all; _beat: with a sign of life to all of them, without which nothing of that time is new';
 
 CREATE OR REPLACE FUNCTION agi_cells.slots() RETURNS TABLE (cell integer, active boolean, confirmed pg_lsn)
@@ -254,7 +257,7 @@ COMMENT ON FUNCTION agi_cells.slots IS 'Of each cell that has a slot here, wheth
 
 CREATE OR REPLACE FUNCTION agi_router.look_at_cells(_beat boolean)
 RETURNS TABLE (name text, away boolean, follows boolean, unsent bigint, behind double precision)
-LANGUAGE sql AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT * FROM agi_cells.look(_beat)
 $$;
 
@@ -287,13 +290,14 @@ BEGIN
     END IF;
 END
 $$;
+REVOKE ALL ON FUNCTION agi_cells.ask FROM PUBLIC;
 COMMENT ON FUNCTION agi_cells.ask IS 'What one cell says of itself, if it answers';
 
 CREATE OR REPLACE FUNCTION agi_router.look_at_cell(_name text)
 RETURNS TABLE (number integer, version integer, migrations text[], functions text[], subscriptions integer, enabled boolean,
                works boolean, heard_ago double precision, names text, followers bigint, waited_for bigint, lag interval,
                idle_slots text[], lost_slots text[])
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT * FROM agi_cells.ask(_name)
 $$;
 
@@ -375,6 +379,15 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.take_tables IS 'Has the tables of agi_cells.tables no rows in this database any more, but in the cells';
 
+CREATE OR REPLACE FUNCTION agi_cells.serving() RETURNS SETOF name
+LANGUAGE sql STABLE AS $$
+    SELECT DISTINCT pg_get_userbyid(a.grantee)
+      FROM pg_catalog.pg_class c
+     CROSS JOIN LATERAL aclexplode(c.relacl) a
+     WHERE c.oid = 'agi_router.binding'::regclass AND a.privilege_type = 'INSERT' AND a.grantee NOT IN (0, c.relowner)
+$$;
+COMMENT ON FUNCTION agi_cells.serving IS 'The roles that serve, besides the owner of the schema';
+
 CREATE OR REPLACE FUNCTION agi_cells.connect_cells() RETURNS void
 LANGUAGE plpgsql AS $$
 -- What a session of the program relies on is said to the cells, too: see agi_router/db/session.py.
@@ -384,10 +397,13 @@ DECLARE
     cell     record;
     server   text;
     cells    text := '';
+    movers   text := '';
+    who      text;
+    owner    CONSTANT text := (SELECT pg_get_userbyid(n.nspowner) FROM pg_namespace n WHERE n.nspname = 'agi_router');
 BEGIN
     -- What goes with them is made anew; it is no news either.
     PERFORM set_config('client_min_messages', 'error', true);
-    FOR server IN SELECT s.srvname FROM pg_foreign_server s WHERE s.srvname ~ '^agi_cell(s$|_)' LOOP
+    FOR server IN SELECT s.srvname FROM pg_foreign_server s WHERE s.srvname ~ '^agi_cells?(_|$)' LOOP
         EXECUTE format('DROP SERVER %I CASCADE', server);
     END LOOP;
     FOR cell IN SELECT * FROM agi_cells.cell c ORDER BY c.id LOOP
@@ -397,13 +413,20 @@ BEGIN
             format('host=%s port=%s dbname=%s user=%s target_session_attrs=read-write connect_timeout=3'
                    ' application_name=agi_cells options=%L',
                    cell.host, cell.port, cell.dbname, cell.login, settings));
+        movers := movers || format(
+            ', p%s %L', cell.id,
+            format('host=%s port=%s dbname=%s user=%s target_session_attrs=read-write connect_timeout=3'
+                   ' application_name=agi_cells options=%L',
+                   cell.host, cell.port, cell.dbname, cell.mover, settings));
         server := 'agi_cell_' || cell.name;
-        EXECUTE format(
-            'CREATE SERVER %I FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host %L, port %L, dbname %L,'
-            ' target_session_attrs %L, connect_timeout %L, application_name %L, async_capable %L, fetch_size %L, options %L)',
-            server, cell.host, cell.port, cell.dbname, 'read-write', '3', 'agi_cells', 'true', '1000', settings);
-        EXECUTE format(
-            'CREATE USER MAPPING FOR PUBLIC SERVER %I OPTIONS (user %L, password_required %L)', server, cell.login, 'false');
+        FOR server, who IN VALUES (server || '_mover', cell.mover), (server, cell.login) LOOP
+            EXECUTE format(
+                'CREATE SERVER %I FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host %L, port %L, dbname %L,'
+                ' target_session_attrs %L, connect_timeout %L, application_name %L, async_capable %L, fetch_size %L, options %L)',
+                server, cell.host, cell.port, cell.dbname, 'read-write', '3', 'agi_cells', 'true', '1000', settings);
+            EXECUTE format(
+                'CREATE USER MAPPING FOR PUBLIC SERVER %I OPTIONS (user %L, password_required %L)', server, who, 'false');
+        END LOOP;
         EXECUTE format(
             'CREATE FOREIGN TABLE agi_cells.%I () INHERITS (agi_cells.self) SERVER %I'
             ' OPTIONS (schema_name %L, table_name %L, async_capable %L)',
@@ -412,10 +435,18 @@ BEGIN
             'CREATE FOREIGN TABLE agi_cells.%I (name text, given text[], result jsonb) SERVER %I'
             ' OPTIONS (schema_name %L, table_name %L)',
             'run_' || cell.id, server, 'agi_cells', 'run');
+        EXECUTE format('GRANT SELECT, INSERT ON agi_cells.%I TO %I', 'run_' || cell.id, owner);
     END LOOP;
     EXECUTE format('CREATE SERVER agi_cells FOREIGN DATA WRAPPER plproxy OPTIONS (modular_mapping %L%s)', '1', cells);
+    EXECUTE format('CREATE SERVER agi_cells_mover FOREIGN DATA WRAPPER plproxy OPTIONS (modular_mapping %L%s)', '1', movers);
     CREATE USER MAPPING FOR PUBLIC SERVER agi_cells;
-    GRANT USAGE ON FOREIGN SERVER agi_cells TO PUBLIC;
+    CREATE USER MAPPING FOR PUBLIC SERVER agi_cells_mover;
+    -- What runs in cells does so as the login there, whoever asks: so who serves alone may ask, and nobody for a move but
+    -- what is a superuser's here. The owner of the schema gives this to others: `agi-router db grant`.
+    EXECUTE format('GRANT USAGE ON FOREIGN SERVER agi_cells TO %I WITH GRANT OPTION', owner);
+    FOR who IN SELECT agi_cells.serving() LOOP
+        EXECUTE format('GRANT USAGE ON FOREIGN SERVER agi_cells TO %I', who);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION agi_cells.connect_cells IS 'Makes the servers of PL/Proxy and of postgres_fdw anew, by agi_cells.cell; foreign tables go with those of before';
@@ -470,6 +501,7 @@ BEGIN
     RETURN _result;
 END
 $$;
+REVOKE ALL ON FUNCTION agi_router.agi_cells_run_in FROM PUBLIC;
 COMMENT ON FUNCTION agi_router.agi_cells_run_in IS 'Runs a function in a cell as part of the transaction that this one is part of, which holds there what lists of it have locked, and ends with it';
 
 CREATE OR REPLACE FUNCTION agi_cells.is_alone() RETURNS boolean
@@ -536,7 +568,8 @@ COMMENT ON FUNCTION agi_cells.joined_call IS 'The statement that runs a function
 
 CREATE OR REPLACE FUNCTION agi_cells.send_binds() RETURNS void
 LANGUAGE plpgsql AS $$
--- What people agree to with a bind is written here, as all lines of consent are, and goes to all cells.
+-- What people agree to with a bind is written here, as all lines of consent are, and goes to all cells. What an API key
+-- may make on a day is counted here, where keys are: before, and what was not made is given back, so it is never more.
 DECLARE
     f record;
 BEGIN
@@ -553,6 +586,8 @@ BEGIN
         format($body$
 DECLARE
     _place  integer;
+    _made   integer := 0;
+    _key    CONSTANT text := CASE WHEN (_rules ->> 'counted')::boolean THEN _rules ->> 'api_key' END;
     _states CONSTANT boolean := EXISTS (
         SELECT 1
           FROM agi_router.tenant t
@@ -561,7 +596,11 @@ BEGIN
     IF _states THEN
         PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
     END IF;
+    IF _key IS NOT NULL AND EXISTS (SELECT 1 FROM agi_router.take_key_quota(_key, cardinality(_id))) THEN
+        RAISE 'too many' USING ERRCODE = 'AR005';
+    END IF;
     FOR id, x_number, begins_at, expires_at IN SELECT * FROM agi_router.agi_cells_alone_bind_drawn(%s) LOOP
+        _made := _made + (begins_at IS NOT NULL)::integer;
         _place := array_position(_id, id) - 1;
         IF _states AND begins_at IS NOT NULL AND _terms -> _place ->> 'consent' IS NOT NULL THEN
             PERFORM agi_router.state_consents(
@@ -570,10 +609,15 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
+    IF _key IS NOT NULL AND _made < cardinality(_id) THEN
+        PERFORM agi_router.take_key_quota(_key, _made - cardinality(_id));
+    END IF;
 EXCEPTION
     -- As there: the caller asks step by step.
     WHEN SQLSTATE 'AR001' THEN
         RETURN;
+    WHEN SQLSTATE 'AR005' THEN
+        RETURN QUERY SELECT n, NULL::bigint, NULL::timestamptz, NULL::timestamptz FROM unnest(_id) n;
 END
 $body$, f.given));
 END
@@ -639,6 +683,13 @@ LANGUAGE sql STABLE AS $$
                              WHERE s.srvname = 'agi_cells'
                                AND starts_with(o.text, format('p%s=host=%s port=%s dbname=%s user=%s ',
                                                               c.id, c.host, c.port, c.dbname, c.login)))
+                     OR NOT EXISTS (
+                            SELECT 1
+                              FROM pg_catalog.pg_foreign_server s
+                             CROSS JOIN unnest(s.srvoptions) o (text)
+                             WHERE s.srvname = 'agi_cells_mover'
+                               AND starts_with(o.text, format('p%s=host=%s port=%s dbname=%s user=%s ',
+                                                              c.id, c.host, c.port, c.dbname, c.mover)))
                   ORDER BY c.name),
            ARRAY(SELECT DISTINCT t.name
                    FROM agi_cells.cell c
@@ -680,46 +731,46 @@ COMMENT ON FUNCTION agi_cells.set_away IS 'Has lists and ends of orders go on wi
 
 -- What a cell is asked beside its blocks; sql/cells/cell.sql has each of these there.
 CREATE OR REPLACE FUNCTION agi_cells.prepare(_cell integer, _block bigint) RETURNS void
-LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.prepare IS 'Has a cell make the tables in which rows of blocks are set aside';
 CREATE OR REPLACE FUNCTION agi_cells.sees(_cell integer, _block bigint) RETURNS text
-LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.sees IS 'Whose a block is, and its state, as a cell knows it';
 CREATE OR REPLACE FUNCTION agi_cells.writers(_cell integer, _block bigint) RETURNS text[]
-LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.writers IS 'Who is writing rows of blocks in a cell';
 CREATE OR REPLACE FUNCTION agi_cells.set_aside(_cell integer, _block bigint, _limit integer) RETURNS bigint
-LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.set_aside IS 'Has a cell take rows of a block out of its tables, for the way';
 CREATE OR REPLACE FUNCTION agi_cells.digest(_cell integer, _block bigint) RETURNS TABLE (name text, rows bigint, digest numeric)
-LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.digest IS 'What of a block a cell has set aside';
 CREATE OR REPLACE FUNCTION agi_cells.forget(_cell integer, _block bigint) RETURNS void
-LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.forget IS 'Has a cell delete what of a block it has set aside';
 CREATE OR REPLACE FUNCTION agi_cells.make_days(_cell integer, _block bigint) RETURNS void
-LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.make_days IS 'Has a cell make the days that rows on their way there need';
 CREATE OR REPLACE FUNCTION agi_cells.take_in(_cell integer, _block bigint) RETURNS void
-LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.take_in IS 'Has a cell put what has come of a block into its tables';
 CREATE OR REPLACE FUNCTION agi_cells.settled(_cell integer, _block bigint, _all boolean)
 RETURNS TABLE (
     id text, day date, x_number bigint, ended_at timestamptz, reason text, outcome text, ring_ms integer, talk_ms integer,
     released_by text, cause integer, sip_status integer, clock text, kept boolean)
-LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.settled IS 'Calls that were up when their block left a cell, and have ended there';
 CREATE OR REPLACE FUNCTION agi_cells.drop_settled(_cell integer, _block bigint, _id text[]) RETURNS bigint
-LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.drop_settled IS 'Has a cell delete calls that are settled where their block is now; returns how many are up still';
 CREATE OR REPLACE FUNCTION agi_cells.put_back(_cell integer, _block bigint) RETURNS void
-LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.put_back IS 'Has a cell put what it has set aside of a block back into its tables';
 CREATE OR REPLACE FUNCTION agi_cells.wipe(_cell integer, _block bigint) RETURNS void
-LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.wipe IS 'Has a cell delete what has come of a block that stays another cell''s after all';
 CREATE OR REPLACE FUNCTION agi_cells.count_refused(_cell integer, _block bigint, _from timestamptz) RETURNS bigint
-LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.count_refused IS 'How many calls to a block have been refused in a cell since a time because it was closed';
 CREATE OR REPLACE FUNCTION agi_cells.load(_cell integer)
 RETURNS TABLE (bindings bigint, calls_up bigint, calls_lately bigint, size bigint, followed boolean, reached text)
@@ -746,7 +797,7 @@ BEGIN
                 (SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
                    FROM pg_attribute a
                   WHERE a.attrelid = format('agi_router.%I', name)::regclass AND a.attnum > 0 AND NOT a.attisdropped),
-                'agi_cell_' || (SELECT c.name FROM agi_cells.cell c WHERE c.id = number),
+                'agi_cell_' || (SELECT c.name FROM agi_cells.cell c WHERE c.id = number) || '_mover',
                 'agi_cells', 'moving_' || name, '1000');
         END LOOP;
         EXECUTE format('INSERT INTO agi_cells.%1$I (%3$s) SELECT %3$s FROM agi_cells.%2$I WHERE block = $1',
@@ -1057,7 +1108,8 @@ REVOKE ALL ON FUNCTION agi_cells.set_away, agi_cells.compose, agi_cells.connect_
 DO $$
 BEGIN
     -- Its functions of these names ask these.
-    EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.step_move, agi_cells.undo_move, agi_cells.list_loads, agi_cells.set_away TO %I',
+    EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.step_move, agi_cells.undo_move, agi_cells.list_loads, agi_cells.set_away,'
+                   ' agi_cells.look, agi_cells.ask TO %I',
                    (SELECT pg_get_userbyid(p.proowner) FROM pg_proc p WHERE p.oid = 'agi_router.list_loads'::regproc));
 END
 $$;
@@ -1070,7 +1122,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION agi_cells.give_away IS 'Has a function be that of whoever migrates';
-SELECT agi_cells.give_away('why_closed');
+SELECT agi_cells.give_away('why_closed'), agi_cells.give_away('agi_cells_run_in');
 
 CREATE TABLE IF NOT EXISTS agi_cells.replaced (
     name       text NOT NULL CONSTRAINT replaced_pkey PRIMARY KEY,

@@ -243,11 +243,10 @@ RETURNING n.name;
 SELECT entity_id, started_at FROM agi_router.node WHERE name = %(name)s;
 
 -- seen_node --
--- A row where an Asterisk of this name was seen within two minutes, so that it may be alive.
-SELECT name
+-- Whether an Asterisk of this name was seen within two minutes, so that it may be alive. No row: none ever was.
+SELECT seen_at BETWEEN clock_timestamp() - interval '2 minutes' AND clock_timestamp() + interval '2 minutes' AS lately
   FROM agi_router.node
- WHERE name = %(name)s
-   AND seen_at BETWEEN clock_timestamp() - interval '2 minutes' AND clock_timestamp() + interval '2 minutes';
+ WHERE name = %(name)s;
 
 -- find_new_number --
 -- The 700 number that has come in the place of an old one; no row: it is none of ours.

@@ -175,6 +175,7 @@ SELECT n.kind, n.name, p.privilege,
                                                 split_part(p.privilege, ' ', 1))
                       ELSE has_table_privilege(%(role)s::name, n.name, p.privilege) END
             WHEN 'sequence' THEN has_sequence_privilege(%(role)s::name, n.name, p.privilege)
+            WHEN 'foreign server' THEN has_server_privilege(%(role)s::name, n.name, p.privilege)
             ELSE has_function_privilege(%(role)s::name, n.name, p.privilege) END AS held
   FROM (VALUES
        ('serve', 'schema', 'agi_router', 'USAGE'),
@@ -258,6 +259,8 @@ SELECT n.kind, n.name, p.privilege,
        ('serve', 'function', 'agi_router.step_move(bigint, text)', 'EXECUTE'),
        ('serve', 'function', 'agi_router.undo_move(bigint)', 'EXECUTE'),
        ('serve', 'function', 'agi_router.set_cell_away(text, boolean)', 'EXECUTE'),
+       ('serve', 'function', 'agi_router.look_at_cell(text)', 'EXECUTE'),
+       ('serve', 'function', 'agi_router.look_at_cells(boolean)', 'EXECUTE'),
        ('retain', 'schema', 'agi_router', 'USAGE'),
        ('retain', 'table', 'agi_router.migration', 'SELECT'),
        ('retain', 'table', 'agi_router.function', 'SELECT'),
@@ -346,6 +349,14 @@ SELECT n.kind, n.name, p.privilege,
        ('export', 'sequence', 'agi_router.event_id', 'USAGE'),
        ('export', 'table', 'agi_router.webhook', 'SELECT (id), SELECT (tenant_id), SELECT (types), SELECT (state)'),
        ('export', 'table', 'agi_router.delivery', 'INSERT')
+       -- What runs in other databases (sql/cells) does so with rights of another role.
+        UNION ALL
+       SELECT 'serve', 'foreign server', s.srvname::text, 'USAGE'
+         FROM pg_catalog.pg_foreign_server s WHERE s.srvname = 'agi_cells'
+        UNION ALL
+       SELECT 'serve', 'function', f.name, 'EXECUTE'
+         FROM (VALUES ('agi_router.agi_cells_run_in(integer, text, text[])')) f (name)
+        WHERE to_regprocedure(f.name) IS NOT NULL
        ) n (purpose, kind, name, privileges)
  CROSS JOIN LATERAL regexp_split_to_table(n.privileges, ', ') p (privilege)
  WHERE n.purpose = %(purpose)s;

@@ -24,7 +24,7 @@ from agi_router.calls.decision import Decision, Refusal, Route
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.queries import query
-from agi_router.errors import MessageOver, StoreUnavailable
+from agi_router.errors import MessageOver, QuotaExceeded, StoreUnavailable
 from agi_router.keys.registry import check_keys, make_current
 from agi_router.keys.ring import KeyRing
 from agi_router.messages.model import CARRIED, MessageState, name_message
@@ -42,6 +42,7 @@ from harness.database import (
     call_states,
     database_of,
     new_call_id,
+    new_party,
     one,
     until,
     until_async,
@@ -328,3 +329,24 @@ def test_a_proxy_in_front_knows_where_a_block_is(dsn: str, tmp_path: Path) -> No
     ]
     assert run(["cell", "back", NAMES[1]], env).code == 0
     assert not any(each["away"] for each in run(["cell", "list", "--json"], env).json)
+
+
+def test_an_api_keys_quota_is_that_of_all_cells(
+    cells: Cells, connection: Connection, store: BindingStore
+) -> None:
+    """It is counted where keys are, and a bind that is refused is not."""
+    cells.hurry()
+    store.api_key = "abcdefghijklmnop"
+    connection.execute(
+        "INSERT INTO agi_router.api_key (id, tenant_id, place, form, label, scopes, networks,"
+        " max_binds, digest, expires_at) SELECT %s, t.id, 1, 'bearer', 'x', '{}', '{}', 3,"
+        " sha256('x'), now() + interval '1 day' FROM agi_router.tenant t",
+        (store.api_key,),
+    )
+    parties = [Axb(a=new_party(), b=B) for _ in range(4)]
+    for each in parties[:3]:
+        store.bind(each, Terms(expires_at=store.now() + HOUR))
+    with pytest.raises(QuotaExceeded):
+        store.bind(parties[3], Terms(expires_at=store.now() + HOUR))
+    assert len(newest(store)) == 3
+    assert one(connection, "SELECT binds FROM agi_router.api_key_use") == 3

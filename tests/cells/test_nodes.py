@@ -87,6 +87,13 @@ def test_fifty_at_once_and_one_machine_dies(
         "AGI_ROUTER_UNKNOWN_END": "given_back",
     }
     command = ["settle", NODES[1], str(journal), "--json"]
+    # Nobody is seen by the global database, nor under a name that is mistyped.
+    for wrong in (
+        run(command, {**env, "AGI_ROUTER_DSN": dsn}),
+        run(["settle", "pxb2", str(journal)], env),
+    ):
+        assert wrong.code == 2
+        assert "was ever seen in this database" in wrong.err
     told = run(command, env)
     assert told.code == 2
     assert "was alive within the last two minutes" in told.err

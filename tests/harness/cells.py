@@ -118,6 +118,7 @@ class Cells:
         for number, server in enumerate(self.cells):
             with server.admin("masked") as admin:
                 admin.execute((OVERLAY / "cell.sql").read_text("utf-8").encode())
+                admin.execute("CREATE ROLE agi_mover LOGIN")
                 admin.execute("SELECT agi_cells.become(%s)", (number,))
         return self
 

@@ -256,6 +256,7 @@ class Site:
         """Make three databases one: two cells, and the global one before them."""
         overlay = self.places.checkout / "sql/cells"
         for cell in CELLS:
+            self.primary(cell).sql("CREATE ROLE agi_mover LOGIN")
             self.primary(cell).load(overlay / "cell.sql")
             self.primary(cell).sql("SELECT agi_cells.become(%s)", cell.number)
         self.globally.load(overlay / "global.sql")

@@ -8,3 +8,4 @@ LANGUAGE sql STABLE AS $$
      WHERE false
 $$;
 COMMENT ON FUNCTION agi_router.look_at_cell IS 'What a database behind this one says of itself; nothing where all is in this database';
+REVOKE EXECUTE ON FUNCTION agi_router.look_at_cell FROM PUBLIC;

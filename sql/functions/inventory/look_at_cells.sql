@@ -4,3 +4,4 @@ LANGUAGE sql STABLE AS $$
     SELECT NULL::text, false, false, 0::bigint, 0::double precision WHERE false
 $$;
 COMMENT ON FUNCTION agi_router.look_at_cells IS 'Which of the databases behind this one take what is changed here, and for how many seconds each has not; none where all is in this database. _beat: say to them that this one is there';
+REVOKE EXECUTE ON FUNCTION agi_router.look_at_cells FROM PUBLIC;
