@@ -626,6 +626,8 @@ class Settings:
             )
         if settings.check_url is not None:
             settings._judge_check()
+        elif settings.check_texts:
+            raise SettingsError(f"{PREFIX}CHECK_TEXTS needs {PREFIX}CHECK_URL: who is asked")
         settings._judge_s3()
         return settings
 

@@ -424,6 +424,13 @@ def test_token_of_a_check(tmp_path: Path) -> None:
     assert "a token" not in str(raised.value)
 
 
+def test_nobody_to_be_asked_about_texts() -> None:
+    """Is refused: texts would be taken that nobody has confirmed."""
+    with pytest.raises(SettingsError, match="CHECK_TEXTS needs AGI_ROUTER_CHECK_URL"):
+        settings(CHECK_TEXTS="on")
+    assert settings(CHECK_TEXTS="on", CHECK_URL="https://check.example/").check_texts
+
+
 def test_a_store_of_recordings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All that it needs, by TLS but on this host; its secret is read from a closed file alone."""
     file = tmp_path / "s3"
