@@ -44,7 +44,8 @@ def move_once(
     Bind on a 700 number who were on an old number, unless that was done, even if it is over.
 
     All of one old number of a tenant get the same 700 number; where it is not free for them, they
-    are refused.
+    are refused. Whoever names another one is bound on that, and the first stays in the old one's
+    place.
 
     Args:
         store: Where; its transaction holds the order, see :func:`hold_orders`.
@@ -65,11 +66,12 @@ def move_once(
     with queries.transaction():
         if found := read_names(queries.rows("find_moved_binding", order)):
             return store.find(found[0]), False
-        if request.x is None:
-            moved = queries.row("find_moved_to", {"number": old, "tenant": request.tenant})
-            x = None if moved is None else XNumber.parse(str(moved["x_number"]))
-            request = replace(request, x=x)
+        moved = queries.row("find_moved_to", {"number": old, "tenant": request.tenant})
+        if moved is not None and request.x is None:
+            request = replace(request, x=XNumber.parse(str(moved["x_number"])))
         made = store.make(request, default_ttl=default_ttl, choice=choice)
+        if moved is not None:
+            return made, True
         # All of its side A dial one number; of a party group there may be nobody yet.
         for new in {each.dials for each in made.parties if each.side is Side.A and each.dials}:
             kept = {"numbers": [old], "x_numbers": [new.value], "tenants": [request.tenant]}

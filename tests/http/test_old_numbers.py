@@ -38,7 +38,8 @@ def test_a_batch(
     made = [each["binding"] for each in told[:3]]
     assert made[0]["x"] == made[1]["x"] != made[2]["x"]
     assert A not in str(told)
-    kept = connection.execute(b"SELECT number, x_number FROM agi_router.old_number").fetchall()
+    query = b"SELECT number, x_number FROM agi_router.old_number ORDER BY number"
+    kept = connection.execute(query).fetchall()
     assert {row["number"]: str(row["x_number"]) for row in kept} == {
         OLD: made[0]["x"],
         OTHER: made[2]["x"],
@@ -49,6 +50,10 @@ def test_a_batch(
     assert [each["status"] for each in again] == [200, 200, 409]
     assert [each["binding"]["id"] for each in again[:2]] == [made[0]["id"], made[1]["id"]]
     assert again[0]["binding"]["state"] == "unbound"
+    # Who names another number has it, and the others go on with the first.
+    (apart,) = send(couriers, moved("A-7", B, C, x=made[2]["x"]))
+    assert (apart["status"], apart["binding"]["x"]) == (201, made[2]["x"])
+    assert connection.execute(query).fetchall() == kept
     # Another tenant's are none of its own, whatever it names.
     (named,) = send(drivers, {**second, "tenant": "couriers"})
     assert named["problem"]["code"] == "tenant_not_found"
