@@ -624,20 +624,21 @@ class Settings:
                 f"{PREFIX}DECISION_TIMEOUT must be shorter than {PREFIX}PATIENCE, after which"
                 " nobody waits for the decision"
             )
-        if settings.check_url is not None:
-            settings._judge_check()
-        elif settings.check_texts:
-            raise SettingsError(f"{PREFIX}CHECK_TEXTS needs {PREFIX}CHECK_URL: who is asked")
+        settings._judge_check()
         settings._judge_s3()
         return settings
 
     def _judge_check(self) -> None:
+        if self.check_url is None:
+            if self.check_texts:
+                raise SettingsError(f"{PREFIX}CHECK_TEXTS needs {PREFIX}CHECK_URL: who is asked")
+            return
         if self.check_timeout + NOTE_CHECK >= self.decision_timeout:
             raise SettingsError(
                 f"{PREFIX}CHECK_TIMEOUT must be shorter than {PREFIX}DECISION_TIMEOUT by more than"
                 f" {NOTE_CHECK:g} seconds, in which the answer is written down"
             )
-        parts = urlsplit(self.check_url or "")
+        parts = urlsplit(self.check_url)
         if self.check_numbers and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             raise SettingsError(
                 f"{PREFIX}CHECK_NUMBERS sends real numbers, which anybody on the way could read:"
