@@ -248,11 +248,10 @@ class DeliveryStore:
         }
         with self._queries.transaction():
             row = self._queries.row("fail_delivery", values)
-            if row is None:
-                return None
-            state = WebhookState(row["state"])
+            # Of one that was switched off, or paused, meanwhile what is held is told as well.
+            state = None if row is None else WebhookState(row["state"])
             held = events if delay is None else []
-            if held or state is not WebhookState.ACTIVE:
+            if held or state not in {None, WebhookState.ACTIVE}:
                 self._tell_trouble(parcel.webhook, held)
         return state
 

@@ -29,7 +29,7 @@ from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.rights import Purpose, check_rights, grant
 from agi_router.errors import StoreUnavailable, WebhookInvalid
 from agi_router.events.deliverer import Deliverer
-from agi_router.events.deliveries import DeliveryStore
+from agi_router.events.deliveries import DeliveryStore, Parcel
 from agi_router.events.model import (
     EventType,
     Format,
@@ -39,7 +39,7 @@ from agi_router.events.model import (
     event_name,
     parse_event_name,
 )
-from agi_router.events.sender import LIMITS
+from agi_router.events.sender import LIMITS, Answer
 from agi_router.events.store import EventStore
 from agi_router.keys.ring import KeyRing
 from agi_router.service.gauges import show_deliveries
@@ -623,6 +623,23 @@ def test_a_batch_waits_for_more(
 def watch(connection: Connection) -> dict[str, Any]:
     """What whoever watches is told."""
     return Queries(connection).rows("watch_deliveries", {})[0]
+
+
+def test_what_is_held_of_a_webhook_that_was_paused(
+    connection: Connection, keys: KeyRing, store: BindingStore, events: EventStore
+) -> None:
+    """It is told, though the last try ended behind the pause."""
+    told = [EventType.WEBHOOK_HELD]
+    webhook, _ = events.add(TENANT, "https://a.example/", [EventType.BINDING_CREATED, *told])
+    bind(store)
+    deliveries = DeliveryStore(connection)
+    (due,) = deliveries.due(keys)
+    parcel = Parcel(deliveries=tuple(deliveries.claim(due, keys, limit=9)))
+    events.pause(webhook.id)
+    failed = Answer(status=500, ms=1, why="status")
+    assert deliveries.fail(parcel, failed, delay=None, pause=timedelta()) is None
+    [(held, _)] = events.events(TENANT, types=told, limit=9).events
+    assert len(held.data["events"]) == 1
 
 
 def test_a_batch_is_held_when_its_last_is(
