@@ -261,6 +261,7 @@ class PartyGroupKeeping(GroupChanging):
             GroupInUse: A binding by it lives.
         """
         with self._queries.transaction():
+            self._queries.execute("hold_moves", {})
             group = self._lock_group(tenant, name, version)
             found = self.find_group(tenant, name)
             used = self._queries.row("is_group_used", group)
@@ -331,6 +332,7 @@ class PartyGroupKeeping(GroupChanging):
         joined: list[RouteRow] = []
         try:
             with self._queries.transaction():
+                self._queries.execute("hold_moves", {})
                 rules = self.inventory.tenants.rules(tenant)
                 self.rules.hold(rules)
                 self._queries.row("assert_current_keys", {"block": None, **key_ids(self.keys)})

@@ -66,6 +66,7 @@ class ConsentWithdrawing(PartyGroupKeeping):
         with self._queries.transaction():
             if said.purpose is not Purpose.BINDING:
                 return self.consents.write(person, tenant, said, by=by), []
+            self._queries.execute("hold_moves", {})
             self.consents.hold(tenant)
             # Keys before groups, as all who take both.
             self._queries.row("assert_current_keys", {"block": None, **key_ids(self.keys)})

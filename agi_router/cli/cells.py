@@ -216,9 +216,8 @@ def move(  # noqa: PLR0917 - options, not arguments
         proxy = None
         if directory is not None and source is not None:
             proxy = _Proxy(inventory, directory, _places(source), reloads)
-        with queries.transaction():
-            record_act(queries, f"block {block} {'stays' if undo else f'to cell {to_name}'}")
-        way = inventory.move(block, to_name or "")
+        act = f"block {block} {'stays' if undo else f'to cell {to_name}'}"
+        way = inventory.move(block, to_name or "", begun=lambda: record_act(queries, act))
         if to_name is None:
             _undo(way)
             return
@@ -233,7 +232,8 @@ def _undo(way: BlockMove) -> None:
 
 def _echo_move(block: Block, at: MoveStep, *, as_json: bool) -> None:
     if at.step == "refused":
-        raise click.UsageError(f"--to: {_REFUSED[at.waits or 'unknown']}")
+        why = _REFUSED[at.waits or "unknown"]
+        raise click.UsageError(f"--to: {why.format(origin=at.from_name, target=at.to_name)}")
     described = describe_move(block, at)
     if as_json:
         echo_json(described)
@@ -287,6 +287,8 @@ _REFUSED = {
     "unknown": "there is no such cell",
     "there": "the block is there",
     "away": "one of the two cells is away",
+    "moves": "the block is on its way from {origin} to {target}: go on there, or --undo",
+    "late": "rows have come to the cell before since its last move: --to {origin} fetches them",
 }
 
 

@@ -7,6 +7,7 @@ is killed between two steps, or in one, is followed by the next who moves this b
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -29,6 +30,8 @@ _PAUSE: Final = 0.02
 _PATIENCE: Final = 20.0
 # Seconds for which a step that fails is tried again.
 _RETRIES: Final = 1.0
+# Seconds after which a step is given up, whatever a cell does; PL/Proxy gives up its part before.
+_STEP: Final = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +81,21 @@ class BlockMove:
         queries: Of the global database; no transaction is open.
         block: The block.
         to_name: The cell that is to have it.
+        begun: Run once, in the transaction in which the first is done of what is not refused.
     """
 
-    def __init__(self, queries: Queries, block: Block, to_name: str) -> None:
+    def __init__(
+        self,
+        queries: Queries,
+        block: Block,
+        to_name: str,
+        *,
+        begun: Callable[[], None] | None = None,
+    ) -> None:
         self._queries = queries
         self._block = block
         self._to_name = to_name
+        self._begun = begun
 
     def step(self) -> MoveStep:
         """
@@ -93,14 +105,21 @@ class BlockMove:
             BlockNotFound: It is not ours.
             StoreError: A cell does not answer, or fails.
         """
-        row = self._queries.row("step_move", {"block": self._block.value, "to": self._to_name})
+        with self._queries.transaction(seconds=_STEP):
+            row = self._queries.row("step_move", {"block": self._block.value, "to": self._to_name})
+            if row is not None and row["step"] != "refused":
+                self._begin()
         if row is None:
             raise BlockNotFound(f"block {self._block} is not ours")
+        if row["step"] != "refused":
+            self._begun = None
         return MoveStep(**row)
 
     def undo(self) -> bool:
         """
-        Leave it where it was.
+        Leave it where it was, and delete what has come to the other cell.
+
+        Where that one does not answer, the next undo deletes it, or the next move there.
 
         Returns:
             Whether that is so; else it is in the new cell already, or does not move.
@@ -108,8 +127,32 @@ class BlockMove:
         Raises:
             StoreError: A cell does not answer, or fails.
         """
-        row = self._queries.row("undo_move", {"block": self._block.value})
-        return row is not None and row["undone"]
+        return self._leave() is True
+
+    def _leave(self) -> bool | None:
+        """
+        As :meth:`undo`; :obj:`None`: it does not move, and nothing is left of a move.
+        """
+        undone = self._undo()
+        if undone:
+            self._begun = None
+            with suppress(StoreError):
+                self._undo()
+        return undone
+
+    def _undo(self) -> bool | None:
+        """
+        Leave it where it was; of one that does not move, delete what a move has left.
+        """
+        with self._queries.transaction(seconds=_STEP):
+            row = self._queries.row("undo_move", {"block": self._block.value})
+            if row is not None and row["undone"]:
+                self._begin()
+        return None if row is None else bool(row["undone"])
+
+    def _begin(self) -> None:
+        if self._begun is not None:
+            self._begun()
 
     def run(
         self, *, wait: float, opened: Callable[[], None], most: int = MOST_BINDINGS
@@ -189,6 +232,29 @@ class BlockMove:
                     f"a transaction writes for long in cell {at.from_name}, an import for example:"
                     f" block {self._block} stays there; move it when that has ended"
                 )
+            case "late":
+                self._give_up(None)
+                raise StoreUnavailable(
+                    f"cell {at.from_name} hears late of what is written here: look at its"
+                    f" subscription; block {self._block} stays there"
+                )
+            case "rows":
+                self._give_up(None)
+                raise StoreHeld(
+                    f"cell {at.to_name} has rows of block {self._block}, which no move that was"
+                    " undone has left there: see which cell has it; docs/restore.md says how"
+                )
+            case "lists" if waited >= _PATIENCE and at.opened_at is not None:
+                raise StoreHeld(
+                    f"a list is read for long: block {self._block} takes calls in cell"
+                    f" {at.to_name}; move it again, to the same cell, when that has ended"
+                )
+            case "lists" if waited >= _PATIENCE:
+                self._give_up(None)
+                raise StoreHeld(
+                    "somebody changes for long what is listed from all cells: block"
+                    f" {self._block} is where it was"
+                )
             case "difference":
                 self._give_up(None)
                 raise StoreError(
@@ -207,10 +273,11 @@ class BlockMove:
         Leave the block where it was, or say that it has to go on.
         """
         try:
-            undone = self.undo()
+            undone = self._leave()
         except StoreError:
             undone = False
-        if not undone:
+        # What does not move yet is where it was.
+        if undone is False:
             raise StoreUnavailable(
                 f"block {self._block} is on its way, and may take no calls: move it again, to the"
                 f" same cell, as soon as all cells answer{'' if error is None else f' ({error})'}"

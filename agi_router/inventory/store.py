@@ -4,7 +4,7 @@ Managed blocks, as the database keeps them.
 Numbers exist only by their block: there is no row for a free number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -120,15 +120,23 @@ class InventoryStore:
             for row in self._queries.rows("list_cells", {})
         ]
 
-    def move(self, block: Block, to_name: str) -> BlockMove:
+    def move(
+        self, block: Block, to_name: str, *, begun: Callable[[], None] | None = None
+    ) -> BlockMove:
         """
         The way of a block to another cell.
+
+        Args:
+            block: The block.
+            to_name: The cell.
+            begun: Run where it is not refused, see :class:`BlockMove
+                <agi_router.inventory.moves.BlockMove>`.
 
         Raises:
             OperatorOnly: A tenant asks.
         """
         self._scope.check_operator("moves blocks")
-        return BlockMove(self._queries, block, to_name)
+        return BlockMove(self._queries, block, to_name, begun=begun)
 
     def set_away(self, name: str, *, away: bool) -> bool:
         """

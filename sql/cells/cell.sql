@@ -114,23 +114,68 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.order_of IS 'Which rows of a table calls and texts have a use for, so that they are moved while none is taken; and which are history, and follow when calls come to the new cell. Of a table that is not named here all go at once. $1: the block, $2: bindings that are of use';
 
+CREATE TABLE IF NOT EXISTS agi_cells.moving_count (
+    block bigint NOT NULL CONSTRAINT moving_count_pkey PRIMARY KEY,
+    rows  bigint NOT NULL
+);
+COMMENT ON TABLE agi_cells.moving_count IS 'Of blocks that go to another cell, how much is set aside here';
+COMMENT ON COLUMN agi_cells.moving_count.block IS 'The block';
+COMMENT ON COLUMN agi_cells.moving_count.rows IS 'How many rows, of all tables together';
+
+CREATE OR REPLACE FUNCTION agi_cells.hold_block(_block bigint) RETURNS void
+LANGUAGE sql AS $$
+    -- What was asked for by a mover who is no more may go on here: who comes behind waits for its end.
+    SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('agi_cells.move', _block))
+$$;
+COMMENT ON FUNCTION agi_cells.hold_block IS 'Keeps others from moving rows of a block in this cell, until the transaction ends';
+
+CREATE OR REPLACE FUNCTION agi_cells.columns(_table regclass) RETURNS text[]
+LANGUAGE sql STABLE AS $$
+    SELECT array_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod) ORDER BY a.attnum)
+      FROM pg_attribute a
+     WHERE a.attrelid = _table AND a.attnum > 0 AND NOT a.attisdropped
+$$;
+COMMENT ON FUNCTION agi_cells.columns IS 'Names and types of the columns of a table, in their order; null: there is no table';
+
+CREATE OR REPLACE FUNCTION agi_cells.holds(_cell integer, _block bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    name  text;
+    found boolean;
+    many  bigint := 0;
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    FOR name IN SELECT agi_cells.tables() LOOP
+        EXECUTE format('SELECT EXISTS (SELECT 1 FROM agi_router.%I t WHERE t.block = $1)', name) INTO found USING _block;
+        many := many + found::integer;
+    END LOOP;
+    RETURN many;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.holds IS 'How many tables have rows of a block here';
+
 CREATE OR REPLACE FUNCTION agi_cells.prepare(_cell integer, _block bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
--- What is set aside for the way has tables of its own. They are made anew where nothing is in them: columns may have come.
+-- What is set aside for the way has tables of its own. They are made anew where columns have come and nothing is in them.
 DECLARE
     name  text;
     aside text;
-    used  boolean;
+    stays boolean;
 BEGIN
     PERFORM agi_cells.is_me(_cell);
     PERFORM set_config('client_min_messages', 'error', true);
+    -- Who prepares for one block waits for who does for another.
+    PERFORM pg_advisory_xact_lock(hashtextextended('agi_cells.prepare', 0));
     FOR name IN SELECT agi_cells.tables() LOOP
         aside := 'moving_' || name;
-        used := false;
-        IF to_regclass(format('agi_cells.%I', aside)) IS NOT NULL THEN
-            EXECUTE format('SELECT EXISTS (SELECT 1 FROM agi_cells.%I)', aside) INTO used;
+        stays := agi_cells.columns(to_regclass(format('agi_cells.%I', aside)))
+                 IS NOT DISTINCT FROM agi_cells.columns(format('agi_router.%I', name)::regclass);
+        IF NOT stays AND to_regclass(format('agi_cells.%I', aside)) IS NOT NULL THEN
+            -- Rows of another block may be coming just now: what is looked at is what is there when nobody writes.
+            EXECUTE format('LOCK TABLE agi_cells.%I IN ACCESS EXCLUSIVE MODE', aside);
+            EXECUTE format('SELECT EXISTS (SELECT 1 FROM agi_cells.%I)', aside) INTO stays;
         END IF;
-        IF NOT used THEN
+        IF NOT stays THEN
             EXECUTE format('DROP TABLE IF EXISTS agi_cells.%I', aside);
             EXECUTE format('CREATE TABLE agi_cells.%I (LIKE agi_router.%I)', aside, name);
             EXECUTE format('CREATE INDEX ON agi_cells.%I (block)', aside);
@@ -160,8 +205,11 @@ BEGIN
         SELECT DISTINCT l.virtualtransaction
           FROM pg_locks l
          WHERE l.locktype = 'relation' AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-           AND l.mode = 'RowExclusiveLock' AND l.granted AND l.pid <> pg_backend_pid()
-           AND l.relation IN (SELECT format('agi_router.%I', n)::regclass FROM agi_cells.tables() n));
+           AND l.granted AND l.pid <> pg_backend_pid()
+           AND (l.mode = 'RowExclusiveLock'
+                AND l.relation IN (SELECT format('agi_router.%I', n)::regclass FROM agi_cells.tables() n)
+                -- Who has looked at a block and keeps it as it is.
+                OR l.mode = 'RowShareLock' AND l.relation = 'agi_router.block'::regclass));
 END
 $$;
 COMMENT ON FUNCTION agi_cells.writers IS 'Who is writing rows of any block: transactions that may have looked at a block before it was closed';
@@ -176,8 +224,10 @@ DECLARE
     used  bigint[];
     taken bigint;
     total bigint := 0;
+    up    bigint := 0;
 BEGIN
     PERFORM agi_cells.is_me(_cell);
+    PERFORM agi_cells.hold_block(_block);
     IF _limit IS NULL THEN
         -- In the order of settling: calls, then bindings.
         PERFORM 1 FROM agi_router.call c WHERE c.block = _block AND c.state = 'reserved' ORDER BY c.id FOR UPDATE;
@@ -191,6 +241,7 @@ BEGIN
         )
         INSERT INTO agi_cells.moving_call
         SELECT c.* FROM up JOIN agi_router.call c ON c.block = _block AND c.id = up.id AND c.day = up.day;
+        GET DIAGNOSTICS up = ROW_COUNT;
         used := ARRAY(
             SELECT b.id FROM agi_router.binding b WHERE b.block = _block AND b.ended_at IS NULL
              UNION SELECT r.binding_id FROM agi_router.route r WHERE r.block = _block
@@ -224,6 +275,8 @@ BEGIN
         GET DIAGNOSTICS taken = ROW_COUNT;
         total := total + taken;
     END LOOP;
+    INSERT INTO agi_cells.moving_count AS c (block, rows) VALUES (_block, total + up)
+        ON CONFLICT (block) DO UPDATE SET rows = c.rows + excluded.rows;
     RETURN total;
 END
 $$;
@@ -231,6 +284,9 @@ COMMENT ON FUNCTION agi_cells.set_aside IS 'Takes rows of a block out of the tab
 
 CREATE OR REPLACE FUNCTION agi_cells.digest(_cell integer, _block bigint) RETURNS TABLE (name text, rows bigint, digest numeric)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    total bigint := 0;
+    noted bigint;
 BEGIN
     PERFORM agi_cells.is_me(_cell);
     FOR name IN SELECT agi_cells.tables() LOOP
@@ -239,9 +295,14 @@ BEGIN
                        ' FROM agi_cells.%I t WHERE t.block = $1', 'moving_' || name)
            INTO rows, digest USING _block;
         IF rows > 0 THEN
+            total := total + rows;
             RETURN NEXT;
         END IF;
     END LOOP;
+    SELECT c.rows INTO noted FROM agi_cells.moving_count c WHERE c.block = _block;
+    IF noted <> total THEN
+        RAISE '% rows were set aside, and % are there', noted, total USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION agi_cells.digest IS 'What of a block is set aside: of each table that has any, how many rows, and a digest';
@@ -252,9 +313,11 @@ DECLARE
     name text;
 BEGIN
     PERFORM agi_cells.is_me(_cell);
+    PERFORM agi_cells.hold_block(_block);
     FOR name IN SELECT agi_cells.tables() LOOP
         EXECUTE format('DELETE FROM agi_cells.%I WHERE block = $1', 'moving_' || name) USING _block;
     END LOOP;
+    DELETE FROM agi_cells.moving_count c WHERE c.block = _block;
 END
 $$;
 COMMENT ON FUNCTION agi_cells.forget IS 'Deletes what of a block is set aside';
@@ -287,6 +350,7 @@ DECLARE
     missing bigint;
 BEGIN
     PERFORM agi_cells.is_me(_cell);
+    PERFORM agi_cells.hold_block(_block);
     -- A text goes out by a door of this cell.
     SELECT l.name INTO _link FROM agi_router.message_link l ORDER BY l.drained, l.up_since DESC NULLS LAST, l.name LIMIT 1;
     UPDATE agi_cells.moving_message_out o
@@ -338,6 +402,7 @@ CREATE OR REPLACE FUNCTION agi_cells.drop_settled(_cell integer, _block bigint, 
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     PERFORM agi_cells.is_me(_cell);
+    PERFORM agi_cells.hold_block(_block);
     WITH gone AS (
         DELETE FROM agi_cells.moving_stub s WHERE s.block = _block AND s.id = ANY (_id) RETURNING s.id, s.day
     )
@@ -354,6 +419,7 @@ DECLARE
     late record;
 BEGIN
     PERFORM agi_cells.is_me(_cell);
+    PERFORM agi_cells.hold_block(_block);
     FOR name IN SELECT agi_cells.tables() LOOP
         EXECUTE format('INSERT INTO agi_router.%I SELECT * FROM agi_cells.%I WHERE block = $1 ON CONFLICT DO NOTHING',
                        name, 'moving_' || name)
@@ -380,6 +446,7 @@ DECLARE
     name text;
 BEGIN
     PERFORM agi_cells.is_me(_cell);
+    PERFORM agi_cells.hold_block(_block);
     IF EXISTS (SELECT 1 FROM agi_router.block k WHERE k.block = _block AND k.cell = _cell) THEN
         RAISE 'the block is that of this cell' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;

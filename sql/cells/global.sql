@@ -76,7 +76,8 @@ CREATE TABLE IF NOT EXISTS agi_cells.move (
     tries     integer     NOT NULL DEFAULT 0,
     writers   text[],
     moved     bigint      NOT NULL DEFAULT 0,
-    refused   bigint
+    refused   bigint,
+    before    integer
 );
 COMMENT ON TABLE agi_cells.move IS 'Blocks that go, or last went, from one cell to another';
 COMMENT ON COLUMN agi_cells.move.block IS 'The block';
@@ -93,6 +94,32 @@ COMMENT ON COLUMN agi_cells.move.tries IS 'How often what was sent did not come 
 COMMENT ON COLUMN agi_cells.move.writers IS 'Transactions that may have looked at the block before it was closed; null: not asked yet';
 COMMENT ON COLUMN agi_cells.move.moved IS 'How many rows have come';
 COMMENT ON COLUMN agi_cells.move.refused IS 'How many calls were refused; null: not counted yet';
+COMMENT ON COLUMN agi_cells.move.before IS 'The cell that it came from by the move before; null: none is known';
+
+CREATE TABLE IF NOT EXISTS agi_cells.leftover (
+    block bigint  NOT NULL CONSTRAINT leftover_block_fkey REFERENCES agi_router.block ON DELETE CASCADE,
+    cell  integer NOT NULL CONSTRAINT leftover_cell_fkey REFERENCES agi_cells.cell ON DELETE CASCADE,
+    CONSTRAINT leftover_pkey PRIMARY KEY (block, cell)
+);
+COMMENT ON TABLE agi_cells.leftover IS 'Where a move that was undone may have left rows, which nobody else has a use for: they are to be deleted';
+COMMENT ON COLUMN agi_cells.leftover.block IS 'The block';
+COMMENT ON COLUMN agi_cells.leftover.cell IS 'The cell that did not get it';
+
+CREATE OR REPLACE FUNCTION agi_cells.hold_moves() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(hashtextextended('agi_cells.move', 0));
+    IF EXISTS (SELECT 1 FROM agi_cells.move m
+                WHERE m.ended_at IS NULL AND m.closed_at IS NOT NULL AND (m.opened_at IS NULL OR m.step = 'share')) THEN
+        RAISE 'a block is being moved, and what lives in it is in no list' USING ERRCODE = 'lock_not_available';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.hold_moves IS 'Fails for the seconds in which rows of a block are in no list; else none is closed on its way until the transaction ends';
+CREATE OR REPLACE FUNCTION agi_router.hold_moves() RETURNS void
+LANGUAGE sql AS $$
+    SELECT agi_cells.hold_moves()
+$$;
 
 CREATE OR REPLACE FUNCTION agi_cells.cell_of_moving(_block bigint, _cell integer) RETURNS integer
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
@@ -313,6 +340,15 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.present IS 'The cells that are asked: all but those that are away';
 
+CREATE OR REPLACE FUNCTION agi_cells.all_present() RETURNS SETOF integer
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM agi_cells.hold_moves();
+    RETURN QUERY SELECT p FROM agi_cells.present() p;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.all_present IS 'The same, while each has all that is of its blocks; else it fails';
+
 CREATE OR REPLACE FUNCTION agi_cells.share_out() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 -- A foreign table has no rows of its own: it is dropped and made anew, with other blocks.
@@ -349,7 +385,10 @@ COMMENT ON FUNCTION agi_cells.share_out IS 'Says to lists which blocks are in wh
 CREATE OR REPLACE FUNCTION agi_cells.blocks_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
-    PERFORM agi_cells.share_out();
+    -- A move does so by itself, once calls are taken again.
+    IF current_setting('agi_cells.switches', true) IS DISTINCT FROM 'on' THEN
+        PERFORM agi_cells.share_out();
+    END IF;
     RETURN NULL;
 END
 $$;
@@ -390,7 +429,8 @@ COMMENT ON FUNCTION agi_cells.serving IS 'The roles that serve, besides the owne
 
 CREATE OR REPLACE FUNCTION agi_cells.connect_cells() RETURNS void
 LANGUAGE plpgsql AS $$
--- What a session of the program relies on is said to the cells, too: see agi_router/db/session.py.
+-- What a session of the program relies on is said to the cells, too: see agi_router/db/session.py. A cell that is there and
+-- says nothing, so that it does not end a statement by itself, is waited for a little longer than it would.
 DECLARE
     settings CONSTANT text := '-c DateStyle=ISO,MDY -c IntervalStyle=postgres -c TimeZone=UTC -c extra_float_digits=1'
         ' -c search_path=pg_catalog -c jit=off -c lock_timeout=2s -c statement_timeout=10s';
@@ -410,7 +450,7 @@ BEGIN
         -- Of several hosts one has the cell at a time: the others have none of its uses, or no longer.
         cells := cells || format(
             ', p%s %L', cell.id,
-            format('host=%s port=%s dbname=%s user=%s target_session_attrs=read-write connect_timeout=3'
+            format('host=%s port=%s dbname=%s user=%s target_session_attrs=read-write connect_timeout=3 tcp_user_timeout=10000'
                    ' application_name=agi_cells options=%L',
                    cell.host, cell.port, cell.dbname, cell.login, settings));
         movers := movers || format(
@@ -437,8 +477,10 @@ BEGIN
             'run_' || cell.id, server, 'agi_cells', 'run');
         EXECUTE format('GRANT SELECT, INSERT ON agi_cells.%I TO %I', 'run_' || cell.id, owner);
     END LOOP;
-    EXECUTE format('CREATE SERVER agi_cells FOREIGN DATA WRAPPER plproxy OPTIONS (modular_mapping %L%s)', '1', cells);
-    EXECUTE format('CREATE SERVER agi_cells_mover FOREIGN DATA WRAPPER plproxy OPTIONS (modular_mapping %L%s)', '1', movers);
+    EXECUTE format('CREATE SERVER agi_cells FOREIGN DATA WRAPPER plproxy OPTIONS (modular_mapping %L, query_timeout %L%s)', '1', '12',
+                   cells);
+    EXECUTE format('CREATE SERVER agi_cells_mover FOREIGN DATA WRAPPER plproxy OPTIONS (modular_mapping %L, query_timeout %L%s)',
+                   '1', '12', movers);
     CREATE USER MAPPING FOR PUBLIC SERVER agi_cells;
     CREATE USER MAPPING FOR PUBLIC SERVER agi_cells_mover;
     -- What runs in cells does so as the login there, whoever asks: so who serves alone may ask, and nobody for a move but
@@ -481,7 +523,8 @@ BEGIN
             'CREATE OR REPLACE FUNCTION agi_router.%I(%s) RETURNS %s LANGUAGE plproxy AS %L',
             f.proname, pg_get_function_arguments(f.oid), pg_get_function_result(f.oid),
             format('CLUSTER ''agi_cells'';%s RUN ON %s;', ' SPLIT ' || parts || ';',
-                   CASE WHEN f.proname = ANY (agi_cells.everywhere()) THEN 'agi_cells.present()'
+                   CASE WHEN f.proname = 'forget_seen_messages' THEN 'agi_cells.present()'
+                        WHEN f.proname = ANY (agi_cells.everywhere()) THEN 'agi_cells.all_present()'
                         ELSE 'agi_cells.cell_of(_block)' END));
     END LOOP;
 END
@@ -733,6 +776,9 @@ COMMENT ON FUNCTION agi_cells.set_away IS 'Has lists and ends of orders go on wi
 CREATE OR REPLACE FUNCTION agi_cells.prepare(_cell integer, _block bigint) RETURNS void
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.prepare IS 'Has a cell make the tables in which rows of blocks are set aside';
+CREATE OR REPLACE FUNCTION agi_cells.holds(_cell integer, _block bigint) RETURNS bigint
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.holds IS 'How many tables of a cell have rows of a block';
 CREATE OR REPLACE FUNCTION agi_cells.sees(_cell integer, _block bigint) RETURNS text
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells_mover'; RUN ON _cell; $$;
 COMMENT ON FUNCTION agi_cells.sees IS 'Whose a block is, and its state, as a cell knows it';
@@ -844,10 +890,23 @@ BEGIN
     WHEN 'prepare' THEN
         PERFORM agi_cells.prepare(m.from_cell, m.block);
         PERFORM agi_cells.prepare(m.to_cell, m.block);
-        -- Of a move that was undone while that cell was dead something may be there.
+        -- Nothing is deleted that may be all there is: where this database was restored, it may not know who has the block.
+        IF agi_cells.holds(m.to_cell, m.block) > 0
+           AND (agi_cells.holds(m.from_cell, m.block) = 0
+                OR NOT EXISTS (SELECT 1 FROM agi_cells.leftover l WHERE l.block = m.block AND l.cell = m.to_cell)) THEN
+            RETURN 'rows';
+        END IF;
         PERFORM agi_cells.wipe(m.to_cell, m.block);
+        DELETE FROM agi_cells.leftover l WHERE l.block = m.block AND l.cell = m.to_cell;
         m.step := 'drain';
     WHEN 'drain' THEN
+        -- A cell waits for whoever holds the row of a block before it changes that, and with it all that is changed behind.
+        m.writers := ARRAY(SELECT w FROM unnest(agi_cells.writers(m.from_cell, m.block)) w
+                            WHERE m.writers IS NULL OR w = ANY (m.writers));
+        IF m.writers <> '{}' THEN
+            UPDATE agi_cells.move n SET writers = m.writers WHERE n.block = m.block;
+            RETURN CASE WHEN _move.writers IS NOT NULL AND clock_timestamp() > m.begun_at + most THEN 'reopened' ELSE 'writers' END;
+        END IF;
         UPDATE agi_router.block k
            SET next_cell = m.to_cell, state = meanwhile
          WHERE k.block = m.block;
@@ -859,6 +918,9 @@ BEGIN
         END IF;
         m.step := 'close';
     WHEN 'close' THEN
+        IF NOT pg_try_advisory_xact_lock(hashtextextended('agi_cells.move', 0)) THEN
+            RETURN 'lists';
+        END IF;
         UPDATE agi_router.block k SET state = 'returned' WHERE k.block = m.block;
         m.closed_at := clock_timestamp();
         m.writers := NULL;
@@ -876,7 +938,7 @@ BEGIN
                SET state = meanwhile
              WHERE k.block = m.block;
             UPDATE agi_cells.move n SET step = 'arrive', closed_at = NULL WHERE n.block = m.block;
-            RETURN 'reopened';
+            RETURN CASE WHEN m.writers IS NULL THEN 'late' ELSE 'reopened' END;
         ELSE
             UPDATE agi_cells.move n SET writers = m.writers WHERE n.block = m.block;
             RETURN 'writers';
@@ -912,6 +974,7 @@ BEGIN
         PERFORM agi_cells.forget(m.from_cell, m.block);
         m.step := CASE WHEN m.opened_at IS NULL THEN 'switch' ELSE 'history' END;
     WHEN 'switch' THEN
+        PERFORM set_config('agi_cells.switches', 'on', true);
         UPDATE agi_router.block k
            SET cell = m.to_cell, next_cell = m.from_cell, state = meanwhile
          WHERE k.block = m.block;
@@ -921,6 +984,16 @@ BEGIN
             RETURN 'replication';
         END IF;
         m.opened_at := clock_timestamp();
+        m.step := 'share';
+    WHEN 'share' THEN
+        BEGIN
+            -- Whoever waits for this to end waits no longer than that.
+            PERFORM set_config('lock_timeout', '300ms', true);
+            PERFORM agi_cells.share_out();
+        EXCEPTION
+            WHEN lock_not_available OR deadlock_detected THEN
+                RETURN 'lists';
+        END;
         m.step := 'history';
     WHEN 'history' THEN
         PERFORM agi_cells.set_aside(m.from_cell, m.block, 5000);
@@ -949,7 +1022,7 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION agi_cells.take_step IS 'Takes the next step of a move; returns what it waits for: replication; writers, who began before the block was closed; calls, that were up; reopened: nothing, calls are taken again where they were, for writers went on; difference: what was sent does not come as it went. Null: the step is done';
+COMMENT ON FUNCTION agi_cells.take_step IS 'Takes the next step of a move; returns what it waits for: replication; writers, who began before the block was closed; calls, that were up; lists: transactions over lists; reopened: nothing, calls are taken again where they were, for writers went on; late: the same, for the old cell did not hear of its end; rows: nothing, the new cell has rows of the block; difference: what was sent does not come as it went. Null: the step is done';
 
 CREATE OR REPLACE FUNCTION agi_cells.step_move(_block bigint, _to text)
 RETURNS TABLE (
@@ -958,17 +1031,23 @@ RETURNS TABLE (
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     m      agi_cells.move;
+    last   agi_cells.move;
     origin agi_cells.cell;
     target agi_cells.cell;
     asked  record;
     waits_ text;
+    why    text;
 BEGIN
     SELECT k.cell, k.state INTO asked FROM agi_router.block k WHERE k.block = _block FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
     SELECT * INTO m FROM agi_cells.move n WHERE n.block = _block AND n.ended_at IS NULL;
-    IF NOT FOUND THEN
+    IF FOUND THEN
+        SELECT * INTO STRICT origin FROM agi_cells.cell c WHERE c.id = m.from_cell;
+        SELECT * INTO STRICT target FROM agi_cells.cell c WHERE c.id = m.to_cell;
+        why := CASE WHEN target.name <> _to THEN 'moves' END;
+    ELSE
         SELECT * INTO target FROM agi_cells.cell c WHERE c.name = _to;
         SELECT * INTO STRICT origin FROM agi_cells.cell c WHERE c.id = asked.cell;
         -- Asked again, a move looks for what has come to the old cell since.
@@ -978,15 +1057,24 @@ BEGIN
         RETURNING * INTO m;
     END IF;
     IF m.block IS NULL THEN
-        IF target.id IS NULL OR target.id = origin.id OR target.away OR origin.away THEN
-            RETURN QUERY
-            SELECT 'refused', CASE WHEN target.id IS NULL THEN 'unknown' WHEN target.id = origin.id THEN 'there' ELSE 'away' END,
-                   origin.name, target.name, NULL::timestamptz, NULL::timestamptz, NULL::timestamptz, NULL::timestamptz,
-                   NULL::bigint, NULL::bigint;
-            RETURN;
+        why := CASE WHEN target.id IS NULL THEN 'unknown' WHEN target.id = origin.id THEN 'there'
+                    WHEN target.away OR origin.away THEN 'away' END;
+        SELECT n.* INTO last FROM agi_cells.move n JOIN agi_cells.cell c ON c.id = n.from_cell AND NOT c.away WHERE n.block = _block;
+        -- What has come there since the last move goes where that went, before it is gone.
+        IF why IS NULL AND last.from_cell <> origin.id THEN
+            why := CASE WHEN agi_cells.holds(last.from_cell, _block) > 0 THEN 'late' END;
         END IF;
+    END IF;
+    IF why IS NOT NULL THEN
+        RETURN QUERY
+        SELECT 'refused', why, origin.name, target.name, NULL::timestamptz, NULL::timestamptz, NULL::timestamptz,
+               NULL::timestamptz, NULL::bigint, NULL::bigint;
+        RETURN;
+    END IF;
+    IF m.block IS NULL THEN
         DELETE FROM agi_cells.move n WHERE n.block = _block;
-        INSERT INTO agi_cells.move (block, from_cell, to_cell, was) VALUES (_block, origin.id, target.id, asked.state);
+        INSERT INTO agi_cells.move (block, from_cell, to_cell, was, before)
+        VALUES (_block, origin.id, target.id, asked.state, last.from_cell);
     ELSE
         waits_ := agi_cells.take_step(m);
     END IF;
@@ -1009,11 +1097,25 @@ $$;
 CREATE OR REPLACE FUNCTION agi_cells.undo_move(_block bigint) RETURNS TABLE (undone boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
-    m agi_cells.move;
+    m     agi_cells.move;
+    has   integer;
+    owing integer;
 BEGIN
-    PERFORM 1 FROM agi_router.block k WHERE k.block = _block FOR UPDATE;
+    SELECT k.cell INTO has FROM agi_router.block k WHERE k.block = _block FOR UPDATE;
     SELECT * INTO m FROM agi_cells.move n WHERE n.block = _block AND n.ended_at IS NULL;
     IF NOT FOUND THEN
+        -- Asked again, it deletes what has come to the other cell. That may not answer, while the block takes calls.
+        FOR owing IN SELECT l.cell FROM agi_cells.leftover l WHERE l.block = _block LOOP
+            IF owing <> has THEN
+                IF agi_cells.holds(owing, _block) > 0 AND agi_cells.holds(has, _block) = 0 THEN
+                    RETURN QUERY SELECT false;
+                    RETURN;
+                END IF;
+                PERFORM agi_cells.wipe(owing, _block);
+            END IF;
+            DELETE FROM agi_cells.leftover l WHERE l.block = _block AND l.cell = owing;
+            RETURN QUERY SELECT true;
+        END LOOP;
         RETURN;
     END IF;
     -- Behind these the rows may be in the new cell alone.
@@ -1024,8 +1126,18 @@ BEGIN
     IF m.step NOT IN ('prepare', 'drain') THEN
         PERFORM agi_cells.put_back(m.from_cell, m.block);
     END IF;
-    UPDATE agi_router.block k SET state = m.was, next_cell = -1 WHERE k.block = _block;
+    -- What is no change is not told either, which the cell might wait for long to take.
+    UPDATE agi_router.block k
+       SET state = m.was, next_cell = -1
+     WHERE k.block = _block AND (k.state, k.next_cell) IS DISTINCT FROM (m.was, -1);
+    IF m.step <> 'prepare' THEN
+        INSERT INTO agi_cells.leftover (block, cell) VALUES (_block, m.to_cell) ON CONFLICT DO NOTHING;
+    END IF;
     DELETE FROM agi_cells.move n WHERE n.block = _block;
+    -- What comes late to where it was before is looked for there still.
+    INSERT INTO agi_cells.move (block, from_cell, to_cell, step, was, closed_at, opened_at, ended_at, late)
+    SELECT _block, m.before, m.from_cell, 'done', m.was, clock_timestamp(), clock_timestamp(), clock_timestamp(), true
+     WHERE m.before <> m.from_cell;
     RETURN QUERY SELECT true;
 END
 $$;
@@ -1074,6 +1186,11 @@ BEGIN
         bindings := NULL; calls_up := NULL; calls_lately := NULL; size := NULL; followed := NULL; behind := NULL;
         moving := ARRAY(SELECT m.block FROM agi_cells.move m
                          WHERE m.ended_at IS NULL AND asked.id IN (m.from_cell, m.to_cell) ORDER BY m.block);
+        -- Who is waited for in vain keeps the others from being told.
+        IF away THEN
+            RETURN NEXT;
+            CONTINUE;
+        END IF;
         BEGIN
             SELECT * INTO told FROM agi_cells.load(asked.id);
             answers := true;
@@ -1102,7 +1219,7 @@ $$;
 REVOKE ALL ON FUNCTION agi_cells.set_away, agi_cells.compose, agi_cells.connect_cells, agi_cells.send_functions,
     agi_cells.send_binds, agi_cells.join_functions, agi_cells.share_out, agi_cells.take_tables, agi_cells.publish, agi_cells.prepare,
     agi_cells.set_aside, agi_cells.digest, agi_cells.forget, agi_cells.make_days, agi_cells.take_in, agi_cells.settled, agi_cells.drop_settled, agi_cells.put_back,
-    agi_cells.wipe, agi_cells.send, agi_cells.forward, agi_cells.take_step, agi_cells.load, agi_cells.step_move,
+    agi_cells.wipe, agi_cells.send, agi_cells.forward, agi_cells.take_step, agi_cells.load, agi_cells.holds, agi_cells.step_move,
     agi_cells.undo_move, agi_cells.list_loads FROM PUBLIC;
 
 DO $$
@@ -1138,7 +1255,7 @@ INSERT INTO agi_cells.replaced (name, source, definition)
 SELECT p.proname, p.prosrc, pg_get_functiondef(p.oid)
   FROM pg_proc p
  WHERE p.pronamespace = 'agi_router'::regnamespace
-   AND p.proname IN ('is_moving', 'list_cells', 'list_loads', 'list_missing', 'look_at_cell', 'look_at_cells', 'look_at_proxy', 'set_cell_away', 'step_move',
+   AND p.proname IN ('hold_moves', 'is_moving', 'list_cells', 'list_loads', 'list_missing', 'look_at_cell', 'look_at_cells', 'look_at_proxy', 'set_cell_away', 'step_move',
                      'undo_move', 'why_closed');
 
 CREATE OR REPLACE FUNCTION agi_cells.put_in_place() RETURNS void

@@ -86,8 +86,12 @@ SELECT cell, name, away, blocks FROM agi_router.list_cells() ORDER BY cell;
 -- Begin to move a block to another cell, or take the next step; no row if it is not ours.
 SELECT * FROM agi_router.step_move(%(block)s, %(to)s);
 
+-- hold_moves --
+-- See that all that lives is in lists, and stays in them until the transaction ends.
+SELECT agi_router.hold_moves();
+
 -- undo_move --
--- Leave a block where it was; no row if it is not being moved.
+-- Leave a block where it was; no row if it is not being moved, and nothing is left where it did not come to.
 SELECT undone FROM agi_router.undo_move(%(block)s);
 
 -- set_cell_away --

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,23 @@ from agi_router.bindings.terms import Terms
 from agi_router.calls.decision import Route
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
+from agi_router.consent.ledger import Act, Statement
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import (
     BlockMoves,
     BlockNotFound,
     RecordingKept,
+    StoreError,
     StoreHeld,
     StoreUnavailable,
 )
 from agi_router.inventory.model import BlockState
-from agi_router.inventory.moves import MoveStep
+from agi_router.inventory.moves import BlockMove, MoveStep
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block
 from agi_router.recordings.store import RecordingLedger, RecordingStore
 from agi_router.recordings.vault import Vault
+from agi_router.tenants.store import TenantStore
 from harness.cells import NAMES, Cells
 from harness.cli import run
 from harness.database import (
@@ -42,6 +46,7 @@ from harness.database import (
     database_of,
     new_call_id,
     one,
+    until,
     until_async,
 )
 from harness.recordings import keep_recording
@@ -50,6 +55,15 @@ from harness.values import A, B, C
 NORTH, SOUTH = BLOCKS
 FROM, TO = NAMES
 ANSWERED = Outcome.ANSWERED
+_LATE = f"""
+SELECT agi_router.settle(ARRAY[{NORTH.value}], day, ARRAY['pbx1-' || at || '.1'],
+                         ARRAY[{NORTH.number(1).value}], ARRAY[now()],
+                         ARRAY['certificate_invalid'], ARRAY[NULL], ARRAY[NULL::integer],
+                         ARRAY[NULL::integer], ARRAY[NULL],
+                         ARRAY[NULL::integer], ARRAY[NULL::integer], ARRAY[NULL], ARRAY[false])
+  FROM (SELECT (now() AT TIME ZONE 'UTC')::date, extract(epoch FROM now())::bigint) t (day, at)
+"""
+"""A call is settled in the database of a cell that no longer has its block."""
 
 
 @pytest.fixture
@@ -181,7 +195,7 @@ async def test_who_is_killed_in_a_step_is_followed_by_another(
             steps.append(at.step)
     assert " ".join(steps) == (
         "prepare drain arrive close fence take_out send verify days take_in forget switch open"
-        " history send verify days take_in forget history reopen follow history finish done"
+        " share history send verify days take_in forget history reopen follow history finish done"
     )
     assert rows_in(cells, dsn) == [{}, before]
     assert store.find(bound.id) == bound
@@ -433,3 +447,192 @@ def test_a_cell_that_is_dead_gets_nothing(
     south.start()
     assert to_the_end(store).step == "done"
     assert store.find(bound.id) == bound
+
+
+def up_to(store: BindingStore, step: str, block: Block = NORTH) -> BlockMove:
+    """Move a block as far as a step that is to be taken next."""
+    way = store.inventory.move(block, TO)
+    while way.step().step != step:
+        pass
+    return way
+
+
+def in_the_north(cells: Cells, dsn: str) -> Connection:
+    """A superuser's connection to the database of the north."""
+    return cells.cells[0].admin(database_of(cells.dsns(dsn)[0]))
+
+
+def test_two_move_at_once(cells: Cells, dsn: str, store: BindingStore, bound: Binding) -> None:
+    """Who prepares to move one block drops nothing of another one, which is on its way."""
+    before = rows_in(cells, dsn)[0]
+    up_to(store, "take_out")
+    with in_the_north(cells, dsn) as one_moves, in_the_north(cells, dsn) as other_moves:
+        one_moves.execute("BEGIN")
+        one_moves.execute(f"SELECT agi_cells.set_aside(0, {NORTH.value}, NULL)".encode())
+        with ThreadPoolExecutor(1) as beside:
+            asked = f"SELECT agi_cells.prepare(0, {SOUTH.value})".encode()
+            done = beside.submit(other_moves.execute, asked)
+            wait([done], timeout=0.5)
+            one_moves.execute("COMMIT")
+            done.result()
+        assert to_the_end(store).step == "done"
+        assert rows_in(cells, dsn) == [{}, before]
+        assert store.find(bound.id) == bound
+
+
+def test_what_was_set_aside_has_to_be_there(
+    cells: Cells, dsn: str, store: BindingStore, bound: Binding
+) -> None:
+    """Nothing on either side is no agreement."""
+    assert bound
+    up_to(store, "send")
+    with in_the_north(cells, dsn) as north:
+        north.execute("DELETE FROM agi_cells.moving_route")
+    with pytest.raises(StoreError):
+        to_the_end(store)
+
+
+def test_ends_wait_for_what_is_on_its_way(store: BindingStore, hurried: Cells, dsn: str) -> None:
+    """An order, a withdrawal and a leaver end all that is theirs, or say that it cannot be now."""
+    terms = Terms(expires_at=store.now() + HOUR, order_id="o1")
+    store.add_group("default", "g", [A, C])
+    first = store.bind(Axb(a=A, b=B), terms, x=NORTH.number(1))
+    store.bind(Axb(a=A, b=C), terms, x=SOUTH.number(1))
+    way = up_to(store, "verify")
+    said = Statement(act=Act.WITHDRAWN)
+    asked: list[Callable[[], Any]] = [
+        lambda: store.end_order("o1"),
+        lambda: store.withdraw(A, "default", said, by="x"),
+        lambda: store.change_members("default", "g", leaving=[C]),
+    ]
+    for ask in asked:
+        with pytest.raises(StoreHeld):
+            ask()
+    with hurried.connect(dsn) as reader:
+        # Whoever reads a list for long keeps no call off.
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM agi_router.call")
+        while way.step().waits != "lists":
+            pass
+        assert way.step().opened_at is not None
+        with pytest.raises(StoreHeld):
+            store.end_order("o1")
+        reader.execute("ROLLBACK")
+    assert to_the_end(store).step == "done"
+    assert len(store.end_order("o1")) == 2
+    assert store.find(first.id).state == "order_ended"
+
+
+def test_what_is_there_already_is_not_wiped(
+    cells: Cells, dsn: str, store: BindingStore, bound: Binding
+) -> None:
+    """Where the global database was restored from before a move, and where rows came late."""
+    assert to_the_end(store).step == "done"
+    there = rows_in(cells, dsn)
+    with in_the_north(cells, dsn) as north:
+        north.execute(_LATE)
+    way = store.inventory.move(NORTH, FROM)
+    at = way.step()
+    assert (at.step, at.waits) == ("refused", "late")
+    assert to_the_end(store).step == "done"
+    with cells.admin(database_of(dsn)) as admin:
+        admin.execute("DELETE FROM agi_cells.move")
+        admin.execute(f"UPDATE agi_router.block SET cell = 0 WHERE block = {NORTH.value}".encode())
+    with pytest.raises(StoreHeld, match="has rows of block"):
+        to_the_end(store)
+    assert rows_in(cells, dsn)[1].items() >= there[1].items()
+    with cells.admin(database_of(dsn)) as admin:
+        admin.execute(f"UPDATE agi_router.block SET cell = 1 WHERE block = {NORTH.value}".encode())
+    assert store.find(bound.id) == bound
+
+
+def test_an_undo_leaves_no_second_copy(
+    cells: Cells, dsn: str, store: BindingStore, bound: Binding, south: Server
+) -> None:
+    """What has come is deleted; where the cell is dead, as soon as it is asked for again."""
+    before = rows_in(cells, dsn)
+    for dies in (False, True):
+        way = up_to(store, "take_in")
+        with cells.connect(dsn) as killed:
+            killed.execute("BEGIN")
+            killed.execute(f"SELECT * FROM agi_router.step_move({NORTH.value}, '{TO}')".encode())
+            killed.execute("ROLLBACK")
+        if dies:
+            south.kill()
+        assert way.undo()
+        if dies:
+            assert store.find(bound.id) == bound
+            south.start()
+            until(way.undo)
+        assert rows_in(cells, dsn) == before
+        assert not way.undo()
+
+
+def test_an_undo_waits_for_what_goes_on(
+    cells: Cells, dsn: str, store: BindingStore, bound: Binding
+) -> None:
+    """A cell may be at it still for a mover who was killed."""
+    before = rows_in(cells, dsn)
+    way = up_to(store, "take_out")
+    with in_the_north(cells, dsn) as north:
+        north.execute("BEGIN")
+        north.execute(f"SELECT agi_cells.set_aside(0, {NORTH.value}, NULL)".encode())
+        with ThreadPoolExecutor(1) as beside:
+            undone = beside.submit(way.undo)
+            wait([undone], timeout=0.5)
+            north.execute("COMMIT")
+            assert undone.result()
+    assert rows_in(cells, dsn) == before
+    assert store.find(bound.id) == bound
+
+
+def test_a_cell_that_says_nothing(
+    store: BindingStore, hurried: Cells, dsn: str, south: Server
+) -> None:
+    """Who is away is not asked, and so not waited for."""
+    assert store
+    assert hurried
+    env = {"AGI_ROUTER_DSN": dsn}
+    south.freeze()
+    try:
+        assert run(["cell", "away", TO], env).code == 0
+        told = run(["cell", "status", "--json"], env).json
+        assert [each["answers"] for each in told] == [True, False]
+    finally:
+        south.thaw()
+
+
+def test_who_holds_a_block_keeps_others_from_moving_it(
+    cells: Cells, dsn: str, store: BindingStore, bound: Binding
+) -> None:
+    """An import would keep the cell from all that is written in the global database."""
+    with cells.connect(cells.dsns(dsn)[0]) as writer:
+        writer.execute("BEGIN")
+        writer.execute("SELECT block FROM agi_router.block FOR KEY SHARE")
+        with pytest.raises(StoreHeld, match="writes for long in cell north"):
+            to_the_end(store)
+        TenantStore(store._queries).set_active("default", active=False)
+
+        def told() -> bool:
+            with in_the_north(cells, dsn) as north:
+                return not one(north, "SELECT bool_and(active) FROM agi_router.tenant")
+
+        until(told)
+        writer.execute("ROLLBACK")
+    assert store.find(bound.id) == bound
+
+
+def test_one_way_at_a_time(
+    dsn: str, store: BindingStore, connection: Connection, bound: Binding
+) -> None:
+    """Another cell is refused while it moves, and what is refused is not on record."""
+    assert bound
+    env = {"AGI_ROUTER_DSN": dsn}
+    acts = "SELECT count(*) FROM agi_router.audit WHERE act = 'cell move'"
+    up_to(store, "drain")
+    told = run(["cell", "move", str(NORTH), "--to", FROM], env)
+    assert (told.code, "on its way from north to south" in told.err) == (2, True)
+    assert one(connection, acts) == 0
+    assert run(["cell", "move", str(NORTH), "--undo"], env).code == 0
+    assert run(["cell", "move", str(NORTH), "--undo"], env).code == 2
+    assert one(connection, acts) == 1
