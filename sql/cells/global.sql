@@ -76,9 +76,9 @@ CREATE TABLE IF NOT EXISTS agi_cells.move (
     tries     integer     NOT NULL DEFAULT 0,
     writers   text[],
     moved     bigint      NOT NULL DEFAULT 0,
-    refused   bigint,
-    before    integer
+    refused   bigint
 );
+ALTER TABLE agi_cells.move ADD COLUMN IF NOT EXISTS before integer;
 COMMENT ON TABLE agi_cells.move IS 'Blocks that go, or last went, from one cell to another';
 COMMENT ON COLUMN agi_cells.move.block IS 'The block';
 COMMENT ON COLUMN agi_cells.move.from_cell IS 'Where it was';
