@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from agi_router.bindings.group_members import open_member
 from agi_router.bindings.parties import open_callees, open_caller, open_last_caller
+from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Mode, Side
 from agi_router.bulk.workers import Workshop
 from agi_router.db.arrays import array_of_integers
@@ -57,7 +58,14 @@ _DIGEST_STEP = 200_000
 _BATCH = 1000
 _STREAMED = 2000
 _ROUTES = ("stream_live_routes",)
-_ALL = (*_ROUTES, "stream_group_members", "stream_blocklist", "stream_locks", "stream_persons")
+_ALL = (
+    *_ROUTES,
+    "stream_texts_to_strangers",
+    "stream_group_members",
+    "stream_blocklist",
+    "stream_locks",
+    "stream_persons",
+)
 # How often a binding is looked at anew whose parties have changed meanwhile.
 _TRIES = 5
 # What is said to have removed an entry of a block list, or lifted a lock.
@@ -241,6 +249,8 @@ class Recycler:
         for batch in _steps(iter(people), _BATCH):
             self._end(run, batch)
             self._leave_groups(run, batch)
+        # First: when the last caller was heard of is forgotten with him.
+        self._end_texts(people)
         self._forget_callers(people)
         self._forget_entries(people)
         self._forget_locks(people)
@@ -281,8 +291,8 @@ class Recycler:
         """
         The numbers that have one of these digests, each once.
 
-        They are those of live bindings, party groups, block lists, locks and the register of
-        persons; or of held bindings alone.
+        They are those of live bindings, texts to strangers, party groups, block lists, locks and
+        the register of persons; or of held bindings alone.
         """
         found: set[tuple[int, PhoneNumber]] = set()
         self._keys = check_keys(self._connection, self._keys)
@@ -437,6 +447,29 @@ class Recycler:
                     self._queries.execute("remove_recycled_member", row)
                     values = {"group_id": group_id, "relabel": False, "label": None}
                     self._queries.execute("change_group", values)
+
+    def _end_texts(self, people: Sequence[_Person]) -> None:
+        """
+        Let no text go to a stranger whose number has a new owner since he was heard of.
+
+        A try that is under way ends as it may, and is the last.
+        """
+        sure = [each for each in people if not each.unknown]
+        if not sure:
+            return
+        rows, owners = self._look("list_recycled_texts", sure)
+        for row in rows:
+            person = owners[row["n"] - 1]
+            try:
+                stranger = open_last_caller(row, self._keys, mode=Mode.AX)
+            except SealError:
+                self.damaged += 1
+                continue
+            if person.number not in stranger or row["last_at"] >= person.until:
+                continue
+            failed = {**row, "reason": Reason.PARTY_RECYCLED}
+            if self._queries.row("discard_message", failed) is None:
+                self._queries.execute("give_up_owed_message", row)
 
     def _forget_callers(self, people: Sequence[_Person]) -> None:
         """

@@ -1272,6 +1272,7 @@ CREATE TABLE agi_router.message_out (
     purpose     text        NOT NULL
                 CONSTRAINT message_out_purpose_check CHECK (purpose IN ('callee', 'last_caller')),
     callee      bytea       NOT NULL,
+    stranger_tag bigint,
     body        bytea       NOT NULL,
     CONSTRAINT message_out_pkey PRIMARY KEY (block, id)
 ) WITH (fillfactor = 70);
@@ -1295,6 +1296,7 @@ COMMENT ON COLUMN agi_router.message_out.side IS 'Side of that route';
 COMMENT ON COLUMN agi_router.message_out.shown IS '700 number of that route, which the receiver is shown';
 COMMENT ON COLUMN agi_router.message_out.purpose IS 'What callee stands for in that route';
 COMMENT ON COLUMN agi_router.message_out.callee IS 'Who receives it, sealed as in that route; of several the first';
+COMMENT ON COLUMN agi_router.message_out.stranger_tag IS 'Tag of who receives it, where that is a stranger whom A of AX answers';
 COMMENT ON COLUMN agi_router.message_out.body IS 'What it says, sealed for its id';
 COMMENT ON INDEX agi_router.message_out_due IS 'What a door has to send next';
 

@@ -158,7 +158,9 @@ SELECT t.n FROM told t JOIN agi_router.blocklist e ON e.other_key = t.tag WHERE 
  UNION
 SELECT t.n FROM told t JOIN agi_router.lock l ON l.key = t.tag WHERE l.subject = 'person' AND l.over_at IS NULL
  UNION
-SELECT t.n FROM told t JOIN agi_router.person_mark m ON m.tag = t.tag;
+SELECT t.n FROM told t JOIN agi_router.person_mark m ON m.tag = t.tag
+ UNION
+SELECT t.n FROM told t JOIN agi_router.message_out o ON o.stranger_tag = t.tag;
 
 -- list_recycled --
 -- Live bindings with a party, or a fixed number to call back, of one of these tags; n: the place of the tag.
@@ -203,6 +205,22 @@ SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.last_
   JOIN agi_router.route r ON r.last_tag = n.tag
   JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
  WHERE b.ended_at IS NULL AND b.open_number IS NOT NULL;
+
+-- list_recycled_texts --
+-- Texts that are owed to strangers with one of these tags, as the rows by which A of AX answers them; last_at: when the
+-- stranger was heard of, or, where another one has been since, when the text was accepted.
+SELECT o.block, o.id, o.binding_id, o.x_number, o.caller_tag, o.shown, o.side, o.callee AS last_callee,
+       coalesce(r.last_at, o.received_at) AS last_at, n.n
+  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
+  JOIN agi_router.message_out o ON o.stranger_tag = n.tag
+  LEFT JOIN agi_router.route r
+    ON r.block = o.block AND r.binding_id = o.binding_id AND r.side = 'a' AND r.last_callee = o.callee;
+
+-- give_up_owed_message --
+-- Let a text that is in hand, if it is, not be tried again.
+UPDATE agi_router.message_out
+   SET expires_at = statement_timestamp()
+ WHERE block = %(block)s AND id = %(id)s;
 
 -- list_recycled_persons --
 -- Marks of the register of persons with one of these tags; n: the place of the tag.
@@ -259,6 +277,13 @@ SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.calle
     ON r.caller IS NOT NULL AND b.mode IN ('gxb', 'gxyb') AND p.block = r.block AND p.binding_id = r.binding_id
        AND p.side = 'b'
  WHERE b.ended_at IS NULL AND b.expires_at > now() AND (NOT %(held)s OR b.state = 'held');
+
+-- stream_texts_to_strangers --
+-- What is sealed in texts that are owed to strangers, as the rows by which A of AX answers them.
+SELECT o.block, o.binding_id, o.x_number, o.caller_tag, o.shown, o.side, NULL::bytea AS callee, NULL::bytea AS caller,
+       o.callee AS last_callee, 'ax' AS mode
+  FROM agi_router.message_out o
+ WHERE o.stranger_tag IS NOT NULL;
 
 -- list_new_complaints --
 -- Complaints behind one of which nobody has looked yet who has called; and the call, if there is one. Those of a cell

@@ -1908,6 +1908,7 @@ CREATE TABLE agi_router.message_out (
     shown bigint NOT NULL,
     purpose text NOT NULL,
     callee bytea NOT NULL,
+    stranger_tag bigint,
     body bytea NOT NULL,
     CONSTRAINT message_out_purpose_check CHECK ((purpose = ANY (ARRAY['callee'::text, 'last_caller'::text])))
 )
@@ -1950,6 +1951,8 @@ COMMENT ON COLUMN agi_router.message_out.shown IS '700 number of that route, whi
 COMMENT ON COLUMN agi_router.message_out.purpose IS 'What callee stands for in that route';
 
 COMMENT ON COLUMN agi_router.message_out.callee IS 'Who receives it, sealed as in that route; of several the first';
+
+COMMENT ON COLUMN agi_router.message_out.stranger_tag IS 'Tag of who receives it, where that is a stranger whom A of AX answers';
 
 COMMENT ON COLUMN agi_router.message_out.body IS 'What it says, sealed for its id';
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import secrets
 import tracemalloc
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -19,9 +20,10 @@ from agi_router.bindings.policy import Affinity, NumberPolicy
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import BindingState, Callback, Side
+from agi_router.bindings.words import BindingState, Callback, Messages, Side
 from agi_router.calls.arrival import Call
 from agi_router.calls.decision import Refusal, Route, decide
+from agi_router.calls.ports import Admission
 from agi_router.calls.store import AdmissionStore
 from agi_router.consent.ledger import Act, How, Statement, Taken
 from agi_router.db.connection import Connection, Queries, connect
@@ -43,6 +45,8 @@ from agi_router.feeds.recycler import Recycler
 from agi_router.feeds.store import FeedStore
 from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.retention import Sweep
+from agi_router.messages.model import Outgoing, Text
+from agi_router.messages.store import Ended, MessageStore
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.real_name_store import RealNameStore
 from agi_router.persons.real_names import RealName
@@ -512,6 +516,55 @@ async def test_nobody_is_called_back_who_is_somebody_else(
     run(recycler, feed, line(C, "reissued", now(store)))
     assert one(connection, known) == 0
     assert store.find(made.id).state is BindingState.ACTIVE
+
+
+@pytest.mark.parametrize("form", [NumberForm.PLAIN, NumberForm.SHA256])
+async def test_no_answer_reaches_who_is_somebody_else(
+    connection: Connection,
+    store: BindingStore,
+    open_admissions: AdmissionStore,
+    recycler: Recycler,
+    form: NumberForm,
+) -> None:
+    """A text to a stranger is not sent to who has his number then; nor tried by who tries it."""
+    kind = FeedKind.STDIN
+    own = recycler.store.add("own", kind=kind, path=None, numbers=form, trust=Trust.FULL)
+    wide = BindingStore(connection, store.keys, NO_REST, open_modes=True)
+    terms = Terms(expires_at=store.now() + HOUR, messages=Messages.BOTH)
+    wide.bind(Ax(a=A, callback=Callback.LAST), terms, x=X)
+    texts = MessageStore(
+        open_admissions.pool, store.keys, link="sip", validity=HOUR, open_modes=True
+    )
+    # Of two to C one is in hand; D was heard of last, and has his number still.
+    for writer in (C, A, A, D, A):
+        text = Text(sender=writer, x_number=X, body="a")
+        answer = await texts.admit(text, secrets.token_bytes(32), timeout=30)
+        assert isinstance(answer, Admission)
+        assert answer.admitted
+        if writer == C or one(connection, "SELECT count(*) FROM agi_router.message") == 2:
+            assert len(await texts.take(1, timeout=30)) == 1
+
+    def told(when: str) -> dict[str, Any]:
+        owner = C.digits if form is NumberForm.PLAIN else hashlib.sha256(C.digits.encode())
+        number = owner if isinstance(owner, str) else owner.hexdigest()
+        return run(recycler, own, f"{number},reissued,{when}\n")
+
+    states = (
+        "SELECT string_agg(concat_ws(' ', side, state, reason), ', ' ORDER BY received_at)"
+        " FROM agi_router.message"
+    )
+    waiting = "b queued, a queued, a queued, b queued, a queued"
+    told((store.now() - HOUR).isoformat())
+    assert one(connection, states) == waiting
+    told(now(store))
+    assert one(connection, states) == waiting.replace(
+        "a queued, a queued", "a queued, a failed party_recycled"
+    )
+    connection.execute("UPDATE agi_router.message_out SET next_at = now() - interval '1s'")
+    taken = await texts.take(10, timeout=30)
+    assert [each.reason for each in taken if isinstance(each, Ended)] == ["expired"]
+    assert {each.receiver for each in taken if isinstance(each, Outgoing)} == {A, D}
+    assert recycler.damaged == 0
 
 
 def test_the_new_owner_inherits_nothing(

@@ -439,6 +439,7 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "message_out.body",
         "message_out.callee",
         "message_out.caller_tag",
+        "message_out.stranger_tag",
         # Of evidence that the tenant keeps.
         "consent.evidence",
         # So does this, until they are all there.

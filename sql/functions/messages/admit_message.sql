@@ -14,6 +14,7 @@ DECLARE
     _tag    bigint := _tags[1];
     _chosen bytea;
     _latest boolean;
+    _stranger_tag bigint;
     _until  timestamptz;
     facts   agi_router.facts;
 BEGIN
@@ -84,7 +85,8 @@ BEGIN
               b.messages_used - 1,
               b.callback, b.callback_window, CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
               b.ring_timeout, b.max_duration, b.language, b.prompts, true, NULL::integer, false, false,
-              NULL::jsonb, NULL::jsonb, true, false, false
+              -- First the tag of the stranger whom A may answer; of a text that is taken no locks are told.
+              CASE WHEN b.mode = 'ax' AND r.side = 'a' THEN to_jsonb(r.last_tag) END, NULL::jsonb, true, false, false
          INTO facts;
     IF NOT FOUND THEN
         -- The first one may have come between the look above and the UPDATE, and have taken the last use.
@@ -96,6 +98,8 @@ BEGIN
     _latest := facts.last_callee IS NOT NULL
                AND (facts.callback_window IS NULL
                     OR _now - facts.last_at < make_interval(secs => facts.callback_window));
+    _stranger_tag := CASE WHEN _latest THEN facts.locks::text::bigint END;
+    facts.locks := NULL;
     _chosen := CASE WHEN _latest THEN facts.last_callee ELSE facts.callee END;
     _until := least(_now + _validity, facts.expires_at, facts.child_until);
     -- One that came meanwhile by the same request collides here, and everything above is rolled back.
@@ -113,14 +117,14 @@ BEGIN
     IF _body IS NOT NULL THEN
         INSERT INTO agi_router.message_out (block, id, day, binding_id, link_out, received_at, next_at, expires_at,
                                             held, attempts, in_hand, x_number, caller_tag, side, shown, purpose, callee,
-                                            body)
+                                            stranger_tag, body)
         VALUES (_block, _id, _day, facts.binding_id, _link_out, _now,
                 CASE WHEN _lease IS NULL THEN least(_until, _now + coalesce(_hold, '0')) ELSE _now + _lease END, _until,
                 _hold IS NOT NULL, (_lease IS NOT NULL)::integer, _lease IS NOT NULL,
                 _x_number,
                 -- A stranger is sealed for no tag: see agi_router.remember_caller.
                 CASE WHEN _latest AND facts.mode = 'ax' THEN 0 ELSE facts.caller_tag END, facts.side, facts.shown,
-                CASE WHEN _latest THEN 'last_caller' ELSE 'callee' END, _chosen, _body);
+                CASE WHEN _latest THEN 'last_caller' ELSE 'callee' END, _chosen, _stranger_tag, _body);
         PERFORM agi_router.count_seals(1);
     END IF;
     PERFORM agi_router.tell_message(
