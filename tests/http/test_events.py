@@ -196,6 +196,7 @@ def export(connection: Connection) -> None:
         "numbers": "masked",
         "recipient": "a test",
         "manifest": bytes(32),
+        "signed": "",
         "tenants": json.dumps({"couriers": records}),
     }
     Queries(connection).execute("record_export", values)
