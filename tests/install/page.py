@@ -43,5 +43,6 @@ def told(page: str, heading: str) -> list[str]:
     found = re.search(rf"(?ms)^#+ {re.escape(heading)}$(.*?)(?=^#|\Z)", text)
     assert found, f"{page} has no heading {heading}"
     # Commands may have comments, and no prose of a list stands so far to the right.
-    parts = re.findall(r"(?m)(?:^ {4,}\S.*\n(?:\n(?= {4,}\S))?)+", found[1])
+    outside = re.sub(r"(?ms)^```.*?^```$", "", found[1])
+    parts = re.findall(r"(?m)(?:^ {4,}\S.*\n(?:\n(?= {4,}\S))?)+", outside)
     return [textwrap.dedent(part) for part in parts]
