@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 
 from agi_router.bindings.store import BindingStore
-from agi_router.calls.end import call_day
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import RecordingDamaged
 from agi_router.keys.file import write_key_ring
@@ -28,13 +27,14 @@ from agi_router.keys.ring import KeyRing
 from agi_router.keys.segments import FileCipher
 from agi_router.recordings import bucket as bucket_room
 from agi_router.recordings.bucket import PART, Bucket
-from agi_router.recordings.model import Kept, Note, RecordingState
+from agi_router.recordings.model import Kept
 from agi_router.recordings.places import Places
 from agi_router.recordings.store import RecordingLedger, RecordingStore
-from agi_router.recordings.vault import Vault, new_key
+from agi_router.recordings.vault import Vault
 from agi_router.recordings.wav import HEADER
 from harness.cli import run
 from harness.database import NEWEST, Server, new_call_id, until
+from harness.recordings import seal_recording
 from harness.seaweedfs import OPEN, SeaweedFs
 from harness.values import X
 
@@ -99,26 +99,7 @@ def uploads(bucket: Bucket) -> list[str]:
 
 def sealed(vault: Vault, keys: KeyRing, clear: bytes, name: str = NAME) -> Kept:
     """A recording that waits in a directory, and what is to be put on record of it."""
-    key, sealed_key = new_key(keys, name, CIPHER)
-    octets, digest = vault.seal(name, [clear], CIPHER, key)
-    vault.put_away(name)
-    call_id = new_call_id()
-    return Kept(
-        name=name,
-        note=Note(
-            call_id=call_id,
-            day=call_day(call_id),
-            x_number=X,
-            begun_at_ms=1_790_000_000_000,
-            told=True,
-        ),
-        state=RecordingState.READY,
-        gap=None,
-        octets=octets,
-        sha256=digest,
-        cipher=CIPHER,
-        sealed_key=sealed_key,
-    )
+    return seal_recording(vault, keys, new_call_id(), name, clear=clear)
 
 
 @pytest.fixture

@@ -17,13 +17,47 @@ from agi_router.recordings.bucket import Bucket
 from agi_router.recordings.model import Kept, Note, RecordingState
 from agi_router.recordings.store import RecordingLedger
 from agi_router.recordings.vault import Vault, new_key
+from harness.values import X
 
-__all__ = ["SOUND", "DirectoryBucket", "keep_recording"]
+__all__ = ["SOUND", "DirectoryBucket", "keep_recording", "seal_recording"]
 
 SOUND = b"sound"
 """What is heard of it."""
 
 _CIPHER = FileCipher.AES_256_GCM
+
+
+def seal_recording(
+    vault: Vault,
+    ring: KeyRing,
+    call_id: str,
+    name: str,
+    *,
+    clear: bytes,
+    length_ms: int = 0,
+    x: XNumber = X,
+) -> Kept:
+    """Seal a recording into a directory; returns what is to be put on record of it."""
+    key, sealed_key = new_key(ring, name, _CIPHER)
+    octets, digest = vault.seal(name, [clear], _CIPHER, key)
+    vault.put_away(name)
+    return Kept(
+        name=name,
+        note=Note(
+            call_id=call_id,
+            day=call_day(call_id),
+            x_number=x,
+            begun_at_ms=1_790_000_000_000,
+            told=True,
+        ),
+        state=RecordingState.READY,
+        gap=None,
+        length_ms=length_ms,
+        octets=octets,
+        sha256=digest,
+        cipher=_CIPHER,
+        sealed_key=sealed_key,
+    )
 
 
 def keep_recording(
@@ -47,23 +81,7 @@ def keep_recording(
     )
     vault = Vault(directory)
     vault.prepare()
-    key, sealed_key = new_key(ring, name, _CIPHER)
-    octets, digest = vault.seal(name, [SOUND], _CIPHER, key)
-    vault.put_away(name)
-    note = Note(
-        call_id=call_id, day=day, x_number=number, begun_at_ms=1_790_000_000_000, told=True
-    )
-    kept = Kept(
-        name=name,
-        note=note,
-        state=RecordingState.READY,
-        gap=None,
-        length_ms=10,
-        octets=octets,
-        sha256=digest,
-        cipher=_CIPHER,
-        sealed_key=sealed_key,
-    )
+    kept = seal_recording(vault, ring, call_id, name, clear=SOUND, length_ms=10, x=number)
     assert RecordingLedger(Queries(connection)).keep(kept, ring, vault.name)
 
 

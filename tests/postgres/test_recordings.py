@@ -17,7 +17,7 @@ import pytest
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Recording as Wanted
 from agi_router.calls.decision import Route, decide
-from agi_router.calls.end import End, Outcome, ReleasedBy, call_day
+from agi_router.calls.end import End, Outcome, ReleasedBy
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import RecordingNotFound, RecordingsUnusable
@@ -28,11 +28,11 @@ from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.keys.segments import FileCipher
 from agi_router.maintenance.rotation import Rotation
-from agi_router.recordings.model import Gap, Kept, Note, RecordingState
+from agi_router.recordings.model import Gap, Kept, RecordingState
 from agi_router.recordings.places import Places
 from agi_router.recordings.reconciliation import Comparison, compare
 from agi_router.recordings.store import RecordingLedger, RecordingStore
-from agi_router.recordings.vault import Vault, new_key
+from agi_router.recordings.vault import Vault
 from agi_router.recordings.wav import HEADER
 from harness.cli import run
 from harness.database import (
@@ -46,7 +46,7 @@ from harness.database import (
     one,
     until,
 )
-from harness.recordings import DirectoryBucket
+from harness.recordings import DirectoryBucket, seal_recording
 from harness.values import X
 
 _TOLD = (EventType.RECORDING_KEPT, EventType.RECORDING_MISSING, EventType.RECORDING_DELETED)
@@ -82,26 +82,7 @@ def vault(tmp_path: Path) -> Vault:
 
 def sealed(vault: Vault, keys: KeyRing, call_id: str, name: str = NAME) -> Kept:
     """A recording that says who it is of."""
-    key, sealed_key = new_key(keys, name, CIPHER)
-    octets, digest = vault.seal(name, [call_id.encode()], CIPHER, key)
-    vault.put_away(name)
-    return Kept(
-        name=name,
-        note=Note(
-            call_id=call_id,
-            day=call_day(call_id),
-            x_number=X,
-            begun_at_ms=1_790_000_000_000,
-            told=True,
-        ),
-        state=RecordingState.READY,
-        gap=None,
-        length_ms=2000,
-        octets=octets,
-        sha256=digest,
-        cipher=CIPHER,
-        sealed_key=sealed_key,
-    )
+    return seal_recording(vault, keys, call_id, name, clear=call_id.encode(), length_ms=2000)
 
 
 @pytest.mark.parametrize(
