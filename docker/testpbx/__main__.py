@@ -46,6 +46,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--no-router", action="store_true", help="up: only PostgreSQL and Asterisk"
     )
+    parser.add_argument(
+        "--media-guard",
+        action="store_true",
+        help="up, as rootfs: calls by the native bridge, behind rules of nftables for this"
+        " machine's ports 10000 to 30000",
+    )
     return parser.parse_args()
 
 
@@ -67,7 +73,12 @@ def main() -> int:
     try:
         with alone(places):
             if args.command == "up":
-                answer = pbx.up(places, engine=engine, router=not args.no_router)
+                answer = pbx.up(
+                    places,
+                    engine=engine,
+                    router=not args.no_router,
+                    media_guard=args.media_guard,
+                )
                 print(json.dumps(answer) if args.json else shell(answer))
                 return 0
             if args.command == "down":

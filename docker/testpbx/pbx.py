@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+from testpbx import media_guard as guard
 from testpbx import ports, state
 from testpbx.compose import Compose
 from testpbx.errors import PbxError
@@ -62,6 +63,7 @@ def services(pbx: State) -> list[str]:
     return [
         *(["postgres"] if pbx.database_port else []),
         "asterisk",
+        *(["media-watch"] if pbx.media_guard else []),
         *(["router", "fastagi"] if pbx.router else []),
     ]
 
@@ -116,6 +118,14 @@ def environment(pbx: State, places: Places) -> dict[str, str]:
         # The phones are not always there, and are not asked whether they are.
         "AGI_ROUTER_UNSAFE_PROFILE": "carrier-out/qualify_frequency",
         "PATH": ":".join([programs, *(entry for entry in path if entry != programs)]),
+        **(
+            {
+                "AGI_ROUTER_MEDIA_PORTS": guard.PORTS,
+                "AGI_ROUTER_MEDIA_STATE": str(places.media_state),
+            }
+            if pbx.media_guard
+            else {}
+        ),
     }
 
 
@@ -189,7 +199,7 @@ def check_existing(pbx: State, places: Places, engine: str) -> None:
             )
 
 
-def up(places: Places, *, engine: str, router: bool) -> dict[str, Any]:
+def up(places: Places, *, engine: str, router: bool, media_guard: bool = False) -> dict[str, Any]:
     """
     Bring the PBX up, or whatever of it is missing.
 
@@ -197,10 +207,13 @@ def up(places: Places, *, engine: str, router: bool) -> dict[str, Any]:
         places: Where everything lies.
         engine: docker or rootfs.
         router: Whether a router belongs to it.
+        media_guard: Whether a new one has the media guard; one that is up keeps what it has.
 
     Returns:
         How to reach it.
     """
+    if media_guard and engine != "rootfs":
+        raise PbxError("the media guard of a test PBX needs its root-fs form: --engine rootfs")
     form = form_of(engine, places)
     pbx = state.load(places)
     if pbx and not pbx.complete:
@@ -211,7 +224,7 @@ def up(places: Places, *, engine: str, router: bool) -> dict[str, Any]:
         check_existing(pbx, places, engine)
     else:
         ports.check_free()
-        pbx = new_state(engine, places)
+        pbx = new_state(engine, places).replace(media_guard=media_guard)
         state.save(places, pbx)
         state.new_logs(places)
         say("preparing")
@@ -250,6 +263,8 @@ def down(places: Places) -> None:
     if pbx:
         check_ours(pbx, places)
         form_of(pbx.engine, places).stop()
+        if pbx.media_guard:
+            guard.remove()
     state.remove(places)
     if pbx and pbx.rootfs:
         for name in ("ari_password.conf", "agi_router_secret.conf"):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from testpbx import processes
+from testpbx import media_guard, processes
 from testpbx.errors import PbxError, last_line
 from testpbx.state import (
     AGI_PORT,
@@ -232,6 +232,25 @@ class RootFs:
             lambda: ari_answers("asterisk/info?only=status", pbx.ari_password, host=pbx.host),
         )
         self._inside(pbx, "asterisk", "-rx", "core waitfullybooted")
+        if pbx.media_guard:
+            self._guard_sound(pbx)
+
+    def _guard_sound(self, pbx: State) -> None:
+        """Guard Asterisk's sound, have it load its native bridge, and the watch look after it."""
+        places, log = self._places, self._places.logs / "media-watch.log"
+        env = {
+            **INSIDE,
+            "PATH": f"{places.programs}:{INSIDE['PATH']}",
+            "AGI_ROUTER_MEDIA_STATE": str(places.media_state),
+        }
+        # Routers read the directory, too, and may not read that of the state.
+        places.media_state.parent.mkdir(exist_ok=True)
+        places.media_state.parent.chmod(0o755)
+        media_guard.load(env)
+        self._inside(pbx, "asterisk", "-rx", f"module load {media_guard.MODULE}")
+        command = media_guard.watch(places.state / "console", pbx.rootfs, every="10s")
+        processes.start(self._pid_file("media-watch"), command, log=log, env=env)
+        self._wait("media-watch", log, places.media_state.exists)
 
     def start_router(self, pbx: State, env: dict[str, str]) -> None:
         """Start the router's doors, a process each, and wait until both answer."""
@@ -274,6 +293,7 @@ class RootFs:
         """Stop what runs; the router first, so that it can still settle its calls."""
         processes.stop(self._pid_file("fastagi"))
         processes.stop(self._pid_file("router"))
+        processes.stop(self._pid_file("media-watch"))
         processes.stop(self._pid_file("asterisk"))
         # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for clients.
         processes.stop(self._pid_file("postgres"), politely=signal.SIGINT)

@@ -76,6 +76,11 @@ class Places:
         """The router's key ring."""
         return self.state / "key"
 
+    @property
+    def media_state(self) -> Path:
+        """Where the watch over the media guard tells what it sees, in a directory of its own."""
+        return self.state / "media/state.json"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
@@ -89,6 +94,7 @@ class State:
         dsn: How to reach PostgreSQL.
         database_port: Port of the server we start; 0 if the caller brought a database.
         router: Whether a router belongs to this PBX.
+        media_guard: Whether its sound is guarded, so that calls are joined by the native bridge.
         complete: Whether `up` came to its end.
         host: The address at which all its servers listen.
         name: Its Asterisk's `systemname`.
@@ -106,6 +112,7 @@ class State:
     ari_password: str
     agi_secret: str
     router: bool = False
+    media_guard: bool = False
     complete: bool = False
     host: str = HOST
     name: str = NAME

@@ -28,9 +28,13 @@ from agi_router.pbx.guard_test import try_guard
 from agi_router.pbx.media_guard import MODULE, REFUSED, TABLE, MediaPorts
 from agi_router.pbx.sound_state import count_refused
 from harness.pbx import STATE, Asterisk, Cli, Dialplan, Router, ask
+from testpbx import media_guard
+from testpbx.media_guard import load, nft
+from testpbx.media_guard import remove as unguard
+from testpbx.media_guard import watch as watch_over
 from testpbx.waiting import until
 
-PORTS = MediaPorts(10000, 30000)
+PORTS = MediaPorts.parse(media_guard.PORTS)
 # Nobody's, and of no other test.
 NUMBERS = "13801580000-13801580071"
 PARTIES = ("13801580080", "13801580081")
@@ -48,23 +52,9 @@ FAULT = f"modules/{MODULE}"
 UNASKED = frozenset({"carrier-out/qualify_frequency"})
 
 
-def nft(*arguments: str, rules: str = "") -> str:
-    """Have nftables of this network do something."""
-    done = subprocess.run(
-        ["nft", *arguments], input=rules, check=True, capture_output=True, text=True
-    )
-    return done.stdout
-
-
 def guard(*options: str) -> None:
     """Load the rules that the command prints, as the operator does."""
-    words = ("agi-router", "media-guard", "print", "--ports", str(PORTS), *options)
-    nft("-f", "-", rules=subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-
-
-def unguard() -> None:
-    """Take the guard away, if it is there."""
-    nft("-f", "-", rules=f"table inet {TABLE} {{ }}\ndelete table inet {TABLE}\n")
+    load(os.environ, *options)
 
 
 def refused() -> dict[str, int]:
@@ -381,15 +371,10 @@ def new_ones(asterisk: Asterisk) -> set[str]:
 @contextmanager
 def watching(pbx: dict[str, Any], state: Path, log: Path) -> Iterator[None]:
     """The watch runs, each second, for the time of a block."""
-    console = state.with_name("console")
-    console.write_text(f'#!/bin/sh\nexec chroot {pbx["rootfs"]} /usr/sbin/asterisk "$@"\n')
-    console.chmod(0o755)
-    words = ("agi-router", "media-guard", "watch", "--ports", str(PORTS), "--every", "1")
+    words = watch_over(state.with_name("console"), pbx["rootfs"], every="1s")
     environ = {**os.environ, "AGI_ROUTER_MEDIA_STATE": str(state)}
     with log.open("ab") as file:
-        watch = subprocess.Popen(
-            [*words, "--asterisk", str(console)], stdout=file, stderr=file, env=environ
-        )
+        watch = subprocess.Popen(words, stdout=file, stderr=file, env=environ)
     try:
         yield
     finally:
