@@ -29,9 +29,7 @@ from agi_router.pbx.media_guard import MODULE, REFUSED, TABLE, MediaPorts
 from agi_router.pbx.sound_state import count_refused
 from harness.pbx import STATE, Asterisk, Cli, Dialplan, Router, ask
 from testpbx import media_guard
-from testpbx.media_guard import load, nft
-from testpbx.media_guard import remove as unguard
-from testpbx.media_guard import watch as watch_over
+from testpbx.media_guard import nft, remove
 from testpbx.waiting import until
 
 PORTS = MediaPorts.parse(media_guard.PORTS)
@@ -54,7 +52,7 @@ UNASKED = frozenset({"carrier-out/qualify_frequency"})
 
 def guard(*options: str) -> None:
     """Load the rules that the command prints, as the operator does."""
-    load(os.environ, *options)
+    media_guard.load(os.environ, *options)
 
 
 def refused() -> dict[str, int]:
@@ -74,7 +72,7 @@ def guarded() -> Iterator[None]:
     """The guard is there, for the time of a test."""
     guard()
     yield
-    unguard()
+    remove()
 
 
 @pytest.fixture
@@ -214,7 +212,7 @@ def test_what_crosses(cli: Cli) -> None:
         with serving(cli, AGI_ROUTER_MEDIA_PORTS=str(PORTS)):
             assert set(leaks(cli, SOUND).values()) == {0}
     finally:
-        unguard()
+        remove()
 
 
 @pytest.mark.usefixtures("native")
@@ -236,7 +234,7 @@ async def test_native_needs_the_guard(ari: AriClient, asterisk: Asterisk) -> Non
         with pytest.raises(SettingsError, match=FAULT):
             await refuse_leaks(ari, accepted=UNASKED)
     finally:
-        unguard()
+        remove()
     asterisk.command(f"dialplan set global {BRIDGE} simple")
     read = await refuse_leaks(ari, accepted=UNASKED, ports=PORTS)
     assert any("padding came through" in each for each in read.unguarded)
@@ -285,7 +283,7 @@ def test_the_watch(
             asterisk.command("bridge technology suspend native_rtp")
             assert until(lambda: told(asterisk) == ("native", False), timeout=30)
     finally:
-        unguard()
+        remove()
     assert told(asterisk) == ("simple", True)
     assert " bridge.simple " in log.read_text().splitlines()[-1]
     assert not state.exists()
@@ -317,7 +315,7 @@ def try_fault(asterisk: Asterisk, fault: Fault) -> None:
 @contextmanager
 def removed(_: Asterisk) -> Iterator[None]:
     """The guard is not there."""
-    unguard()
+    remove()
     yield
     guard()
 
@@ -341,7 +339,7 @@ def ranged(asterisk: Asterisk) -> Iterator[None]:
 @contextmanager
 def reloaded(asterisk: Asterisk) -> Iterator[None]:
     """The guard is not there, and Asterisk has been reloaded."""
-    unguard()
+    remove()
     asterisk.command("core reload")
     yield
     guard()
@@ -371,7 +369,7 @@ def new_ones(asterisk: Asterisk) -> set[str]:
 @contextmanager
 def watching(pbx: dict[str, Any], state: Path, log: Path) -> Iterator[None]:
     """The watch runs, each second, for the time of a block."""
-    words = watch_over(state.with_name("console"), pbx["rootfs"], every="1s")
+    words = media_guard.watch(state.with_name("console"), pbx["rootfs"], every="1s")
     environ = {**os.environ, "AGI_ROUTER_MEDIA_STATE": str(state)}
     with log.open("ab") as file:
         watch = subprocess.Popen(words, stdout=file, stderr=file, env=environ)

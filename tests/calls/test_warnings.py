@@ -18,6 +18,7 @@ from calls.test_media_guard import native
 from calls.test_notice import tones, write_tone
 from harness.pbx import Asterisk, Cli, Dialplan, Router
 from harness.prompts import restored, shorten
+from testpbx.media_guard import remove
 from testpbx.phones import Phones
 from testpbx.waiting import until
 
@@ -83,7 +84,7 @@ def test_on_the_native_bridge(
             phones = Phones.of_pbx(pbx, tmp_path)
             assert check_warnings(cli, phones, a, b, asterisk) == "native_rtp"
     finally:
-        media_guard.unguard()
+        remove()
 
 
 @pytest.mark.usefixtures("_spoken")
