@@ -217,7 +217,7 @@ def move(  # noqa: PLR0917 - options, not arguments
         if directory is not None and source is not None:
             proxy = _Proxy(inventory, directory, _places(source), reloads)
         act = f"block {block} {'stays' if undo else f'to cell {to_name}'}"
-        way = inventory.move(block, to_name or "", begun=lambda: record_act(queries, act))
+        way = inventory.move(block, to_name or "", begun=lambda asked: record_act(asked, act))
         if to_name is None:
             _undo(way)
             return

@@ -7,8 +7,9 @@ It never goes into a message of ours; only the SQLSTATE and the name of a constr
 """
 
 import re
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -17,6 +18,7 @@ import psycopg
 from psycopg import pq
 from psycopg.abc import AdaptContext, Buffer
 from psycopg.adapt import Loader
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from agi_router.db.diagnosis import READ_ONLY, why_failed, why_not_connected
@@ -342,3 +344,56 @@ class Queries:
             if seconds is not None:
                 self.execute("set_statement_timeout", {"milliseconds": 1000 * seconds})
             yield
+
+    @contextmanager
+    def transaction_until(self, seconds: float) -> Iterator[None]:
+        """
+        As :meth:`transaction`; where it takes longer, the session is ended.
+
+        Nothing milder ends a wait for a server behind this one whose processes stand still:
+        PL/Proxy and postgres_fdw ask that one to cancel, and wait for this as well.
+
+        Raises:
+            StoreUnavailable: It was ended. Go on with :meth:`renewed`.
+        """
+        backend, place = self._connection.info.backend_pid, _place_of(self._connection)
+        ended = threading.Event()
+
+        def end() -> None:
+            ended.set()
+            with suppress(psycopg.Error, AgiRouterError), connect(place) as other:
+                other.execute(query("end_session"), {"backend": backend})
+
+        limit = threading.Timer(seconds, end)
+        limit.start()
+        try:
+            with self.transaction():
+                yield
+        except StoreUnavailable:
+            if not ended.is_set():
+                raise
+            raise StoreUnavailable(
+                f"a database behind this one has said nothing for {seconds:.0f} s, though it takes"
+                " connections: 'agi-router doctor' says which; end its server, and do it again"
+            ) from None
+        finally:
+            limit.cancel()
+            limit.join()
+
+    @contextmanager
+    def renewed(self) -> Iterator["Queries"]:
+        """
+        These queries; on a session of their own, if this one was ended.
+        """
+        if not self._connection.closed:
+            yield self
+            return
+        with connect(_place_of(self._connection)) as connection:
+            yield Queries(connection, self._constants)
+
+
+def _place_of(connection: Connection) -> str:
+    """
+    The connection string of a connection.
+    """
+    return make_conninfo(connection.info.dsn, password=connection.info.password)

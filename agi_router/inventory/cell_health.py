@@ -89,6 +89,12 @@ def judge_cell(
             text=f"its functions are not those of the global database ({_some(differing)}): run"
             " 'agi-router db migrate' with the DSN of the older one",
         )
+    if said["faults"]:
+        yield Fault(
+            fails=True,
+            text=f"not all is in force that makes it a cell ({_some(said['faults'])}): load"
+            f" sql/cells/cell.sql there once more, and run agi_cells.become({number})",
+        )
     yield from _judge_following(seen, said)
 
 

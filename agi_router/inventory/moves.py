@@ -30,8 +30,9 @@ _PAUSE: Final = 0.02
 _PATIENCE: Final = 20.0
 # Seconds for which a step that fails is tried again.
 _RETRIES: Final = 1.0
-# Seconds after which a step is given up, whatever a cell does; PL/Proxy gives up its part before.
-_STEP: Final = 60
+# Seconds after which a step is given up, whatever a cell does or does not. One whose processes run
+# gives up its part before.
+_STEP: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,7 @@ class BlockMove:
         block: The block.
         to_name: The cell that is to have it.
         begun: Run once, in the transaction in which the first is done of what is not refused.
+        step_limit: Seconds after which a step is given up.
     """
 
     def __init__(
@@ -90,12 +92,14 @@ class BlockMove:
         block: Block,
         to_name: str,
         *,
-        begun: Callable[[], None] | None = None,
+        begun: Callable[[Queries], None] | None = None,
+        step_limit: float = _STEP,
     ) -> None:
         self._queries = queries
         self._block = block
         self._to_name = to_name
         self._begun = begun
+        self._step_limit = step_limit
 
     def step(self) -> MoveStep:
         """
@@ -105,10 +109,10 @@ class BlockMove:
             BlockNotFound: It is not ours.
             StoreError: A cell does not answer, or fails.
         """
-        with self._queries.transaction(seconds=_STEP):
+        with self._queries.transaction_until(self._step_limit):
             row = self._queries.row("step_move", {"block": self._block.value, "to": self._to_name})
             if row is not None and row["step"] != "refused":
-                self._begin()
+                self._begin(self._queries)
         if row is None:
             raise BlockNotFound(f"block {self._block} is not ours")
         if row["step"] != "refused":
@@ -133,26 +137,28 @@ class BlockMove:
         """
         As :meth:`undo`; :obj:`None`: it does not move, and nothing is left of a move.
         """
-        undone = self._undo()
-        if undone:
-            self._begun = None
-            with suppress(StoreError):
-                self._undo()
+        # A step may have ended the session.
+        with self._queries.renewed() as queries:
+            undone = self._undo(queries)
+            if undone:
+                self._begun = None
+                with suppress(StoreError):
+                    self._undo(queries)
         return undone
 
-    def _undo(self) -> bool | None:
+    def _undo(self, queries: Queries) -> bool | None:
         """
         Leave it where it was; of one that does not move, delete what a move has left.
         """
-        with self._queries.transaction(seconds=_STEP):
-            row = self._queries.row("undo_move", {"block": self._block.value})
+        with queries.transaction_until(self._step_limit):
+            row = queries.row("undo_move", {"block": self._block.value})
             if row is not None and row["undone"]:
-                self._begin()
+                self._begin(queries)
         return None if row is None else bool(row["undone"])
 
-    def _begin(self) -> None:
+    def _begin(self, queries: Queries) -> None:
         if self._begun is not None:
-            self._begun()
+            self._begun(queries)
 
     def run(
         self, *, wait: float, opened: Callable[[], None], most: int = MOST_BINDINGS

@@ -4,9 +4,10 @@ Managed blocks, as the database keeps them.
 Numbers exist only by their block: there is no row for a free number.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from agi_router.db.connection import Queries
 from agi_router.errors import (
@@ -14,6 +15,7 @@ from agi_router.errors import (
     BlockInUse,
     BlockMoves,
     BlockNotFound,
+    StoreHeld,
     StoreUnavailable,
 )
 from agi_router.inventory.capacity import Quarantine, forecast_exhaustion
@@ -26,6 +28,11 @@ from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 
 __all__ = ["InventoryStore"]
+
+# Seconds for which transactions are waited for that a cell would wait for, and for its answer.
+_WRITERS: Final = 3.0
+_ANSWER: Final = 10.0
+_PAUSE: Final = 0.05
 
 
 class InventoryStore:
@@ -121,7 +128,7 @@ class InventoryStore:
         ]
 
     def move(
-        self, block: Block, to_name: str, *, begun: Callable[[], None] | None = None
+        self, block: Block, to_name: str, *, begun: Callable[[Queries], None] | None = None
     ) -> BlockMove:
         """
         The way of a block to another cell.
@@ -205,10 +212,13 @@ class InventoryStore:
             BlockNotFound: It is not ours.
             BlockInUse: It is to be returned, and bindings live in it.
             BlockMoves: It is on its way to another cell.
+            StoreHeld: A transaction in its cell would keep that from hearing of it, and of all
+                that is changed behind.
             OperatorOnly: A tenant asks.
         """
         self._scope.check_operator("puts blocks into service, and takes them out")
         values = {"block": block.value, "state": state}
+        self._wait_for_writers(block)
         with self._queries.transaction():
             # Who moves it takes the row for each step.
             self._queries.execute("lock_block", values)
@@ -228,6 +238,27 @@ class InventoryStore:
             if self._queries.row("set_block_state", values) is not None:
                 self._queries.execute("tell_block", values)
         return self.block(block)
+
+    def _wait_for_writers(self, block: Block) -> None:
+        """
+        See that nobody writes for long where a block is, if that is another database.
+        """
+        deadline = time.monotonic() + _WRITERS
+        left: set[str] | None = None
+        while True:
+            with self._queries.transaction_until(_ANSWER):
+                rows = self._queries.rows("list_writers", {"block": block.value})
+            found = {row["id"] for row in rows}
+            left = found if left is None else left & found
+            if not left:
+                return
+            if time.monotonic() >= deadline:
+                raise StoreHeld(
+                    f"a transaction writes for long in the cell of block {block}, an import for"
+                    " example: the cell would hear of nothing that is changed here before its"
+                    " end; do it again then"
+                )
+            time.sleep(_PAUSE)
 
     def statistics(
         self,

@@ -614,7 +614,8 @@ SELECT (SELECT m.cell FROM agi_cells.me m) AS number,
        current_setting('server_version_num')::integer AS version,
        ARRAY(SELECT m.number || ' ' || m.checksum FROM agi_router.migration m ORDER BY m.number) AS migrations,
        ARRAY(SELECT f.name || ' ' || f.checksum FROM agi_router.function f ORDER BY f.name) AS functions,
-       s.subscriptions, s.enabled, s.works, agi_router.heard_ago() AS heard_ago, l.*
+       s.subscriptions, s.enabled, s.works, agi_router.heard_ago() AS heard_ago, l.*,
+       ARRAY(SELECT f FROM agi_router.list_overlay_faults() f) AS faults
   FROM (SELECT count(*)::integer AS subscriptions, coalesce(bool_or(s.subenabled), false) AS enabled,
                coalesce(bool_or(w.pid IS NOT NULL), false) AS works
           FROM pg_catalog.pg_subscription s

@@ -152,8 +152,8 @@ COMMENT ON FUNCTION agi_cells.tables IS 'The tables whose rows are in the cells:
 CREATE OR REPLACE FUNCTION agi_cells.here() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['add_to_blocklist', 'assert_current_keys', 'bind_asked', 'find_complained', 'find_complained_call',
-                 'is_listed', 'is_moving', 'note_rebind', 'refuse_locked', 'set_lock', 'step_move', 'tell', 'tell_binding',
-                 'undo_move', 'why_closed']
+                 'is_listed', 'is_moving', 'list_writers', 'note_rebind', 'refuse_locked', 'set_lock', 'step_move', 'tell',
+                 'tell_binding', 'undo_move', 'why_closed']
 $$;
 COMMENT ON FUNCTION agi_cells.here IS 'The functions that are given a block and run in the global database all the same: what they read and write is there';
 
@@ -304,6 +304,7 @@ CREATE TABLE IF NOT EXISTS agi_cells.self (
     idle_slots    text[],
     lost_slots    text[]
 );
+ALTER TABLE agi_cells.self ADD COLUMN IF NOT EXISTS faults text[];
 COMMENT ON TABLE agi_cells.self IS 'What cells say of themselves (the view of this name in sql/cells/cell.sql): each has a foreign table below this one';
 
 CREATE OR REPLACE FUNCTION agi_cells.ask(_name text) RETURNS SETOF agi_cells.self
@@ -323,7 +324,7 @@ COMMENT ON FUNCTION agi_cells.ask IS 'What one cell says of itself, if it answer
 CREATE OR REPLACE FUNCTION agi_router.look_at_cell(_name text)
 RETURNS TABLE (number integer, version integer, migrations text[], functions text[], subscriptions integer, enabled boolean,
                works boolean, heard_ago double precision, names text, followers bigint, waited_for bigint, lag interval,
-               idle_slots text[], lost_slots text[])
+               idle_slots text[], lost_slots text[], faults text[])
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT * FROM agi_cells.ask(_name)
 $$;
@@ -503,26 +504,45 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.sent IS 'The functions that run in cells';
 
+CREATE OR REPLACE FUNCTION agi_cells.make(_name text, _like regprocedure, _language text, _body text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE OR REPLACE FUNCTION agi_router.%I(%s) RETURNS %s LANGUAGE %I AS %L',
+                   _name, pg_get_function_arguments(_like), pg_get_function_result(_like), _language, _body);
+END
+$$;
+COMMENT ON FUNCTION agi_cells.make IS 'Makes a function that is asked, and answers, as one of the program does: the signatures are those of sql/functions, so none stands twice';
+
+CREATE OR REPLACE FUNCTION agi_cells.given(_function regprocedure) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT string_agg('$' || i, ', ' ORDER BY i)
+      FROM pg_catalog.pg_proc p
+     CROSS JOIN generate_series(1, p.pronargs) i
+     WHERE p.oid = _function
+$$;
+COMMENT ON FUNCTION agi_cells.given IS 'The arguments of a function, as its body names them by their places';
+
+CREATE OR REPLACE FUNCTION agi_cells.split(_function regprocedure) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT ' SPLIT ' || string_agg(p.proargnames[i], ', ') || ';'
+      FROM pg_catalog.pg_proc p
+     CROSS JOIN generate_series(1, p.pronargs) i
+      JOIN pg_catalog.pg_type y ON y.oid = p.proargtypes[i - 1] AND y.typcategory = 'A'
+     WHERE p.oid = _function AND p.proargtypes[0] = 'bigint[]'::regtype
+$$;
+COMMENT ON FUNCTION agi_cells.split IS 'How PL/Proxy sends the parts of arrays to their cells, where a function is asked for several blocks; null: for one';
+
 CREATE OR REPLACE FUNCTION agi_cells.send_functions() RETURNS void
 LANGUAGE plpgsql AS $$
--- The signatures are those of sql/functions, so none stands twice.
 DECLARE
-    f     record;
-    parts text;
+    f record;
 BEGIN
-    FOR f IN SELECT p.oid, p.proname, p.proargnames, p.proargtypes::oid[] AS types, p.pronargs
+    FOR f IN SELECT p.oid, p.proname
                FROM pg_proc p
               WHERE p.oid IN (SELECT agi_cells.sent()) AND p.proname NOT IN (SELECT agi_cells.twins()) LOOP
-        parts := NULL;
-        IF f.types[0] = 'bigint[]'::regtype THEN
-            SELECT string_agg(f.proargnames[i + 1], ', ') INTO parts
-              FROM generate_series(0, f.pronargs - 1) i
-              JOIN pg_type y ON y.oid = f.types[i] AND y.typcategory = 'A';
-        END IF;
-        EXECUTE format(
-            'CREATE OR REPLACE FUNCTION agi_router.%I(%s) RETURNS %s LANGUAGE plproxy AS %L',
-            f.proname, pg_get_function_arguments(f.oid), pg_get_function_result(f.oid),
-            format('CLUSTER ''agi_cells'';%s RUN ON %s;', ' SPLIT ' || parts || ';',
+        PERFORM agi_cells.make(
+            f.proname, f.oid, 'plproxy',
+            format('CLUSTER ''agi_cells'';%s RUN ON %s;', agi_cells.split(f.oid),
                    CASE WHEN f.proname = 'forget_seen_messages' THEN 'agi_cells.present()'
                         WHEN f.proname = ANY (agi_cells.everywhere()) THEN 'agi_cells.all_present()'
                         ELSE 'agi_cells.cell_of(_block)' END));
@@ -554,6 +574,17 @@ LANGUAGE sql VOLATILE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.is_alone IS 'Whether the statement is a transaction by itself';
 
+CREATE OR REPLACE FUNCTION agi_cells.make_alone(_function regprocedure) RETURNS void
+LANGUAGE sql AS $$
+    SELECT agi_cells.make(
+               'agi_cells_alone_' || p.proname, p.oid, 'plproxy',
+               format('CLUSTER ''agi_cells'';%s TARGET agi_router.%s; RUN ON agi_cells.cell_of(_block);',
+                      agi_cells.split(p.oid), p.proname))
+      FROM pg_catalog.pg_proc p
+     WHERE p.oid = _function
+$$;
+COMMENT ON FUNCTION agi_cells.make_alone IS 'Makes the twin of a function, which runs it in the cell of its block by PL/Proxy';
+
 CREATE OR REPLACE FUNCTION agi_cells.join_functions() RETURNS void
 LANGUAGE plpgsql AS $$
 -- Each has a twin that runs by PL/Proxy. It is asked where the statement is alone, as it reads the newest
@@ -561,9 +592,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
     f record;
 BEGIN
-    FOR f IN SELECT p.proname, pg_get_function_arguments(p.oid) AS arguments, pg_get_function_result(p.oid) AS result,
-                    p.proargtypes[0] = 'bigint[]'::regtype AS many,
-                    (SELECT string_agg('$' || i, ', ' ORDER BY i) FROM generate_series(1, p.pronargs) i) AS given,
+    FOR f IN SELECT p.oid, p.proname, pg_get_function_result(p.oid) AS result, p.proargtypes[0] = 'bigint[]'::regtype AS many,
                     -- As text. Of arrays that go with one of blocks each part goes to its own cell.
                     (SELECT string_agg(
                                 CASE WHEN p.proargtypes[0] = 'bigint[]'::regtype AND y.typcategory = 'A'
@@ -571,25 +600,17 @@ BEGIN
                                                  ' WHERE (SELECT agi_cells.cell_of($1[i])) = _cell ORDER BY i)::text', i)
                                      ELSE format('$%s::text', i) END, ', ' ORDER BY i)
                        FROM generate_series(1, p.pronargs) i
-                       JOIN pg_type y ON y.oid = p.proargtypes[i - 1]) AS texts,
-                    (SELECT string_agg(p.proargnames[i], ', ')
-                       FROM generate_series(1, p.pronargs) i
-                       JOIN pg_type y ON y.oid = p.proargtypes[i - 1] AND y.typcategory = 'A') AS parts
+                       JOIN pg_type y ON y.oid = p.proargtypes[i - 1]) AS texts
                FROM pg_proc p
               WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname = ANY (agi_cells.joining()) LOOP
-        EXECUTE format(
-            'CREATE OR REPLACE FUNCTION agi_router.%I(%s) RETURNS %s LANGUAGE plproxy AS %L', 'agi_cells_alone_' || f.proname, f.arguments,
-            f.result,
-            format('CLUSTER ''agi_cells'';%s TARGET agi_router.%s; RUN ON agi_cells.cell_of(_block);',
-                   CASE WHEN f.many THEN ' SPLIT ' || f.parts || ';' END, f.proname));
-        EXECUTE format(
-            'CREATE OR REPLACE FUNCTION agi_router.%I(%s) RETURNS %s LANGUAGE plpgsql AS %L',
-            f.proname, f.arguments, f.result,
+        PERFORM agi_cells.make_alone(f.oid);
+        PERFORM agi_cells.make(
+            f.proname, f.oid, 'plpgsql',
             format('DECLARE _cell integer; BEGIN IF agi_cells.is_alone() THEN %s; RETURN; END IF;'
                    ' FOR _cell IN SELECT DISTINCT c.cell FROM unnest(%s) b (block), agi_cells.cell_of(b.block) c (cell) ORDER BY 1'
                    ' LOOP %s; END LOOP; END',
                    CASE f.result WHEN 'void' THEN 'PERFORM' ELSE 'RETURN QUERY SELECT * FROM' END
-                   || format(' agi_router.%I(%s)', 'agi_cells_alone_' || f.proname, f.given),
+                   || format(' agi_router.%I(%s)', 'agi_cells_alone_' || f.proname, agi_cells.given(f.oid)),
                    CASE WHEN f.many THEN '$1' ELSE 'ARRAY[$1]' END,
                    agi_cells.joined_call(f.proname, f.result, f.texts)));
     END LOOP;
@@ -614,18 +635,11 @@ LANGUAGE plpgsql AS $$
 -- What people agree to with a bind is written here, as all lines of consent are, and goes to all cells. What an API key
 -- may make on a day is counted here, where keys are: before, and what was not made is given back, so it is never more.
 DECLARE
-    f record;
+    f CONSTANT regprocedure := 'agi_router.bind_drawn'::regproc::regprocedure;
 BEGIN
-    SELECT pg_get_function_arguments(p.oid) AS arguments, pg_get_function_result(p.oid) AS result,
-           (SELECT string_agg('$' || i, ', ' ORDER BY i) FROM generate_series(1, p.pronargs) i) AS given
-      INTO STRICT f
-      FROM pg_proc p
-     WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname = 'bind_drawn';
-    EXECUTE format(
-        'CREATE OR REPLACE FUNCTION agi_router.agi_cells_alone_bind_drawn(%s) RETURNS %s LANGUAGE plproxy AS %L', f.arguments, f.result,
-        'CLUSTER ''agi_cells''; TARGET agi_router.bind_drawn; RUN ON agi_cells.cell_of(_block);');
-    EXECUTE format(
-        'CREATE OR REPLACE FUNCTION agi_router.bind_drawn(%s) RETURNS %s LANGUAGE plpgsql AS %L', f.arguments, f.result,
+    PERFORM agi_cells.make_alone(f);
+    PERFORM agi_cells.make(
+        'bind_drawn', f, 'plpgsql',
         format($body$
 DECLARE
     _place  integer;
@@ -662,7 +676,7 @@ EXCEPTION
     WHEN SQLSTATE 'AR005' THEN
         RETURN QUERY SELECT n, NULL::bigint, NULL::timestamptz, NULL::timestamptz FROM unnest(_id) n;
 END
-$body$, f.given));
+$body$, agi_cells.given(f)));
 END
 $$;
 COMMENT ON FUNCTION agi_cells.send_binds IS 'Has bind_drawn write here what was stated with a bind';
@@ -1159,6 +1173,26 @@ LANGUAGE sql STABLE AS $$
     SELECT agi_cells.is_moving(_block)
 $$;
 
+CREATE OR REPLACE FUNCTION agi_cells.list_writers(_block bigint) RETURNS SETOF text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    has agi_cells.cell;
+BEGIN
+    SELECT c.* INTO has FROM agi_router.block k JOIN agi_cells.cell c ON c.id = k.cell WHERE k.block = _block;
+    IF NOT has.away THEN
+        RETURN QUERY SELECT unnest(agi_cells.writers(has.id, _block));
+    END IF;
+EXCEPTION WHEN OTHERS THEN
+    -- Where it does not answer, nobody writes: it hears of all when it is back.
+    RETURN;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.list_writers IS 'Who holds rows of blocks in the cell of a block: it waits for them before it takes another state of that one, and with it all that is changed behind';
+CREATE OR REPLACE FUNCTION agi_router.list_writers(_block bigint) RETURNS SETOF text
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT w FROM agi_cells.list_writers(_block) w
+$$;
+
 CREATE OR REPLACE FUNCTION agi_router.set_cell_away(_name text, _away boolean) RETURNS TABLE (name text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
@@ -1216,17 +1250,17 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT * FROM agi_cells.list_loads()
 $$;
 -- These say where other databases are and how to get there.
-REVOKE ALL ON FUNCTION agi_cells.set_away, agi_cells.compose, agi_cells.connect_cells, agi_cells.send_functions,
-    agi_cells.send_binds, agi_cells.join_functions, agi_cells.share_out, agi_cells.take_tables, agi_cells.publish, agi_cells.prepare,
+REVOKE ALL ON FUNCTION agi_cells.set_away, agi_cells.compose, agi_cells.connect_cells, agi_cells.make, agi_cells.make_alone,
+    agi_cells.send_functions, agi_cells.send_binds, agi_cells.join_functions, agi_cells.share_out, agi_cells.take_tables, agi_cells.publish, agi_cells.prepare,
     agi_cells.set_aside, agi_cells.digest, agi_cells.forget, agi_cells.make_days, agi_cells.take_in, agi_cells.settled, agi_cells.drop_settled, agi_cells.put_back,
     agi_cells.wipe, agi_cells.send, agi_cells.forward, agi_cells.take_step, agi_cells.load, agi_cells.holds, agi_cells.step_move,
-    agi_cells.undo_move, agi_cells.list_loads FROM PUBLIC;
+    agi_cells.undo_move, agi_cells.writers, agi_cells.list_writers, agi_cells.list_loads FROM PUBLIC;
 
 DO $$
 BEGIN
     -- Its functions of these names ask these.
-    EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.step_move, agi_cells.undo_move, agi_cells.list_loads, agi_cells.set_away,'
-                   ' agi_cells.look, agi_cells.ask TO %I',
+    EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.step_move, agi_cells.undo_move, agi_cells.list_writers,'
+                   ' agi_cells.list_loads, agi_cells.set_away, agi_cells.look, agi_cells.ask TO %I',
                    (SELECT pg_get_userbyid(p.proowner) FROM pg_proc p WHERE p.oid = 'agi_router.list_loads'::regproc));
 END
 $$;
@@ -1255,8 +1289,8 @@ INSERT INTO agi_cells.replaced (name, source, definition)
 SELECT p.proname, p.prosrc, pg_get_functiondef(p.oid)
   FROM pg_proc p
  WHERE p.pronamespace = 'agi_router'::regnamespace
-   AND p.proname IN ('hold_moves', 'is_moving', 'list_cells', 'list_loads', 'list_missing', 'look_at_cell', 'look_at_cells', 'look_at_proxy', 'set_cell_away', 'step_move',
-                     'undo_move', 'why_closed');
+   AND p.proname IN ('hold_moves', 'is_moving', 'list_cells', 'list_loads', 'list_missing', 'list_writers', 'look_at_cell', 'look_at_cells',
+                     'look_at_proxy', 'set_cell_away', 'step_move', 'undo_move', 'why_closed');
 
 CREATE OR REPLACE FUNCTION agi_cells.put_in_place() RETURNS void
 LANGUAGE plpgsql AS $$

@@ -20,6 +20,10 @@ SELECT set_config('application_name', %(name)s, false);
 -- The database's clock, which alone judges expiry; and the process that serves us.
 SELECT clock_timestamp(), pg_backend_pid() AS backend;
 
+-- end_session --
+-- End another session of this role, whatever it waits for.
+SELECT pg_terminate_backend(%(backend)s);
+
 -- look_at_commits --
 -- Whether a commit of this role has waited for a standby for longer than any does by the way: the next would wait, too.
 -- Half of the time after which a line that says nothing is cut.
@@ -258,6 +262,7 @@ SELECT n.kind, n.name, p.privilege,
        ('serve', 'function', 'agi_router.describe_kept()', 'EXECUTE'),
        ('serve', 'function', 'agi_router.step_move(bigint, text)', 'EXECUTE'),
        ('serve', 'function', 'agi_router.undo_move(bigint)', 'EXECUTE'),
+       ('serve', 'function', 'agi_router.list_writers(bigint)', 'EXECUTE'),
        ('serve', 'function', 'agi_router.set_cell_away(text, boolean)', 'EXECUTE'),
        ('serve', 'function', 'agi_router.look_at_cell(text)', 'EXECUTE'),
        ('serve', 'function', 'agi_router.look_at_cells(boolean)', 'EXECUTE'),

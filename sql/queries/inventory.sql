@@ -49,6 +49,10 @@ RETURNING block;
 -- A row where a block is on its way to another cell, at the end of which it gets the state that it had.
 SELECT 1 WHERE agi_router.is_moving(%(block)s);
 
+-- list_writers --
+-- Who keeps the cell of a block from hearing of what is said of it.
+SELECT w.id FROM agi_router.list_writers(%(block)s) w (id);
+
 -- tell_block --
 -- Tell of a block that has another state now: whom it is kept for, or who has live bindings in it.
 SELECT agi_router.tell(

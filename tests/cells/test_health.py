@@ -70,9 +70,16 @@ def test_doctor(cells: Cells, dsn: str, store: BindingStore, env: dict[str, str]
         north.execute("UPDATE agi_router.function SET checksum = 'x' WHERE name = 'admit'")
         north.execute("UPDATE agi_router.migration SET checksum = 'x'")
         north.execute("SELECT agi_cells.become(5)")
+        north.execute("DROP TRIGGER agi_cells_close_others ON agi_router.block")
         north.execute(f"ALTER SUBSCRIPTION {cells.subscription(cells.dsns(dsn)[0])} DISABLE")
         found = faults()
-        for words in ("(admit)", "other tables", "become(0)", "is disabled"):
+        for words in (
+            "(admit)",
+            "other tables",
+            "it has become cell 5",
+            "(agi_cells_close_others)",
+            "is disabled",
+        ):
             assert f"{NAMES[0]}: " in found
             assert words in found
         assert f"{NAMES[1]}: " not in found

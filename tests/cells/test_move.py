@@ -39,6 +39,7 @@ from harness.cells import NAMES, Cells
 from harness.cli import run
 from harness.database import (
     HOUR,
+    NO_REST,
     Server,
     a_call,
     admit_as_router,
@@ -584,6 +585,42 @@ def test_an_undo_waits_for_what_goes_on(
             assert undone.result()
     assert rows_in(cells, dsn) == before
     assert store.find(bound.id) == bound
+
+
+def test_a_cell_that_stands_still_in_the_midst_of_it(
+    cells: Cells, dsn: str, store: BindingStore, bound: Binding, south: Server
+) -> None:
+    """The step ends, and says why; the block is where it was, and goes when the cell does."""
+    before = rows_in(cells, dsn)
+    up_to(store, "take_in")
+    way = BlockMove(store._queries, NORTH, TO, step_limit=1.5)
+    south.freeze()
+    try:
+        with pytest.raises(StoreUnavailable, match="has said nothing for 2 s"):
+            way.run(wait=0, opened=lambda: None)
+    finally:
+        south.thaw()
+    with connect(dsn, idle=0) as again:
+        moved = BindingStore(again, store.keys, NO_REST)
+        assert moved.find(bound.id) == bound
+        assert moved.inventory.block(NORTH)["state"] == "active"
+        until(lambda: not moved.inventory.move(NORTH, TO).undo())
+        assert rows_in(cells, dsn) == before
+        assert to_the_end(moved).step == "done"
+
+
+def test_another_state_waits_for_no_import(
+    cells: Cells, dsn: str, store: BindingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever says it is told, as the cell would hear of nothing meanwhile."""
+    monkeypatch.setattr("agi_router.inventory.store._WRITERS", 0.3)
+    with cells.connect(cells.dsns(dsn)[0]) as writer:
+        writer.execute("BEGIN")
+        writer.execute("SELECT block FROM agi_router.block FOR KEY SHARE")
+        with pytest.raises(StoreHeld, match="writes for long in the cell of block"):
+            store.inventory.set_block_state(NORTH, BlockState.RETURNED)
+        writer.execute("ROLLBACK")
+    assert store.inventory.set_block_state(NORTH, BlockState.RETURNED)["state"] == "returned"
 
 
 def test_a_cell_that_says_nothing(

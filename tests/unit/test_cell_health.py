@@ -24,6 +24,7 @@ SAID: dict[str, Any] = {
     "enabled": True,
     "works": True,
     "heard_ago": 1.0,
+    "faults": [],
 }
 SEEN: dict[str, Any] = {"follows": True, "unsent": 0}
 
@@ -35,6 +36,7 @@ SEEN: dict[str, Any] = {"follows": True, "unsent": 0}
         ({}, {"migrations": ["1 b"]}, True, "other tables"),
         ({}, {"functions": ["admit z", "bind y"]}, True, "(admit)"),
         ({}, {"functions": []}, True, "(admit, bind)"),
+        ({}, {"faults": ["a_trigger", "become"]}, True, "(a_trigger, become)"),
         ({}, {"subscriptions": 0}, True, "no subscription"),
         ({}, {"enabled": False}, True, "disabled"),
         ({"follows": None}, {}, True, "no slot"),
