@@ -4,6 +4,7 @@ Texts as they are asked for by hand: what would become of one, what has become o
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Any
 
@@ -25,10 +26,23 @@ from agi_router.messages.openness import sender_tags
 from agi_router.numbers import Block, XNumber
 from agi_router.tenants.scope import OPERATOR, Scope
 
-__all__ = ["DISCARDED", "LinkRecords", "MessageRecords", "cursor_of"]
+__all__ = ["DISCARDED", "LinkRecords", "MessageRecords", "Seen", "cursor_of"]
 
 DISCARDED = "discarded"
 """Why a text has failed that somebody discarded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """
+    A text that was accepted by the same request before.
+    """
+
+    record: dict[str, Any]
+    is_same: bool
+    """Whether what was asked for then was the same, too."""
+    receiver_tag: int | None
+    """Tag, by any key, of whom its carrier was told; :obj:`None`: no carrier keeps it."""
 
 
 class MessageRecords:
@@ -152,23 +166,20 @@ class MessageRecords:
             raise MessageNotHeld
         return self.find(name)
 
-    def seen(
-        self, block: Block, same: Sequence[bytes], asked: Sequence[bytes]
-    ) -> tuple[dict[str, Any], bool] | None:
+    def seen(self, block: Block, same: Sequence[bytes], asked: Sequence[bytes]) -> Seen | None:
         """
-        The record of the text that was accepted by a request within the last ten minutes, if any.
+        The text that was accepted by a request within the last ten minutes, if any.
 
         Args:
             block: Of the number it is sent to.
             same: Digests of the request, by any key.
             asked: The same of what it asks for.
-
-        Returns:
-            The record, and whether that was what was asked for then, too.
         """
         row = self._queries.row("find_seen_message", {"block": block.value, "sames": list(same)})
+        if row is None:
+            return None
         with contextlib.suppress(MessageNotFound):
-            return None if row is None else (self.find(row["id"]), row["asked"] in asked)
+            return Seen(self.find(row["id"]), row["asked"] in asked, row["receiver_tag"])
         return None
 
     def report(self, name: str, state: MessageState) -> dict[str, Any]:
@@ -249,6 +260,13 @@ class LinkRecords:
         if self._queries.row("drain_link", {"name": name, "drained": drained}) is None:
             raise LinkNotFound
         return next(row for row in self.links() if row["name"] == name)
+
+    def forget(self, name: str) -> None:
+        """
+        Forget a link that nobody serves any more: texts that it owes have failed.
+        """
+        self._queries.rows("end_link_texts", {"name": name, "reason": DISCARDED})
+        self._queries.rows("forget_link", {"name": name})
 
 
 def cursor_of(row: dict[str, Any]) -> Cursor:

@@ -1307,6 +1307,7 @@ CREATE TABLE agi_router.message_seen (
     link  text        NOT NULL,
     at    timestamptz NOT NULL,
     asked bytea       CONSTRAINT message_seen_asked_check CHECK (length(asked) = 32),
+    receiver_tag bigint,
     CONSTRAINT message_seen_pkey PRIMARY KEY (block, same)
 );
 CREATE INDEX message_seen_at ON agi_router.message_seen (at);
@@ -1317,6 +1318,7 @@ COMMENT ON COLUMN agi_router.message_seen.id IS 'The text';
 COMMENT ON COLUMN agi_router.message_seen.link IS 'Door by which it came';
 COMMENT ON COLUMN agi_router.message_seen.at IS 'When it was accepted';
 COMMENT ON COLUMN agi_router.message_seen.asked IS 'By HTTP, where a key says what is the same: keyed hash of what was asked for; null: by a door for texts';
+COMMENT ON COLUMN agi_router.message_seen.receiver_tag IS 'Tag of whom its carrier was told, where that keeps the text: it is told nobody else of the same one';
 COMMENT ON INDEX agi_router.message_seen_at IS 'What may be forgotten';
 
 CREATE TABLE agi_router.message_rule (

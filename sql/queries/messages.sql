@@ -174,8 +174,9 @@ SELECT m.id, m.block, m.x_number, m.binding_id, t.name AS tenant, m.side, m.show
 SELECT * FROM agi_router.release_message(%(block)s, %(id)s);
 
 -- find_seen_message --
--- The text that was accepted by one of these requests within ten minutes, and what was asked for; no row: none was.
-SELECT s.id, s.asked
+-- The text that was accepted by one of these requests within ten minutes, what was asked for, and whom its carrier
+-- was told; no row: none was.
+SELECT s.id, s.asked, s.receiver_tag
   FROM agi_router.message_seen s
  WHERE s.block = %(block)s AND s.same = ANY (%(sames)s::bytea[])
    AND s.at >= statement_timestamp() - interval '10 minutes';
@@ -265,3 +266,14 @@ SELECT l.name, l.node, l.drained, l.up_since, l.until > statement_timestamp() AS
 -- drain_link --
 -- Say whether a link is to be unbound; no row where there is none.
 UPDATE agi_router.message_link SET drained = %(drained)s WHERE name = %(name)s RETURNING name;
+
+-- end_link_texts --
+-- End what a link owes that nobody serves any more.
+SELECT f.state
+  FROM agi_router.message_out o
+ CROSS JOIN LATERAL agi_router.finish_message(o.block, o.id, o.attempts, 'failed', %(reason)s, NULL) f
+ WHERE o.link_out = %(name)s;
+
+-- forget_link --
+-- Forget a link that nobody serves any more.
+DELETE FROM agi_router.message_link WHERE name = %(name)s RETURNING name;

@@ -367,6 +367,30 @@ def test_what_a_carrier_asks_about_again(operator: Client, couriers: Client, bou
     assert operator.post(f"/v1/messages/{sent['id']}/outcome", {"state": "delivered"}, status=404)
 
 
+def test_a_receiver_that_changes(operator: Client, couriers: Client) -> None:
+    """Who wrote last by then is not told to a carrier that asks once more about the same text."""
+    c = "13800000003"
+    group = {"mode": "gxb", "g": [A, c], "b": B, "callback": "last", "messages": "both"}
+    made = couriers.post("/v1/bindings", {**group, "ttl": 7200}, status=201)
+    path = "/v1/messages/decisions"
+
+    def decide(sender: str, key: str) -> Any:
+        asked = {"sender": sender, "x": made["x"], "octets": 33}
+        told = operator.post(f"{path}?numbers=full", asked, Idempotency_Key=key)
+        return told["id"], told["receiver"], told["reason"]
+
+    decide(A, "of-a")
+    first = decide(B, "of-b")
+    assert first == decide(B, "of-b") == (first[0], A, None)
+    assert decide(c, "of-c")[1] == B
+    # A, who was told, does not get it a second time, and nor does C.
+    for _ in range(2):
+        assert decide(B, "of-b") == (None, None, "unbound")
+    assert couriers.get(f"/v1/messages/{first[0]}")["state"] == "undelivered"
+    assert decide(B, "of-b-again")[1] == c
+    assert couriers.get(f"/v1/bindings/{made['id']}")["messages_used"] == 3
+
+
 def test_a_key_of_before(couriers: Client, connection: Connection, bound: Any) -> None:
     """After ten minutes it is of another text, whatever message centre is away."""
     asked = {"sender": A, "x": bound["x"], "text": BODY}

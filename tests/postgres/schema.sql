@@ -2022,6 +2022,7 @@ CREATE TABLE agi_router.message_seen (
     link text NOT NULL,
     at timestamp with time zone NOT NULL,
     asked bytea,
+    receiver_tag bigint,
     CONSTRAINT message_seen_asked_check CHECK ((length(asked) = 32)),
     CONSTRAINT message_seen_same_check CHECK ((length(same) = 32))
 );
@@ -2039,6 +2040,8 @@ COMMENT ON COLUMN agi_router.message_seen.link IS 'Door by which it came';
 COMMENT ON COLUMN agi_router.message_seen.at IS 'When it was accepted';
 
 COMMENT ON COLUMN agi_router.message_seen.asked IS 'By HTTP, where a key says what is the same: keyed hash of what was asked for; null: by a door for texts';
+
+COMMENT ON COLUMN agi_router.message_seen.receiver_tag IS 'Tag of whom its carrier was told, where that keeps the text: it is told nobody else of the same one';
 
 CREATE TABLE agi_router.message_sent (
     link text NOT NULL,

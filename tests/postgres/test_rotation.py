@@ -451,6 +451,7 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "message_seen.same",
         # Of ten minutes.
         "message_seen.asked",
+        "message_seen.receiver_tag",
         "audit_chain.digest",
         "deletion.digest",
     } | {f"{table}.{column}" for table in ("route", "past_route") for column in columns}

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
@@ -37,7 +37,7 @@ from agi_router.db.connection import Queries
 from agi_router.doors.http.known_keys import KnownKeys
 from agi_router.doors.http.missing import find_missing
 from agi_router.doors.http.options import Options
-from agi_router.doors.http.pool import StorePool
+from agi_router.doors.http.pool import StorePool, Turn
 from agi_router.doors.http.request_rates import Asking, RequestRates, lower_rate
 from agi_router.doors.http.text_taking import TextTaking
 from agi_router.errors import ApiKeyNotFound, SealError
@@ -80,6 +80,7 @@ __all__ = [
     "signed_part",
     "take_nonce",
     "take_turn",
+    "without_store",
 ]
 
 _MINUTE: Final = timedelta(minutes=1)
@@ -199,13 +200,13 @@ class Desk:
         self._found = found
         self.origin = origin
         """Scheme and host that were asked, for addresses that are told."""
-        self._store = store
+        self._lend: Callable[[], BindingStore] | None = None
+        self._use(store)
         self._claim = claim
         self._refused: Problem | None = None
         self._needed: KeyScope | None = None
         self.key = found.key
         """Who asks."""
-        store.api_key = None if found.key.max_binds is None else found.key.id
         self.now = found.now
         """When that was, by the database's clock."""
         self.request_id = request_id
@@ -219,8 +220,25 @@ class Desk:
         Raises:
             Problem: Whoever asks may not, as it turns out now.
         """
+        if self._lend is not None:
+            self._use(self._lend().within(self._found.scope))
+            self._lend = None
         self.prove()
         return self._store
+
+    def _use(self, store: BindingStore) -> None:
+        self._store = store
+        key = self._found.key
+        store.api_key = None if key.max_binds is None else key.id
+
+    def borrow_anew(self, lend: Callable[[], BindingStore]) -> None:
+        """
+        The store was given back: who asks for it next gets another one.
+
+        Args:
+            lend: Lends it.
+        """
+        self._lend = lend
 
     def prove(self) -> None:
         """
@@ -402,11 +420,29 @@ async def take_turn(request: HttpRequest) -> AsyncIterator[None]:
         Problem: None is free in time.
     """
     door: Door = request.app.state.door
-    async with door.stores.turn():
+    async with door.stores.turn() as turn:
         # Given back here and not by the borrower: that would take another change of threads.
         with ExitStack() as borrowed:
-            request.state.borrowed = borrowed
+            request.state.turn, request.state.borrowed = turn, borrowed
             yield
+
+
+@asynccontextmanager
+async def without_store(request: HttpRequest, desk: Desk) -> AsyncIterator[None]:
+    """
+    Give the store of a request back for the time of a block, in which somebody else is waited for.
+
+    Raises:
+        Problem: None is free in time afterwards.
+    """
+    door: Door = request.app.state.door
+    turn: Turn = request.state.turn
+    borrowed: ExitStack = request.state.borrowed
+    borrowed.close()
+    desk.borrow_anew(lambda: borrowed.enter_context(door.stores.lend()))
+    turn.give_up()
+    yield
+    await turn.take()
 
 
 _Turn = Annotated[None, Depends(take_turn, scope="function")]

@@ -16,7 +16,7 @@ from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import Refusal, refuse_old_number
 from agi_router.calls.ports import Admission
 from agi_router.doors.http.answers import answer, page
-from agi_router.doors.http.auth import Desk, Door, Needs
+from agi_router.doors.http.auth import Desk, Door, Needs, without_store
 from agi_router.doors.http.idempotency import KEYED, read_key
 from agi_router.doors.http.text_taking import TextTaking
 from agi_router.errors import BindingNotFound, MessageNotFound, MessageOver, NumberError
@@ -24,7 +24,7 @@ from agi_router.messages.decision import Taken, decide_text, screen_text
 from agi_router.messages.explanation import explain_text
 from agi_router.messages.limits import TextLimits
 from agi_router.messages.model import CARRIED, LONGEST, MOST_PARTS, CarriedText, MessageState, Text
-from agi_router.messages.records import LinkRecords, MessageRecords, cursor_of
+from agi_router.messages.records import LinkRecords, MessageRecords, Seen, cursor_of
 from agi_router.messages.store import Repeated
 from agi_router.messages.taking import Accepted
 from agi_router.messages.views import describe_message, describe_text_explanation
@@ -174,14 +174,16 @@ async def send_message(body: MessageIn, request: Request, desk: _Writes) -> Resp
         texts = _texts(request)
         taken: Accepted | Repeated | Reason | None = texts.limits.count(text)
         if taken is None:
-            taken = await texts.take(
-                text,
-                asked.same[-1],
-                asked=asked.what[-1],
-                keys=desk.keys,
-                link=body.link,
-                scope=desk.store.scope,
-            )
+            keys, scope = desk.keys, desk.store.scope
+            async with without_store(request, desk):
+                taken = await texts.take(
+                    text,
+                    asked.same[-1],
+                    asked=asked.what[-1],
+                    keys=keys,
+                    link=body.link,
+                    scope=scope,
+                )
         if isinstance(taken, Reason):
             raise _problem(taken, texts.limits, desk)
         row = await asyncio.to_thread(_find_made, text, taken, asked, desk)
@@ -323,7 +325,8 @@ def _prepare(body: MessageIn, text: Text, asked: _Asked, desk: Desk) -> dict[str
         fault = FieldFault("/link", "link_not_found", "there is no such door: sip, or a link")
         raise Problem.of_fields([fault])
     desk.audit("POST /v1/messages", f"a text to {text.x_number}")
-    return _find_seen(text, asked, desk)
+    seen = _find_seen(text, asked, desk)
+    return None if seen is None else seen.record
 
 
 def _find_made(
@@ -338,26 +341,23 @@ def _find_made(
     """
     if isinstance(taken, Accepted):
         return _records(desk).find(taken.id)
-    row = _find_seen(text, asked, desk)
-    if row is None:
+    seen = _find_seen(text, asked, desk)
+    if seen is None:
         raise MessageNotFound
-    return row
+    return seen.record
 
 
-def _find_seen(text: Text, asked: _Asked, desk: Desk) -> dict[str, Any] | None:
+def _find_seen(text: Text, asked: _Asked, desk: Desk) -> Seen | None:
     """
-    The record of the text that was taken by the same request before, if any.
+    The text that was taken by the same request before, if any.
 
     Raises:
         Problem: By the same key another one was asked for.
     """
     seen = _records(desk).seen(text.x_number.block, asked.same, asked.what)
-    if seen is None:
-        return None
-    row, is_same = seen
-    if not is_same:
+    if seen is not None and not seen.is_same:
         raise Problem.of_door("idempotency_key_reused")
-    return row
+    return seen
 
 
 def _problem(reason: Reason, limits: TextLimits, desk: Desk) -> Problem:
@@ -377,16 +377,17 @@ def _look_again(text: CarriedText, asked: _Asked, desk: Desk) -> tuple[str, Take
     """
     What is to be said of a text that was asked about before; :obj:`None`: it was not.
 
-    It is looked at anew: where it may not be delivered any more its use comes back, and it is
-    refused as often as it is asked about.
+    It is looked at anew: where it may not be delivered any more, or would reach somebody else, its
+    use comes back, and it is refused as often as it is asked about.
 
     Raises:
         Problem: By the same key another text was asked about.
         MessageOver: It might be delivered, but its use has come back.
     """
-    row = _find_seen(text, asked, desk)
-    if row is None:
+    seen = _find_seen(text, asked, desk)
+    if seen is None:
         return None
+    row = seen.record
     name = row["id"]
     over = row["state"] == MessageState.UNDELIVERED
     records = _records(desk)
@@ -398,7 +399,11 @@ def _look_again(text: CarriedText, asked: _Asked, desk: Desk) -> tuple[str, Take
         facts = replace(facts, hit=hit)
     found = decide_text(text, facts, now=admission.now)
     binding = f"{row['block']}-{row['binding_id']}"
-    if isinstance(found, Taken) and found.binding == binding:
+    if (
+        isinstance(found, Taken)
+        and found.binding == binding
+        and seen.receiver_tag in desk.keys.tags(found.receiver)
+    ):
         if over:
             raise MessageOver
         return name, found
@@ -421,14 +426,16 @@ async def _decide(
     texts = _texts(request)
     if too_many := texts.limits.count(text):
         return too_many
-    taken = await texts.take(
-        text,
-        asked.same[-1],
-        asked=asked.what[-1],
-        keys=desk.keys,
-        link=CARRIED,
-        scope=desk.store.scope,
-    )
+    keys, scope = desk.keys, desk.store.scope
+    async with without_store(request, desk):
+        taken = await texts.take(
+            text,
+            asked.same[-1],
+            asked=asked.what[-1],
+            keys=keys,
+            link=CARRIED,
+            scope=scope,
+        )
     if isinstance(taken, Accepted):
         found = decide_text(text, taken.stored.facts, now=taken.stored.now)
         # The guard and the rule are one.

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from queue import Empty, LifoQueue, SimpleQueue
 from typing import Any, Final, ParamSpec, TypeVar
 
@@ -14,7 +14,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.db.session import why_read_only
 from agi_router.schemas.problems import Problem
 
-__all__ = ["StorePool"]
+__all__ = ["StorePool", "Turn"]
 
 # Seconds for which a request waits for a store.
 _WAIT: Final = 1.0
@@ -44,7 +44,7 @@ class StorePool:
             self._places.put(None)
 
     @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def turn(self) -> AsyncIterator["Turn"]:
         """
         A turn at a store. Every request waits for one before it is given a thread.
 
@@ -53,11 +53,12 @@ class StorePool:
         Raises:
             Problem: It does not come in time.
         """
-        await self._wait()
+        turn = Turn(self._wait, self._turns.release)
+        await turn.take()
         try:
-            yield
+            yield turn
         finally:
-            self._turns.release()
+            turn.give_up()
 
     async def run(
         self, work: Callable[_Given, _Done], *args: _Given.args, **kwargs: _Given.kwargs
@@ -136,6 +137,39 @@ class StorePool:
         """
         self.renew()
         self._threads.close()
+
+
+class Turn:
+    """
+    A turn at a store, which may be given up before its time, and waited for once more.
+
+    Args:
+        wait: Waits for it.
+        release: Lets another one have it.
+    """
+
+    def __init__(self, wait: Callable[[], Awaitable[None]], release: Callable[[], None]) -> None:
+        self._wait = wait
+        self._release = release
+        self._is_ours = False
+
+    async def take(self) -> None:
+        """
+        Wait for it.
+
+        Raises:
+            Problem: It does not come in time.
+        """
+        await self._wait()
+        self._is_ours = True
+
+    def give_up(self) -> None:
+        """
+        Let another one have it, unless that was done.
+        """
+        if self._is_ours:
+            self._is_ours = False
+            self._release()
 
 
 class _Threads:

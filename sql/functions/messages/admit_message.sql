@@ -14,7 +14,7 @@ DECLARE
     _tag    bigint := _tags[1];
     _chosen bytea;
     _latest boolean;
-    _stranger_tag bigint;
+    _receiver_tag bigint;
     _until  timestamptz;
     facts   agi_router.facts;
 BEGIN
@@ -85,8 +85,10 @@ BEGIN
               b.messages_used - 1,
               b.callback, b.callback_window, CASE r.side WHEN 'a' THEN b.display_b ELSE b.display_a END,
               b.ring_timeout, b.max_duration, b.language, b.prompts, true, NULL::integer, false, false,
-              -- First the tag of the stranger whom A may answer; of a text that is taken no locks are told.
-              CASE WHEN b.mode = 'ax' AND r.side = 'a' THEN to_jsonb(r.last_tag) END, NULL::jsonb, true, false, false
+              -- First the tags of the last caller and of the other, where its receiver is to be known by one; of a text
+              -- that is taken no locks are told.
+              CASE WHEN _body IS NULL OR b.mode = 'ax' AND r.side = 'a'
+                   THEN jsonb_build_array(r.last_tag, r.callee_tags[1]) END, NULL::jsonb, true, false, false
          INTO facts;
     IF NOT FOUND THEN
         -- The first one may have come between the look above and the UPDATE, and have taken the last use.
@@ -98,13 +100,13 @@ BEGIN
     _latest := facts.last_callee IS NOT NULL
                AND (facts.callback_window IS NULL
                     OR _now - facts.last_at < make_interval(secs => facts.callback_window));
-    _stranger_tag := CASE WHEN _latest THEN facts.locks::text::bigint END;
+    _receiver_tag := (facts.locks ->> CASE WHEN _latest THEN 0 ELSE 1 END)::bigint;
     facts.locks := NULL;
     _chosen := CASE WHEN _latest THEN facts.last_callee ELSE facts.callee END;
     _until := least(_now + _validity, facts.expires_at, facts.child_until);
     -- One that came meanwhile by the same request collides here, and everything above is rolled back.
-    INSERT INTO agi_router.message_seen (block, same, id, link, at, asked)
-    VALUES (_block, _same, _id, _link_in, _now, _asked);
+    INSERT INTO agi_router.message_seen (block, same, id, link, at, asked, receiver_tag)
+    VALUES (_block, _same, _id, _link_in, _now, _asked, CASE WHEN _body IS NULL THEN _receiver_tag END);
     INSERT INTO agi_router.message (block, id, day, x_number, binding_id, tenant_id, side, shown, link_in, octets,
                                     parts, received_at, expires_at, state, done_at, check_id, check_verdict, check_ms,
                                     tenant_check_id, tenant_check_verdict, tenant_check_ms)
@@ -124,7 +126,8 @@ BEGIN
                 _x_number,
                 -- A stranger is sealed for no tag: see agi_router.remember_caller.
                 CASE WHEN _latest AND facts.mode = 'ax' THEN 0 ELSE facts.caller_tag END, facts.side, facts.shown,
-                CASE WHEN _latest THEN 'last_caller' ELSE 'callee' END, _chosen, _stranger_tag, _body);
+                CASE WHEN _latest THEN 'last_caller' ELSE 'callee' END, _chosen,
+                CASE WHEN _latest THEN _receiver_tag END, _body);
         PERFORM agi_router.count_seals(1);
     END IF;
     PERFORM agi_router.tell_message(
