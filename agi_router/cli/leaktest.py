@@ -8,7 +8,6 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Axb, Axyb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
-from agi_router.bindings.words import Messages, Mode, Side
+from agi_router.bindings.words import Mode, Side
 from agi_router.cli.context import read_settings
+from agi_router.cli.leaktest_texts import LIFE, ORDER, try_texts
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.errors import NumberError
@@ -37,8 +37,6 @@ from agi_router.leaktest.report import (
 )
 from agi_router.leaktest.report import as_json as report_as_json
 from agi_router.leaktest.suite import run_suite, scenarios
-from agi_router.leaktest.text_vectors import TEXT_VECTORS
-from agi_router.leaktest.texts import TextPair, TextResult, run_texts
 from agi_router.leaktest.vectors import VECTORS, Vector
 from agi_router.numbers import PhoneNumber
 
@@ -46,9 +44,6 @@ __all__ = ["leaktest"]
 
 # More calls at once than this gain nothing: SIPp takes the time.
 _MOST_SLOTS = 24
-# Should the program be killed, its bindings die by themselves.
-_LIFE = timedelta(hours=1)
-_ORDER = "leaktest"
 # Of the findings of one vector, for people.
 _MOST_LINES = 5
 
@@ -128,6 +123,11 @@ def _address_option(
     help="Try the door for texts by SIP, at --pbx, in place of the PBX.",
 )
 @click.option(
+    "--link",
+    is_flag=True,
+    help="Try the door for texts by SMPP, with the link's settings, in place of the PBX.",
+)
+@click.option(
     "--captures",
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep what was said in calls that leaked or failed in this directory.",
@@ -144,6 +144,7 @@ def leaktest(  # noqa: PLR0917 - options, not arguments
     captures: Path | None,
     *,
     texts: bool,
+    link: bool,
     as_json: bool,
 ) -> None:
     r"""
@@ -161,7 +162,10 @@ def leaktest(  # noqa: PLR0917 - options, not arguments
 
     With --messages it tries the door for texts in the same way: a text for each place in which a
     sender's side may tell who sends, from either side. It needs no SIPp. The door takes --near for
-    a peer, and has --far for its next hop for the time of the test.
+    a peer, and has --far for its next hop for the time of the test: texts of others wait for that.
+
+    With --link it tries the door for texts by SMPP: a door of its own, with the settings of
+    AGI_ROUTER_SMPP_..., at a message centre that it plays. The link itself is not touched.
 
     Exits with 1 if something leaked, if somebody was taken for another, or if a call did not go as
     it should.
@@ -173,15 +177,13 @@ def leaktest(  # noqa: PLR0917 - options, not arguments
           --numbers 13800001000-13800001023 --vector update --vector refer --json
       agi-router leaktest --messages --pbx 192.0.2.10:5062 --near 192.0.2.55:5060 \
           --far 192.0.2.55:5090 --numbers 13800001000-13800001047
+      agi-router leaktest --link --numbers 13800001000-13800001047
     """
     # Whoever ends the command, its bindings are ended.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if texts:
-        chosen = _chosen_texts(names)
-        with open_store(read_settings()) as store, _pairs(store, numbers) as pairs:
-            found = asyncio.run(run_texts(chosen, pairs, door=pbx, near=near, far=far))
-        _tell_texts(found, as_json=as_json)
-        context.exit(int(any(each.findings or each.fault for each in found)))
+    if texts or link:
+        door = None if link else (pbx, near, far)
+        context.exit(try_texts(read_settings(), numbers, names, door=door, as_json=as_json))
     vectors, identities = _chosen(names)
     plan = scenarios(vectors)
     settings = read_settings()
@@ -224,63 +226,6 @@ def _chosen(names: Sequence[str]) -> tuple[list[Vector], list[Identity]]:
         [vectors[name] for name in names or there if name in vectors],
         [identities[name] for name in names or there if name in identities],
     )
-
-
-def _chosen_texts(names: Sequence[str]) -> Sequence[str]:
-    """The vectors of texts of these names, or all."""
-    if unknown := [name for name in names if name not in TEXT_VECTORS]:
-        there = ", ".join(TEXT_VECTORS)
-        raise click.UsageError(f"no vector {unknown[0]!r}; there are: {there}")
-    return names or list(TEXT_VECTORS)
-
-
-def _tell_texts(found: Sequence[TextResult], *, as_json: bool) -> None:
-    """Tell what came of texts; numbers in it are masked."""
-    if as_json:
-        bad = [each for each in found if each.findings or each.fault]
-        told = [
-            {
-                "vector": each.vector,
-                "sender": each.sender.value,
-                "findings": list(each.findings),
-                "fault": each.fault or None,
-            }
-            for each in found
-        ]
-        echo_json({"ok": not bad, "texts": told})
-        return
-    echo_table(
-        ("vector", "sender", "matches", "what is wrong"),
-        [
-            (each.vector, each.sender.value, len(each.findings), each.fault or each.findings[0])
-            for each in found
-            if each.findings or each.fault
-        ],
-        empty="nothing leaked",
-    )
-    matches = sum(len(each.findings) for each in found)
-    faults = sum(bool(each.fault) for each in found)
-    echo(f"texts {len(found)}, matches {matches}, faults {faults}")
-
-
-@contextmanager
-def _pairs(store: BindingStore, numbers: Sequence[PhoneNumber]) -> Iterator[list[TextPair]]:
-    """Pairs who may text each other for the time of a block."""
-    made: list[Binding] = []
-    terms = Terms(
-        expires_at=store.now() + _LIFE, order_id=_ORDER, messages=Messages.BOTH, max_messages=1000
-    )
-    try:
-        pairs = []
-        for a, b in zip(numbers[::2], numbers[1::2], strict=False):
-            binding = store.bind(Axb(a=a, b=b), terms)
-            made.append(binding)
-            [x] = {party.dials for party in binding.parties if party.dials is not None}
-            pairs.append(TextPair(a=a, b=b, x=x))
-        yield pairs
-    finally:
-        for binding in made:
-            store.unbind(binding.id)
 
 
 def _tell(report: Sequence[Row], sightings: Sequence[Sighting]) -> None:
@@ -333,7 +278,7 @@ def _work(captures: Path | None) -> Iterator[Path]:
 def _slots(store: BindingStore, numbers: Sequence[PhoneNumber]) -> Iterator[list[CallSlot]]:
     """Slots with bindings that live for the time of a block."""
     made: list[Binding] = []
-    terms = Terms(expires_at=store.now() + _LIFE, order_id=_ORDER)
+    terms = Terms(expires_at=store.now() + LIFE, order_id=ORDER)
     if store.inventory.tenants.find(terms.tenant)["notice"]:
         raise click.ClickException(
             f"calls of tenant {terms.tenant!r} begin with a notice, during which nothing passes"

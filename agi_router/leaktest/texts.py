@@ -22,13 +22,14 @@ from agi_router.leaktest.text_vectors import HOST, NAME, write_text
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.sip import BadMessage, Request, Response, answer, build, parse
 
-__all__ = ["TextPair", "TextResult", "run_texts"]
+__all__ = ["ARRIVES", "AT_ONCE", "TextPair", "TextResult", "run_texts"]
 
 # Seconds after which a sender repeats its request, as SIP does; then it gives up.
 _REPEATS: Final = (0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
-# Seconds for which a text that was accepted is waited for.
-_ARRIVES: Final = 10.0
-_AT_ONCE: Final = 8
+ARRIVES: Final = 10.0
+"""Seconds for which a text that was accepted is waited for."""
+AT_ONCE: Final = 8
+"""So many texts are under way at once."""
 _ACCEPTED: Final = 202
 _TELLING: Final = ("contact", "p-asserted-identity", "reply-to", "server", "x-callee")
 
@@ -52,7 +53,8 @@ class TextResult:
     """
 
     vector: str
-    sender: Side
+    sender: Side | None
+    """:obj:`None`: it is of no text, but of what the door tells of all."""
     findings: tuple[str, ...] = ()
     """What of its sender was found at the receiver's side, or of the receiver at the sender's."""
     fault: str = ""
@@ -91,8 +93,13 @@ class _Peer(asyncio.DatagramProtocol):
 
     def _take(self, request: Request, data: bytes, address: Any) -> None:
         said = request.body.decode("utf-8", "replace")
-        self.texts[said] = self.texts.get(said, b"") + data
-        made = answer(request, 200, "OK", tag="leaktest", headers=self.told.get(said, []))
+        told = self.told.get(said)
+        if told is None:
+            # Somebody's: the door is to try it again, when its next hop is another one.
+            made = answer(request, 480, "Temporarily Unavailable", tag="leaktest")
+        else:
+            self.texts[said] = self.texts.get(said, b"") + data
+            made = answer(request, 200, "OK", tag="leaktest", headers=told)
         self.transport.sendto(build(made), address)
 
     async def wait(self, seconds: float) -> None:
@@ -127,7 +134,7 @@ async def run_texts(
         LeakTestError: An address of this machine cannot be had.
     """
     plan = [(vector, side) for vector in vectors for side in Side]
-    gate = asyncio.Semaphore(_AT_ONCE)
+    gate = asyncio.Semaphore(AT_ONCE)
     async with _peer(near) as sending, _peer(far) as receiving:
 
         async def place(number: int, vector: str, side: Side) -> TextResult:
@@ -177,8 +184,8 @@ class _Text:
         status, answered = sending.answers[branch]
         if status != _ACCEPTED:
             return self._result(fault=f"the door has answered {status}, not {_ACCEPTED}")
-        if not await _until(receiving, lambda: said in receiving.texts, _ARRIVES):
-            return self._result(fault=f"it has not arrived at the far side in {_ARRIVES:g} s")
+        if not await _until(receiving, lambda: said in receiving.texts, ARRIVES):
+            return self._result(fault=f"it has not arrived at the far side in {ARRIVES:g} s")
         return self._result(receiving.texts[said], answered)
 
     def _result(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -16,85 +18,20 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection
 from agi_router.doors import smpp
 from agi_router.keys.ring import KeyRing
+from agi_router.leaktest import link_texts
+from agi_router.leaktest.centre import Centre as OwnCentre
+from agi_router.leaktest.centre import centre as own_centre
+from agi_router.leaktest.link_vectors import LINK_VECTORS, plant
 from agi_router.leaktest.text_vectors import NAME
+from agi_router.leaktest.texts import TextPair
 from agi_router.numbers import PhoneNumber
 from agi_router.service.message_gauges import LinkGauges, show_link
 from agi_router.service.metrics import Figures
-from agi_router.smpp import Address, Coding, ShortMessage, Status, encode, write_message
+from agi_router.smpp import Address, ShortMessage, Status, Transceiver, write_message
 from harness.canaries import found
 from harness.database import SOON, bind, one, until_async
 from harness.smsc import Centre, centre, receipt_of
 from harness.values import A, B, C, X
-
-# Optional parameters (SMPP 3.4, 5.3.2; the last ones are vendors' own) that can hold a number.
-PARAMETERS = {
-    "dest_addr_subunit": 0x0005,
-    "dest_network_type": 0x0006,
-    "dest_bearer_type": 0x0007,
-    "dest_telematics_id": 0x0008,
-    "source_addr_subunit": 0x000D,
-    "source_network_type": 0x000E,
-    "source_bearer_type": 0x000F,
-    "source_telematics_id": 0x0010,
-    "qos_time_to_live": 0x0017,
-    "payload_type": 0x0019,
-    "additional_status_info_text": 0x001D,
-    "receipted_message_id": 0x001E,
-    "ms_msg_wait_facilities": 0x0030,
-    "privacy_indicator": 0x0201,
-    "source_subaddress": 0x0202,
-    "dest_subaddress": 0x0203,
-    "user_message_reference": 0x0204,
-    "user_response_code": 0x0205,
-    "source_port": 0x020A,
-    "destination_port": 0x020B,
-    "language_indicator": 0x020D,
-    "sc_interface_version": 0x0210,
-    "callback_num_pres_ind": 0x0302,
-    "callback_num_atag": 0x0303,
-    "number_of_messages": 0x0304,
-    "callback_num": 0x0381,
-    "dpf_result": 0x0420,
-    "set_dpf": 0x0421,
-    "ms_availability_status": 0x0422,
-    "network_error_code": 0x0423,
-    "delivery_failure_reason": 0x0425,
-    "more_messages_to_send": 0x0426,
-    "message_state": 0x0427,
-    "ussd_service_op": 0x0501,
-    "billing_identification": 0x060B,
-    "source_node_id": 0x060F,
-    "dest_network_id": 0x060E,
-    "source_network_id": 0x060D,
-    "display_time": 0x1201,
-    "sms_signal": 0x1203,
-    "ms_validity": 0x1204,
-    "alert_on_message_delivery": 0x130C,
-    "its_reply_type": 0x1380,
-    "its_session_info": 0x1383,
-    "a vendor's, imsi": 0x1400,
-    "a vendor's, msc": 0x1401,
-    "a vendor's, original sender": 0x1500,
-    "a vendor's, charged party": 0x2150,
-    "a vendor's, trace": 0x3FFF,
-}
-# Elements of a user data header (3GPP TS 23.040, 9.2.3.24).
-ELEMENTS = {
-    "ports of 8 bits": 0x04,
-    "ports of 16 bits": 0x05,
-    "SMSC control": 0x06,
-    "source indicator": 0x07,
-    "wireless control": 0x09,
-    "text formatting": 0x0A,
-    "user prompt": 0x13,
-    "extended object": 0x14,
-    "RFC 822 address": 0x20,
-    "hyperlink": 0x21,
-    "alternate reply address": 0x22,
-    "voice mail": 0x23,
-    "SIM toolkit": 0x70,
-    "one of a carrier's own": 0xA0,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -105,31 +42,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def said(sender: PhoneNumber) -> dict[str, ShortMessage]:
     """A text for each way in which its sender could be told; each names its way."""
-    told = f"{sender.digits} {NAME}".encode()
-    base = ShortMessage(
-        source=Address(number=f"86{sender.digits}", ton=1), destination=Address(number=str(X))
-    )
-    made = {
-        "service_type": replace(base, service_type=sender.digits[:5]),
-        "protocol_id": replace(base, protocol_id=0x7F),
-        "priority": replace(base, priority=3),
-        "validity_period": replace(base, validity="260131150405032+"),
-        "a sender as it is dialled": replace(base, source=Address(number=sender.digits)),
-        "a sender of a private plan": replace(
-            base, source=Address(number=sender.digits, ton=3, npi=9)
-        ),
-    }
-    for name, tag in PARAMETERS.items():
-        made[name] = replace(base, parameters=((tag, told),))
-    for name, kind in ELEMENTS.items():
-        element = bytes((kind, len(told))) + told
-        made[f"UDH: {name}"] = replace(
-            base, esm_class=0x40, octets=bytes((len(element),)) + element
-        )
-    return {
-        name: replace(message, octets=message.octets + encode(name, Coding.DEFAULT))
-        for name, message in made.items()
-    }
+    return {name: plant(name, sender=sender.digits, to=str(X), body=name) for name in LINK_VECTORS}
 
 
 def relayed(message: ShortMessage, receiver: PhoneNumber) -> bytes:
@@ -201,3 +114,55 @@ def crossed(smsc: Centre, sender: PhoneNumber, receiver: PhoneNumber) -> None:
     assert tells(smsc.raw, sender, C) == []
     assert found(smsc.raw.replace(receiver.digits.encode(), b""), [receiver.digits]) == []
     assert smsc.raw.count(receiver.digits.encode()) == len(smsc.submitted)
+
+
+async def test_the_leak_test_sees() -> None:
+    """What a naive relay tells, by nearly all vectors; one that swallows texts is a fault."""
+    tasks: list[asyncio.Task[str]] = []
+    async with own_centre() as made:
+
+        async def pass_on(message: ShortMessage) -> int:
+            if message.esm_class & 0x3C:
+                return Status.OK
+            receiver = B if message.source.number.endswith(A.digits) else A
+            other = replace(
+                message,
+                source=Address(number=str(X)),
+                destination=Address(number=receiver.digits),
+            )
+            tasks.append(asyncio.create_task(link.submit(other)))
+            return Status.OK
+
+        async with relay(made, pass_on) as link:
+            pairs = [TextPair(a=A, b=B, x=X)]
+            found_ = await link_texts.run_link_texts(LINK_VECTORS, pairs, made)
+            await asyncio.gather(*tasks)
+    assert [each.fault for each in found_ if each.fault] == []
+    assert sum(bool(each.findings) for each in found_) >= 120
+
+
+async def test_a_text_that_does_not_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It proves nothing, and nor does one that is refused."""
+    monkeypatch.setattr(link_texts, "ARRIVES", 0.01)
+    statuses = iter([Status.TEMPORARY, Status.OK, Status.PERMANENT])
+    monkeypatch.setattr(link_texts, "_AGAIN", 0.01)
+
+    async def swallow(_: ShortMessage) -> int:
+        return next(statuses)
+
+    async with own_centre() as made, relay(made, swallow):
+        found_ = await link_texts.run_link_texts(["priority"], [TextPair(a=A, b=B, x=X)], made)
+    assert {each.fault for each in found_} == {
+        "it has not arrived at the message centre in 0.01 s",
+        "the door has answered 0x65",
+    }
+
+
+@asynccontextmanager
+async def relay(
+    made: OwnCentre, deliver: Callable[[ShortMessage], Awaitable[int]]
+) -> AsyncIterator[Transceiver]:
+    """Something that is bound to the message centre of the leak test."""
+    login = {"system_id": "naive", "password": "naive", "deliver": deliver, "window": 100}
+    async with Transceiver.bound("127.0.0.1", made.port, **login) as link:  # type: ignore[arg-type]
+        yield link

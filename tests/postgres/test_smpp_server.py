@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import signal
+import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
@@ -115,6 +116,32 @@ async def test_a_life(
         assert event in text
     assert not any(secret in text for secret in (A.digits, B.digits, "secret"))
     assert run(["link", "list", "--json"], environment).json[0]["state"] == "unserved"
+
+
+async def test_the_leak_test(
+    environment: dict[str, str], smsc: Centre, store: BindingStore, connection: Connection
+) -> None:
+    """A door with the link's settings lets nothing through; the link is left alone."""
+    own = bind(store, messages=Messages.BOTH)
+    settings = {"AGI_ROUTER_SMPP_SPLITTING": "payload", "AGI_ROUTER_LOG_LEVEL": "DEBUG"}
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [PROGRAM, "leaktest", "--link", "--numbers", "13800001000-13800001047"],
+        env=environment | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=8 * SOON,
+    )
+    told = "nothing leaked\ntexts 138, matches 0, faults 0\n"
+    assert (done.stdout, done.returncode) == (told, 0), done.stderr
+    ended = "SELECT count(*) FROM agi_router.message WHERE state = 'delivered'"
+    assert one(connection, ended) == 138
+    # Nothing of it stays but what is on record.
+    for table in ("message_link", "message_out", "message_sent"):
+        assert one(connection, f"SELECT count(*) FROM agi_router.{table}") == 0
+    assert store.find(own.id).ended_at is None
+    assert smsc.binds == 0
 
 
 async def test_the_doctor_binds(environment: dict[str, str], smsc: Centre, tmp_path: Path) -> None:

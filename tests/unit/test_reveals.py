@@ -33,6 +33,8 @@ READS = {
     "doors/sip_messages": "to send texts to them, and nowhere else",
     "doors/smpp": "to send texts to them, and nowhere else",
     "cli/leaktest": "invented ones that the operator gave",
+    "cli/leaktest_texts": "ditto",
+    "leaktest/link_texts": "ditto",
     "leaktest/texts": "ditto",
 }
 
