@@ -31,6 +31,9 @@ from harness.database import NEWEST, NO_REST, Server, bind, until_async
 from harness.smsc import Centre, centre
 from harness.values import BLOCK, A
 
+# Flushes of the disk that are timed before each round.
+_FLUSHES = 100
+_PAGE = 8192
 # Seconds after which a text is offered again that was not taken.
 _AGAIN = 0.5
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -125,6 +128,29 @@ async def run(
     return took
 
 
+async def refused(smsc: Centre, *, rate: int, to: Sequence[str]) -> list[float]:
+    """Send texts for a second while nothing is stored; how long each answer took, in ms."""
+    took: list[float] = []
+
+    async def send(number: int) -> None:
+        message = ShortMessage(
+            source=Address(number=A.digits),
+            destination=Address(number=to[number % len(to)]),
+            octets=f"frozen {number}".encode(),
+        )
+        begun = time.monotonic()
+        status = await smsc.deliver(message)
+        took.append(1000 * (time.monotonic() - begun))
+        assert status in {Status.TEMPORARY, Status.THROTTLED}
+
+    async with asyncio.TaskGroup() as group:
+        start = time.monotonic()
+        for number in range(rate):
+            group.create_task(send(number))
+            await asyncio.sleep(max(0, start + number / rate - time.monotonic()))
+    return took
+
+
 @contextlib.asynccontextmanager
 async def program(*command: str, environment: dict[str, str]) -> AsyncIterator[int]:
     """A process, for the time of a block."""
@@ -136,6 +162,25 @@ async def program(*command: str, environment: dict[str, str]) -> AsyncIterator[i
     finally:
         process.terminate()
         await process.wait()
+
+
+def flushes(folder: Path) -> list[float]:
+    """Milliseconds that flushes of a page take on the disk where commits are flushed."""
+    took = []
+    with (folder / "flushed").open("wb", buffering=0) as file:
+        for _ in range(_FLUSHES):
+            file.write(bytes(_PAGE))
+            begun = time.monotonic()
+            os.fdatasync(file.fileno())
+            took.append(1000 * (time.monotonic() - begun))
+    return took
+
+
+def kannel_of_debian() -> tuple[str, dict[str, str]]:
+    """The program that the tests use, too, which is not installed; and its environment."""
+    program = Path(os.environ["PBX_KANNEL"])
+    libraries = map(str, program.parents[2].glob("**/*-linux-gnu"))
+    return str(program), {"LD_LIBRARY_PATH": ":".join(libraries)}
 
 
 def free_port() -> int:
@@ -178,8 +223,21 @@ def bind_pairs(store: BindingStore) -> list[str]:
 async def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
     """Milliseconds of CPU a text of both, by round, and delays."""
     found: dict[str, list[float]] = {
-        name: [] for name in ("door", "postgres", "kannel", "p50", "p99", "k50", "k99")
+        name: []
+        for name in (
+            "door",
+            "postgres",
+            "kannel",
+            "p50",
+            "p99",
+            "k50",
+            "k99",
+            "all",
+            "flush",
+            "frozen",
+        )
     }
+    bearerbox, libraries = kannel_of_debian()
     with (
         tempfile.TemporaryDirectory() as home,
         Server(NEWEST, durable=not arguments.memory) as server,
@@ -212,9 +270,7 @@ async def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
             environment["AGI_ROUTER_SMPP_PORT"] = str(own.port)
             async with (
                 program(_PROGRAM, "serve", "--door", "smpp", environment=environment) as door,
-                program(
-                    "bearerbox", "-v", "4", str(configuration), environment=dict(os.environ)
-                ) as kannel,
+                program(bearerbox, "-v", "4", str(configuration), environment=libraries) as kannel,
             ):
                 await own.bound()
                 await inward.bound()
@@ -224,10 +280,12 @@ async def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
                 await run(own, own, rate=100, texts=100, to=numbers)
                 await run(inward, outward, rate=100, texts=100, to=numbers)
                 for _ in range(arguments.rounds):
+                    found["flush"] += flushes(server.data)
                     own_before, before = cpu_of(door), cpu_of(postgres)
                     took = await run(own, own, **quantity)
                     found["door"].append(1000 * (cpu_of(door) - own_before) / arguments.texts)
                     found["postgres"].append(1000 * (cpu_of(postgres) - before) / arguments.texts)
+                    found["all"] += took
                     cuts = statistics.quantiles(took, n=100)
                     found["p50"].append(cuts[49])
                     found["p99"].append(cuts[98])
@@ -237,6 +295,11 @@ async def measure(arguments: argparse.Namespace) -> dict[str, list[float]]:
                     cuts = statistics.quantiles(took, n=100)
                     found["k50"].append(cuts[49])
                     found["k99"].append(cuts[98])
+                server.freeze()
+                try:
+                    found["frozen"] = await refused(own, rate=arguments.rate, to=numbers)
+                finally:
+                    server.thaw()
     return found
 
 
@@ -267,7 +330,18 @@ def main() -> int:
         delays = f"{middle[p50]:.1f} ms | {middle[p99]:.1f} ms" if p50 else "|"
         print(f"| {what} | {middle[cpu]:.3f} ms | {delays} |")
     print(f"| ratio | {ratio:.1f} | | |")
-    print(f"\nThe machine's load was {os.getloadavg()[0]:.1f} at the end.")
+    every, flush = (statistics.quantiles(found[name], n=100) for name in ("all", "flush"))
+    print(
+        f"\nThe door's p99 by round: {', '.join(f'{each:.1f}' for each in found['p99'])} ms; of"
+        f" all {len(found['all'])} texts p50 {every[49]:.1f}, p99 {every[98]:.1f} ms. A flush of"
+        f" the disk took p50 {flush[49]:.1f}, p99 {flush[98]:.1f} ms. The machine's load was"
+        f" {os.getloadavg()[0]:.1f} at the end."
+    )
+    frozen = statistics.quantiles(found["frozen"], n=100)
+    print(
+        f"\nWith PostgreSQL frozen {len(found['frozen'])} texts were refused: half within"
+        f" {frozen[49]:.0f} ms, the last within {max(found['frozen']):.0f} ms."
+    )
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(found, indent=1))
     return 0
