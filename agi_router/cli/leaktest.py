@@ -18,6 +18,7 @@ from agi_router.bindings.modes import Axb, Axyb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Mode, Side
+from agi_router.cli.arguments import TENANT
 from agi_router.cli.context import read_settings
 from agi_router.cli.leaktest_texts import LIFE, ORDER, try_texts
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
@@ -110,6 +111,15 @@ def _address_option(
     help="Mobile numbers to play with, three for each call at once; nobody's.",
 )
 @click.option(
+    "--tenant",
+    type=TENANT,
+    default="default",
+    show_default=True,
+    metavar="NAME",
+    help="Whose bindings it makes: one that asks for no consent, and whose talks begin without a"
+    " notice.",
+)
+@click.option(
     "--vector",
     "names",
     multiple=True,
@@ -140,6 +150,7 @@ def leaktest(  # noqa: PLR0917 - options, not arguments
     near: Address,
     far: Address,
     numbers: tuple[PhoneNumber, ...],
+    tenant: str,
     names: Sequence[str],
     captures: Path | None,
     *,
@@ -172,7 +183,7 @@ def leaktest(  # noqa: PLR0917 - options, not arguments
 
     \b
     Examples:
-      agi-router leaktest --numbers 13800001000-13800001047
+      agi-router leaktest --tenant leaktest --numbers 13800001000-13800001047
       agi-router leaktest --pbx 192.0.2.10:5060 --near 192.0.2.55:5060 --far 192.0.2.56:5060 \
           --numbers 13800001000-13800001023 --vector update --vector refer --json
       agi-router leaktest --messages --pbx 192.0.2.10:5062 --near 192.0.2.55:5060 \
@@ -183,14 +194,16 @@ def leaktest(  # noqa: PLR0917 - options, not arguments
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if texts or link:
         door = None if link else (pbx, near, far)
-        context.exit(try_texts(read_settings(), numbers, names, door=door, as_json=as_json))
+        context.exit(
+            try_texts(read_settings(), numbers, names, tenant=tenant, door=door, as_json=as_json)
+        )
     vectors, identities = _chosen(names)
     plan = scenarios(vectors)
     settings = read_settings()
     with (
         _work(captures) as work,
         open_store(settings) as store,
-        _slots(store, numbers) as slots,
+        _slots(store, numbers, tenant) as slots,
     ):
         if not as_json:
             echo(f"{len(plan) + len(identities)} calls, {len(slots)} at once", err=True)
@@ -275,15 +288,16 @@ def _work(captures: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _slots(store: BindingStore, numbers: Sequence[PhoneNumber]) -> Iterator[list[CallSlot]]:
+def _slots(
+    store: BindingStore, numbers: Sequence[PhoneNumber], tenant: str
+) -> Iterator[list[CallSlot]]:
     """Slots with bindings that live for the time of a block."""
     made: list[Binding] = []
-    terms = Terms(expires_at=store.now() + LIFE, order_id=ORDER)
-    if store.inventory.tenants.find(terms.tenant)["notice"]:
+    terms = Terms(expires_at=store.now() + LIFE, tenant=tenant, order_id=ORDER)
+    if store.inventory.tenants.find(tenant)["notice"]:
         raise click.ClickException(
-            f"calls of tenant {terms.tenant!r} begin with a notice, during which nothing passes"
-            f" from one side to the other: run 'agi-router tenant notice {terms.tenant} off', and"
-            " 'on' again after the test"
+            f"calls of tenant {tenant!r} begin with a notice, during which nothing passes from one"
+            f" side to the other: run 'agi-router tenant notice {tenant} off', or say --tenant"
         )
     try:
         slots = []

@@ -58,6 +58,7 @@ def try_texts(
     numbers: Sequence[PhoneNumber],
     names: Sequence[str],
     *,
+    tenant: str,
     door: tuple[Address, Address, Address] | None,
     as_json: bool,
 ) -> int:
@@ -68,6 +69,7 @@ def try_texts(
         settings: The operator's.
         numbers: Nobody's, to play with.
         names: Of vectors; all, where there are none.
+        tenant: Whose bindings are made.
         door: Where the door for SIP takes texts, where they come from, and where it sends them;
             :obj:`None`: a door for SMPP of one's own.
         as_json: For programs.
@@ -79,7 +81,7 @@ def try_texts(
         LeakTestError: An address cannot be had, or the door does not serve.
     """
     vectors = _choose(names, LINK_VECTORS if door is None else tuple(TEXT_VECTORS))
-    with open_store(settings) as store, _pairs(store, numbers) as pairs:
+    with open_store(settings) as store, _pairs(store, numbers, tenant) as pairs:
         if door is None:
             found = _try_link(store, vectors, pairs)
         else:
@@ -240,11 +242,17 @@ def _tell(found: Sequence[TextResult], *, as_json: bool) -> None:
 
 
 @contextmanager
-def _pairs(store: BindingStore, numbers: Sequence[PhoneNumber]) -> Iterator[list[TextPair]]:
+def _pairs(
+    store: BindingStore, numbers: Sequence[PhoneNumber], tenant: str
+) -> Iterator[list[TextPair]]:
     """Pairs who may text each other for the time of a block."""
     made: list[Binding] = []
     terms = Terms(
-        expires_at=store.now() + LIFE, order_id=ORDER, messages=Messages.BOTH, max_messages=1000
+        expires_at=store.now() + LIFE,
+        tenant=tenant,
+        order_id=ORDER,
+        messages=Messages.BOTH,
+        max_messages=1000,
     )
     try:
         pairs = []

@@ -90,9 +90,9 @@ group.add_command(tenant_texts.group)
 @click.option(
     "--consent",
     type=click.Choice([each.value for each in Consent]),
-    default=Consent.ASSERTED.value,
+    default=Consent.REQUIRED.value,
     show_default=True,
-    help="Whether its parties' consent is stated with each bind, or is in the ledger before.",
+    help="Whether its parties' consent is in the ledger before, or is stated with each bind.",
 )
 @json_option
 def add(name: str, consent: str, *, needs_order: bool, as_json: bool) -> None:

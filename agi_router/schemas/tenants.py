@@ -42,9 +42,9 @@ class TenantIn(Body):
         default=True, description="Whether each of its bindings needs the id of an order."
     )
     consent: Annotated[Consent, Field(strict=False)] = Field(
-        default=Consent.ASSERTED,
-        description="Whether its parties' consent is stated with each bind (`asserted`), or is in"
-        " the ledger before (`required`).",
+        default=Consent.REQUIRED,
+        description="Whether its parties' consent is in the ledger before (`required`), or is"
+        " stated with each bind (`asserted`).",
     )
 
     model_config = example({"name": "couriers"})
@@ -167,7 +167,7 @@ class TenantChange(Body):
         " has a new owner: ring, they go on; hold, they wait; refuse, they end.",
     )
     consent: Annotated[Consent, Field(strict=False)] = Field(
-        default=Consent.ASSERTED, description="Whether its parties' consent is asked for."
+        default=Consent.REQUIRED, description="Whether its parties' consent is asked for."
     )
     record: bool = Field(
         default=False,

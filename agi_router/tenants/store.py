@@ -43,7 +43,7 @@ class TenantStore:
             name: Its name.
             needs_order: Whether each of its bindings needs the id of an order.
             consent: Whether the consent of its parties is asked for. Both doors say of a new
-                tenant that orders are needed and consent is asserted, unless told otherwise.
+                tenant that orders are needed and consent is required, unless told otherwise.
 
         Raises:
             TenantExists: It is there already.

@@ -245,6 +245,8 @@ def up(places: Places, *, engine: str, router: bool, media_guard: bool = False) 
         run_cli(owner, "db", "migrate")
         # Six seconds before each talk of so many.
         run_cli(owner, "tenant", "notice", "default", "off")
+        # To play with: nobody's order, and nobody's consent.
+        run_cli(owner, "tenant", "rules", "default", "--no-order", "--consent", "off")
         if pbx.database_port:
             # One role for all: the example of README.md delivers too.
             run_cli(owner, "db", "grant", ROLE)

@@ -120,7 +120,8 @@ COMMENT ON COLUMN agi_router.tenant.told_of_calls IS 'Whether calls that are adm
 COMMENT ON COLUMN agi_router.tenant.told_of_answers IS 'Whether it is told, while a call goes on, that its callee has answered';
 COMMENT ON COLUMN agi_router.tenant.told_of_ends IS 'Whether calls that have ended, or were refused, are told to it: both or neither; both where answers are';
 COMMENT ON INDEX agi_router.tenant_told_of_ends IS 'Whom a settlement tells';
-INSERT INTO agi_router.tenant (name) VALUES ('default');
+-- Held to what any new tenant is: 'agi-router tenant rules default' says otherwise.
+INSERT INTO agi_router.tenant (name, needs_order, consent) VALUES ('default', true, 'required');
 
 -- What binds of tenants with quotas are counted by, in several places of each tenant, so that they do not wait for each
 -- other; see agi_router.take_quota.

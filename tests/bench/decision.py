@@ -122,6 +122,7 @@ def populate(dsn: str, checkout: Path, work: Path, keys: Path) -> list[Call]:
             out.write(f"axb,A-{i},{a},{b},7d\n")
     for arguments in (
         ("db", "migrate"),
+        ("tenant", "rules", "default", "--no-order", "--consent", "off"),
         ("block", "add", _BLOCK),
         ("import", given),
         ("export", "--reveal", "-o", made),

@@ -16,7 +16,7 @@ from testpbx.waiting import until
 def test_the_call_of_whoever_withdraws_is_cut(cli: Cli, phones: Phones, a: str, b: str) -> None:
     """By ARI, where that is said; both sides are told so, and the record says why."""
     tenant = f"agreed-{secrets.token_hex(4)}"
-    cli("tenant", "add", tenant)
+    cli("tenant", "add", tenant, "--consent", "asserted")
     x = cli.bind(a, b, "--tenant", tenant, "--order", "A-1", "--consent", "app")["x"]
     with phones.listen():
         talk = phones.dial(a, x)

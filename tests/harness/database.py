@@ -38,12 +38,14 @@ from agi_router.calls.end import End, Outcome, call_day
 from agi_router.calls.lookup import CallLookup
 from agi_router.calls.ports import Admission
 from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection
+from agi_router.db.connection import Connection, Queries
 from agi_router.db.migrate import migrate
 from agi_router.db.session import SETTINGS
 from agi_router.inventory.capacity import Quarantine
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import PhoneNumber, XNumber
+from agi_router.tenants.rules import Consent, RulesChange
+from agi_router.tenants.store import TenantStore
 from harness.values import A, B, X
 from testpbx import processes
 
@@ -126,6 +128,7 @@ class Server:
                 admin.execute(f"CREATE DATABASE {_TEMPLATE} OWNER {ROLE}")
             with self.connect(self.dsn(_TEMPLATE)) as connection:
                 migrate(connection)
+                free_default(connection)
         except BaseException:
             self.remove()
             raise
@@ -466,6 +469,13 @@ class Proxy:
         for each in (writer, ours):
             each.transport.abort()
             self._writers.discard(each)
+
+
+def free_default(connection: Connection) -> None:
+    """Hold the tenant ``default`` to nothing: binds of most tests have no order, nor consent."""
+    TenantStore(Queries(connection)).set_rules(
+        "default", RulesChange(needs_order=False, consent=Consent.OFF)
+    )
 
 
 def database_of(dsn: str) -> str:

@@ -96,6 +96,8 @@ def site(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         for block in blocks():
             if block.section[0].isdecimal():
                 machine.do(block.commands)
+        # Binds of the tests have no order, nor consent.
+        machine.do("agi-router tenant rules default --no-order --consent off")
         yield Site(machine, tmp_path_factory.mktemp("phones"), carrier)
 
 

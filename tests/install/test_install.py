@@ -127,9 +127,10 @@ def test_nothing_leaks(site: Site) -> None:
         # Nothing passes during the notice: the command asks for it to be off.
         refused = agi_router(site.machine, "leaktest", *addresses, *numbers, *chosen)
         assert "tenant notice default off" in refused.stderr
-        agi_router(site.machine, "tenant", "notice", "default", "off")
-        done = agi_router(site.machine, "leaktest", *addresses, *numbers, *chosen)
-        agi_router(site.machine, "tenant", "notice", "default", "on")
+        agi_router(site.machine, "tenant", "add", "leaktest", "--consent", "off")
+        agi_router(site.machine, "tenant", "notice", "leaktest", "off")
+        words = ("leaktest", "--tenant", "leaktest", *addresses, *numbers, *chosen)
+        done = agi_router(site.machine, *words)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "matches 0, faults 0" in done.stdout

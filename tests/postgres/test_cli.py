@@ -171,7 +171,12 @@ def test_from_nothing_to_a_binding(empty_dsn: str, tmp_path: Path) -> None:
         "700123456789999",
         "active",
     )
-    made = cli(*axb("--ttl", "2h", "--json")).json
+    # No real order, no binding; and nobody is bound who has not agreed.
+    assert "without an order" in cli(*axb("--ttl", "2h")).error
+    assert "agreed" in cli(*axb("--order", "A-1", "--consent", "app")).error
+    for party in (A, B):
+        cli("consent", "give", "--person", party.digits, "--tenant", "default", "--how", "app")
+    made = cli(*axb("--ttl", "2h", "--order", "A-1", "--json")).json
     assert made["id"].startswith(f"{BLOCK}-")
     # Asked again, no key file is overwritten.
     before = file.read_text()

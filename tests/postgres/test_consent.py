@@ -404,7 +404,7 @@ def test_the_command(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Pat
     """Give, bind, list, show, withdraw; numbers are masked, and never in the command line."""
     write_key_ring(tmp_path / "keys", keys)
     env = {"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(tmp_path / "keys")}
-    assert run(["tenant", "add", "meals", "--json"], env).json["consent"] == "asserted"
+    assert run(["tenant", "add", "meals", "--json"], env).json["consent"] == "required"
     told = run(["tenant", "rules", TENANT, "--consent", "required", "--json"], env).json
     assert told["consent"] == "required"
     words = ["--person", "-", "--tenant", TENANT]

@@ -34,7 +34,7 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.db.migrate import migrate
 from agi_router.keys.ring import KeyRing
-from harness.database import ROLE, bind, one, until, until_async
+from harness.database import ROLE, bind, free_default, one, until, until_async
 from harness.values import BLOCK
 from testpbx import processes
 
@@ -206,6 +206,7 @@ async def test_promoted(
     )
     with connect(dsn) as connection:
         migrate(connection)
+        free_default(connection)
         store = BindingStore(connection, keys)
         store.inventory.add_block(BLOCK, operator=None, certificate=None)
         bind(store, max_calls=LIMIT)

@@ -47,6 +47,7 @@ from harness.database import (
     an_end,
     bind,
     database_of,
+    free_default,
     new_call_id,
     on_each_version,
     on_one_server,
@@ -303,6 +304,7 @@ async def test_a_schema_is_made_whatever_is_set(
             admin.execute(f"ALTER ROLE {ROLE} IN DATABASE {database} SET {name} = '{value}'")
     with connect(empty_dsn) as connection:
         migrate(connection)
+        free_default(connection)
     assert await story(empty_dsn, keys) == expected
 
 

@@ -278,6 +278,7 @@ class Site:
             )
         # Six seconds before each talk of so many.
         pbx.run_cli(owner, "tenant", "notice", "default", "off")
+        pbx.run_cli(owner, "tenant", "rules", "default", "--no-order", "--consent", "off")
         for cell, block in [*((cell, cell.block) for cell in CELLS), (CELLS[0], plan.MOVING)]:
             self._add_block(cell, block)
 
