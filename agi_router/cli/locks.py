@@ -32,7 +32,6 @@ _DAMAGED = (
     "lock(s) are damaged: see 'agi-router lock show' why; lift these and set them anew, or restore"
     " them from a backup"
 )
-_ALL = 1_000_000
 _COLUMNS = ("id", "on", "reason", "state", "from", "until", "set by")
 _REASON = click.Choice([each.value for each in LockReason])
 _LOCK = Checked("id", parse_lock_id)
@@ -271,7 +270,7 @@ def lift(
         found = (
             [store.locks.find(each) for each in lock_ids]
             if lock_ids
-            else _find_on(store, _read_things(store, settings, **said), wanted)
+            else store.locks.on_things(_read_things(store, settings, **said), wanted)
         )
         with queries.transaction():
             damaged = [] if lock_ids else damaged_among(map(describe_lock, found))
@@ -314,11 +313,9 @@ def _read_things(
     several = [LockedThing(subject=Subject.NUMBER, number=each) for each in numbers]
     several += [LockedThing(subject=Subject.BLOCK, block=each) for each in blocks]
     if digit is not None:
-        ours = (Block(value=row["block"]) for row in store.inventory.blocks())
         several += [
             LockedThing(subject=Subject.BLOCK, block=each)
-            for each in ours
-            if each.operator == str(digit)
+            for each in store.inventory.of_operator(digit)
         ]
     if file is not None:
         several += [_read_line(line) for line in map(strip, file) if line]
@@ -338,24 +335,6 @@ def _read_line(line: str) -> LockedThing:
     if len(line) <= len("70012345678"):
         return LockedThing(subject=Subject.BLOCK, block=Block.parse(line))
     return LockedThing(subject=Subject.NUMBER, number=XNumber.parse(line))
-
-
-def _find_on(
-    store: BindingStore, things: Sequence[LockedThing], reason: LockReason | None
-) -> list[Lock]:
-    """
-    The locks on these things that are not over.
-    """
-    person, tenant = things[0].person, things[0].tenant
-    if person is not None:
-        # Without a tenant those that hold everywhere: a tenant's own are not of the same hand.
-        found = [lock for lock in store.locks.of_person(person) if lock.thing.tenant == tenant]
-    elif tenant is not None:
-        found = store.locks.all(subject=Subject.TENANT, tenant=tenant, limit=_ALL)
-    else:
-        places = [each.number or each.block for each in things]
-        found = store.locks.all(things=[each for each in places if each is not None], limit=_ALL)
-    return [lock for lock in found if reason in {None, lock.reason}]
 
 
 def _echo_changed(locks: Sequence[Lock], *, as_json: bool) -> None:

@@ -97,6 +97,13 @@ class InventoryStore:
         """
         return self._queries.rows("list_blocks", {"block": None})
 
+    def of_operator(self, digit: int) -> list[Block]:
+        """
+        The blocks with this operator digit, the one after 700.
+        """
+        found = (Block(value=row["block"]) for row in self.blocks())
+        return [block for block in found if block.operator == str(digit)]
+
     def block(self, block: Block) -> dict[str, Any]:
         """
         One block, with how many bindings live in it.

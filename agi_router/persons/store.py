@@ -41,6 +41,7 @@ from agi_router.tenants.store import TenantStore
 __all__ = ["LockStore", "refusal"]
 
 _BATCH = 500
+_ALL = 1_000_000
 _CUTTING = " and ".join(reason for reason, rule in REASONS.items() if rule.cuts)
 
 
@@ -199,6 +200,34 @@ class LockStore:
         return [
             lock for lock in found if lock.thing.damage is not None or lock.thing.person == person
         ]
+
+    def on_things(
+        self, things: Sequence[LockedThing], reason: LockReason | None = None
+    ) -> list[Lock]:
+        """
+        The locks that are not over on 700 numbers and blocks, or on one person or tenant.
+
+        Of a person without a tenant they are those that hold everywhere, which are not of the same
+        hand as a tenant's.
+
+        Args:
+            things: These.
+            reason: Only those for this reason.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+        """
+        if not things:
+            return []
+        person, tenant = things[0].person, things[0].tenant
+        if person is not None:
+            found = [lock for lock in self.of_person(person) if lock.thing.tenant == tenant]
+        elif tenant is not None:
+            found = self.all(subject=Subject.TENANT, tenant=tenant, limit=_ALL)
+        else:
+            places = [each.number or each.block for each in things]
+            found = self.all(things=[each for each in places if each is not None], limit=_ALL)
+        return [lock for lock in found if reason in {None, lock.reason}]
 
     def in_time(
         self,

@@ -9,11 +9,27 @@ from pydantic import AfterValidator, Field
 from agi_router.persons.effects import LockReason, Subject
 from agi_router.persons.locks import LockState, check_rule, parse_lock_id
 from agi_router.records.audit import check_note
-from agi_router.schemas.base import MASKED, TIME, Body, NextCursor, Out, example
+from agi_router.schemas.answers import ProblemOut
+from agi_router.schemas.base import LARGEST_BATCH, MASKED, TIME, Body, NextCursor, Out, example
 from agi_router.schemas.fields import Number, Time, X
 from agi_router.tenants.model import check_tenant
 
-__all__ = ["LOCK", "LiftIn", "LockIn", "LockOut", "LockSearchIn", "LocksOut", "check_lock_id"]
+__all__ = [
+    "LOCK",
+    "LiftIn",
+    "LiftOnIn",
+    "LiftedOut",
+    "LockBatchIn",
+    "LockBatchOut",
+    "LockIn",
+    "LockOut",
+    "LockResultOut",
+    "LockSearchIn",
+    "LocksOut",
+    "check_lock_id",
+]
+
+_Block = Annotated[str, Field(max_length=16, examples=["70012345678"])]
 
 
 class LockIn(Body):
@@ -23,7 +39,7 @@ class LockIn(Body):
 
     reason: LockReason = Field(strict=False)
     x: X | None = None
-    block: Annotated[str, Field(max_length=16, examples=["70012345678"])] | None = None
+    block: _Block | None = None
     person: Number | None = None
     tenant: Annotated[str, AfterValidator(check_tenant)] | None = Field(
         default=None, description="The tenant; with a person, the one for which alone it is."
@@ -43,6 +59,67 @@ class LockIn(Body):
     )
 
     model_config = example({"person": "13800000001", "reason": "arrears", "rule": "R-7"})
+
+
+class _Several(Body):
+    """
+    700 numbers and blocks.
+    """
+
+    x: list[X] = Field(default_factory=list, max_length=LARGEST_BATCH, description="700 numbers.")
+    blocks: list[_Block] = Field(default_factory=list, max_length=LARGEST_BATCH)
+    operator: int | None = Field(
+        default=None,
+        ge=0,
+        le=9,
+        description="All blocks with this operator digit, the one after 700.",
+    )
+
+
+class LockBatchIn(_Several):
+    """
+    The same lock on many 700 numbers and blocks.
+    """
+
+    reason: LockReason = Field(strict=False)
+    rule: Annotated[str, AfterValidator(check_rule)] | None = Field(
+        default=None, description="The rule by which they are set."
+    )
+    note: Annotated[str, AfterValidator(check_note)] | None = None
+    starts_at: Time | None = Field(default=None, description="Absent: now.")
+    ends_at: Time | None = Field(default=None, description="Absent: until they are reviewed.")
+    cut: bool = Field(
+        default=False,
+        description="Whether calls that are up as they begin are cut; for misuse and"
+        " security_risk only.",
+    )
+
+    model_config = example(
+        {
+            "operator": 1,
+            "reason": "maintenance",
+            "starts_at": "2026-03-01T02:00:00+08:00",
+            "ends_at": "2026-03-01T04:00:00+08:00",
+        }
+    )
+
+
+class LiftOnIn(_Several):
+    """
+    What all locks are lifted on: many 700 numbers and blocks, or a person, or a tenant.
+    """
+
+    person: Number | None = None
+    tenant: Annotated[str, AfterValidator(check_tenant)] | None = Field(
+        default=None,
+        description="The tenant; with a person, the one for which alone its locks are.",
+    )
+    reason: LockReason | None = Field(
+        default=None, strict=False, description="Only locks for this reason."
+    )
+    note: Annotated[str, AfterValidator(check_note)] | None = None
+
+    model_config = example({"operator": 1, "reason": "maintenance", "note": "done early"})
 
 
 class LockSearchIn(Body):
@@ -136,3 +213,36 @@ class LocksOut(Out):
     next_cursor: NextCursor = None
 
     model_config = example({"locks": [LOCK]})
+
+
+class LockResultOut(Out):
+    """
+    What became of one of a batch.
+    """
+
+    status: int = Field(description="201: it was set; 200: such a lock was there.")
+    lock: LockOut | None = None
+    problem: ProblemOut | None = None
+
+
+class LockBatchOut(Out):
+    """
+    What became of each: blocks with the operator digit, then blocks, then 700 numbers.
+    """
+
+    results: list[LockResultOut]
+
+    model_config = example({"results": [{"status": 201, "lock": LOCK}]})
+
+
+class LiftedOut(Out):
+    """
+    The locks that were lifted.
+    """
+
+    locks: list[LockOut]
+    damaged: int = Field(
+        description="Locks that may be on what was named, and cannot be read: lift these by id."
+    )
+
+    model_config = example({"locks": [{**LOCK, "state": "lifted"}], "damaged": 0})

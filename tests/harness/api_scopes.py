@@ -80,6 +80,8 @@ SCOPED = [
     ("POST", "/v1/real-names/search", KeyScope.REAL_NAMES_READ),
     ("GET", "/v1/locks", KeyScope.LOCKS_READ),
     ("POST", "/v1/locks", KeyScope.LOCKS_WRITE),
+    ("POST", "/v1/locks/batch", KeyScope.LOCKS_WRITE),
+    ("POST", "/v1/locks/lift", KeyScope.LOCKS_WRITE),
     ("POST", "/v1/locks/search", KeyScope.LOCKS_READ),
     ("GET", "/v1/locks/1", KeyScope.LOCKS_READ),
     ("POST", "/v1/locks/1/lift", KeyScope.LOCKS_WRITE),

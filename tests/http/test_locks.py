@@ -51,6 +51,40 @@ def test_a_tenants_key_locks_for_the_tenant(operator: Client, couriers: Client) 
     assert couriers.ask("GET", f"/v1/locks/{A}x").json()["code"] == "lock_not_found"
 
 
+def test_many_at_once(operator: Client, couriers: Client) -> None:
+    """Numbers, blocks, those of a digit, each by itself; sent again nothing is set or lifted."""
+    window = {"reason": "maintenance", "ends_at": "2036-03-01T04:00:00+08:00", "note": "works"}
+    numbers = [f"70012345678000{serial}" for serial in range(3)]
+    body = {**window, "x": [*numbers, "700999999990001"], "blocks": ["70012345678"]}
+    done = operator.post("/v1/locks/batch", body)["results"]
+    assert [each["status"] for each in done] == [201, 201, 201, 201, 404]
+    assert done[4]["problem"]["code"] == "block_not_found"
+    assert [each["lock"]["x"] for each in done[:4]] == [None, *numbers]
+    again = operator.post("/v1/locks/batch", {**body, "x": numbers, "operator": 1})["results"]
+    assert again == [{"status": 200, "lock": each["lock"]} for each in done[:4]]
+    other = operator.post("/v1/locks/batch", {**window, "rule": "R-1", "x": numbers[:1]})
+    assert other["results"][0]["status"] == 201
+    # What is not its own a tenant neither locks nor lifts.
+    told = couriers.post("/v1/locks/batch", {"operator": 1, "reason": "misuse"})["results"]
+    assert {each["status"] for each in told} <= {403, 404}
+    assert couriers.post("/v1/locks/lift", {"x": numbers})["locks"] == []
+    assert operator.post("/v1/locks/lift", {"x": numbers, "reason": "misuse"})["locks"] == []
+    lifted = operator.post("/v1/locks/lift", {"x": numbers, "operator": 1, "note": "done"})
+    assert {each["lift_note"] for each in lifted["locks"]} == {"done"}
+    assert (len(lifted["locks"]), lifted["damaged"]) == (5, 0)
+    assert operator.post("/v1/locks/lift", {"x": numbers, "operator": 1})["locks"] == []
+    # Of a person a tenant lifts what it has set itself.
+    operator.post("/v1/locks", {"person": A, "reason": "arrears"}, status=201)
+    mine = couriers.post("/v1/locks", {"person": A, "reason": "arrears"}, status=201)
+    (gone,) = couriers.post("/v1/locks/lift", {"person": A, "reason": "arrears"})["locks"]
+    assert (gone["id"], gone["state"]) == (mine["id"], "lifted")
+    assert len(operator.post("/v1/locks/lift", {"person": A})["locks"]) == 1
+    for path in ("batch", "lift"):
+        for wrong in ({}, {"x": ["1"]}, {"x": numbers, "person": A}):
+            told = operator.ask("POST", f"/v1/locks/{path}", {**wrong, "reason": "misuse"})
+            assert told.status_code == 422, told.text
+
+
 def test_pages(operator: Client) -> None:
     """Newest first, each lock once."""
     numbers = [f"70012345678000{serial}" for serial in range(3)]

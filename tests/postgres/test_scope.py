@@ -602,6 +602,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
         target.block, operator=None, certificate=None
     ),
     (InventoryStore, "blocks"): lambda store, _: store.inventory.blocks(),
+    (InventoryStore, "of_operator"): lambda store, target: store.inventory.of_operator(
+        int(target.block.operator)
+    ),
     (InventoryStore, "block"): lambda store, target: store.inventory.block(target.block),
     (InventoryStore, "cells"): lambda store, _: store.inventory.cells(),
     (InventoryStore, "set_away"): lambda store, _: store.inventory.set_away("south", away=True),
@@ -813,6 +816,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
         for things in (None, [target.x], [target.block])
     ],
     (LockStore, "of_person"): lambda store, _: store.locks.of_person(E, everything=True),
+    (LockStore, "on_things"): lambda store, target: store.locks.on_things(
+        [LockedThing(subject=Subject.BLOCK, block=target.block)]
+    ),
     (LockStore, "in_time"): lambda store, target: [
         lock
         for lock in store.locks.in_time(

@@ -2,6 +2,7 @@
 ``/v1/locks``: who and what neither calls, nor is called, nor is bound.
 """
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -9,16 +10,27 @@ from starlette.responses import Response
 
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.batches import Result, result_of
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.errors import LockNotFound
 from agi_router.numbers import Block, XNumber
 from agi_router.persons.effects import LockReason, Subject
-from agi_router.persons.locks import LockedThing, parse_lock_id
+from agi_router.persons.locks import Lock, LockedThing, parse_lock_id
 from agi_router.persons.views import describe_lock
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.fields import read_cursor, read_field, read_number
-from agi_router.schemas.locks import LiftIn, LockIn, LockOut, LockSearchIn, LocksOut
+from agi_router.schemas.locks import (
+    LiftedOut,
+    LiftIn,
+    LiftOnIn,
+    LockBatchIn,
+    LockBatchOut,
+    LockIn,
+    LockOut,
+    LockSearchIn,
+    LocksOut,
+)
 from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.tenants.api_keys import KeyScope
 
@@ -28,6 +40,11 @@ router = APIRouter(prefix="/v1", tags=["locks"])
 
 _Reads = Annotated[Desk, Depends(Needs(KeyScope.LOCKS_READ), scope="function")]
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.LOCKS_WRITE), scope="function")]
+# By which a lock is told from another one on the same thing.
+_SAME = ("rule", "note", "ends_at", "cut")
+_MANY = FieldFault(
+    "", "alone", "say x, blocks and operator; or, to lift, a person, a tenant, or both"
+)
 
 
 @router.get("/locks", responses=answers(LocksOut), response_model=None)
@@ -86,6 +103,70 @@ def set_lock(body: LockIn, request: Request, desk: _Writes) -> Response:
         return 201, describe_lock(made), {"Location": f"/v1/locks/{made.id}"}
 
     return answer_once(request, desk, make)
+
+
+@router.post(
+    "/locks/batch",
+    responses=answers(LockBatchOut, 413, 415, told="What became of each"),
+    response_model=None,
+)
+def set_locks(body: LockBatchIn, desk: _Writes) -> Response:
+    """
+    Lock many 700 numbers and blocks, or all blocks of an operator digit, alike.
+
+    Each is locked by itself: one that cannot be keeps off no other. Where such a lock is there it
+    is answered, and not set again; so a request without an answer is sent again.
+    """
+    if not _said_several(body):
+        raise Problem.of_fields([_MANY])
+    things = _read_several(body, desk)
+    standing = desk.store.locks.on_things(things, body.reason)
+    there = {_place(lock.thing): lock for lock in standing if _is_such(lock, body)}
+
+    def made(thing: LockedThing) -> Result:
+        if (lock := there.get(_place(thing))) is not None:
+            return {"status": 200, "lock": describe_lock(lock)}
+        # A transaction each: locks wait for binds, and several would in a circle.
+        with desk.queries.transaction():
+            lock = desk.store.locks.set(
+                thing,
+                body.reason,
+                by=f"API key {desk.key.id}",
+                rule=body.rule,
+                note=body.note,
+                starts_at=body.starts_at,
+                ends_at=body.ends_at,
+                cut=body.cut,
+            )
+            desk.audit("POST /v1/locks/batch", f"lock {lock.id}")
+        return {"status": 201, "lock": describe_lock(lock)}
+
+    return answer({"results": [result_of(partial(made, each)) for each in things]})
+
+
+@router.post(
+    "/locks/lift",
+    responses=answers(LiftedOut, 404, 413, 415, told="Lifted"),
+    response_model=None,
+)
+def lift_locks(body: LiftOnIn, desk: _Writes) -> Response:
+    """
+    Lift all locks on many 700 numbers and blocks, or on a person, or on a tenant.
+
+    A tenant's key lifts those that the tenant has set. Sent again it lifts nothing more.
+    """
+    several = _said_several(body)
+    if several is bool(body.person or body.tenant):
+        raise Problem.of_fields([_MANY])
+    things = _read_several(body, desk) if several else [_read_one(body.person, body.tenant, desk)]
+    with desk.queries.transaction():
+        found = desk.store.locks.on_things(things, body.reason)
+        sure = [each for each in found if each.liftable and each.thing.damage is None]
+        lifted = desk.store.locks.lift_all(sure, by=f"API key {desk.key.id}", note=body.note)
+        for each in lifted:
+            desk.audit("POST /v1/locks/lift", f"lock {each.id}")
+    damaged = sum(each.thing.damage is not None for each in found)
+    return answer({"locks": list(map(describe_lock, lifted)), "damaged": damaged})
 
 
 @router.post("/locks/search", responses=answers(LocksOut, 413, 415), response_model=None)
@@ -158,8 +239,53 @@ def _read_thing(body: LockIn, desk: Desk) -> LockedThing:
     if body.block is not None:
         block = read_field("/block", lambda: Block.parse(body.block or ""))
         return LockedThing(subject=Subject.BLOCK, block=block)
-    if body.person is None:
-        return LockedThing(subject=Subject.TENANT, tenant=body.tenant)
-    person = read_number("/person", body.person, fixed_lines=desk.options.fixed_lines)
-    tenant = body.tenant or desk.tenant
-    return LockedThing(subject=Subject.PERSON, person=person, tenant=tenant)
+    return _read_one(body.person, body.tenant, desk)
+
+
+def _read_one(person: str | None, tenant: str | None, desk: Desk) -> LockedThing:
+    """
+    The person or the tenant that is named.
+    """
+    if person is None:
+        return LockedThing(subject=Subject.TENANT, tenant=tenant)
+    number = read_number("/person", person, fixed_lines=desk.options.fixed_lines)
+    return LockedThing(subject=Subject.PERSON, person=number, tenant=tenant or desk.tenant)
+
+
+def _said_several(body: LockBatchIn | LiftOnIn) -> bool:
+    return bool(body.x or body.blocks or body.operator is not None)
+
+
+def _read_several(body: LockBatchIn | LiftOnIn, desk: Desk) -> list[LockedThing]:
+    """
+    The 700 numbers and blocks that are named, each once.
+
+    Raises:
+        Problem: One is none.
+    """
+    blocks = [] if body.operator is None else desk.store.inventory.of_operator(body.operator)
+    blocks += [
+        read_field(f"/blocks/{place}", partial(Block.parse, each))
+        for place, each in enumerate(body.blocks)
+    ]
+    numbers = [
+        read_field(f"/x/{place}", partial(XNumber.parse, each))
+        for place, each in enumerate(body.x)
+    ]
+    return [
+        *(LockedThing(subject=Subject.BLOCK, block=each) for each in dict.fromkeys(blocks)),
+        *(LockedThing(subject=Subject.NUMBER, number=each) for each in dict.fromkeys(numbers)),
+    ]
+
+
+def _is_such(lock: Lock, body: LockBatchIn) -> bool:
+    """
+    Whether a lock is what is asked for; what is to begin now may have begun.
+    """
+    same = all(getattr(lock, name) == getattr(body, name) for name in _SAME)
+    begun = lock.starts_at <= lock.now
+    return same and (begun if body.starts_at is None else lock.starts_at == body.starts_at)
+
+
+def _place(thing: LockedThing) -> tuple[Block | None, XNumber | None]:
+    return thing.block, thing.number
