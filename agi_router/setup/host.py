@@ -37,6 +37,7 @@ from agi_router.setup.snippets import (
     env_file,
     fastagi_env,
     http_env,
+    http_instance,
     unit_file,
     wrapper,
 )
@@ -60,6 +61,7 @@ _MADE = ETC / "setup.json"
 _UNITS = Path("/etc/systemd/system")
 _UNIT = _UNITS / "agi-router@.service"
 _HTTP_UNIT = _UNITS / "agi-router-http.service"
+_HTTP_INSTANCE = _UNITS / "agi-router-http@.service"
 _WRAPPER = Path("/usr/local/sbin/agi-router")
 # Sticky, or Asterisk could remove what is the router's; others have no business here.
 _JOURNAL_MODE = 0o3770
@@ -175,7 +177,7 @@ class Host:
         return "removed", thing
 
     def _stop(self) -> Iterator[tuple[str, str]]:
-        for unit in (_UNIT, _HTTP_UNIT):
+        for unit in (_UNIT, _HTTP_UNIT, _HTTP_INSTANCE):
             if self.foreign(unit) or not unit.exists():
                 continue
             named = unit.name.replace("@", "@*")
@@ -204,7 +206,7 @@ def steps(host: Host, database: str, *, http: bool = False) -> list[Step]:
     program = f"{sys.prefix}/bin/agi-router"
     units = files("agi_router").joinpath("service")
     shipped = units.joinpath("agi-router@.service").read_text("utf-8")
-    served = units.joinpath("agi-router-http.service").read_text("utf-8")
+    served = unit_file(units.joinpath("agi-router-http.service").read_text("utf-8"), program)
     of_http = [
         Step(
             what=f"user {HTTP_USER}",
@@ -212,7 +214,8 @@ def steps(host: Host, database: str, *, http: bool = False) -> list[Step]:
             make=lambda: _make_user(host, HTTP_USER),
         ),
         _kept(host, ETC / "http.env", http_env()),
-        _file(host, _HTTP_UNIT, unit_file(served, program), then=_reload_systemd),
+        _file(host, _HTTP_UNIT, served, then=_reload_systemd),
+        _file(host, _HTTP_INSTANCE, http_instance(served), then=_reload_systemd),
     ]
     return [
         Step(what=f"user {USER}", look=_look_user, make=lambda: _make_user(host, USER)),

@@ -35,6 +35,7 @@ __all__ = [
     "env_file",
     "fastagi_env",
     "http_env",
+    "http_instance",
     "pg_hba",
     "pg_ident",
     "restored_files",
@@ -372,3 +373,19 @@ def unit_file(shipped: str, program: str) -> str:
         program: Path of ``agi-router`` in its venv.
     """
     return shipped.replace("ExecStart=/opt/agi-router/bin/agi-router ", f"ExecStart={program} ")
+
+
+def http_instance(unit: str) -> str:
+    """
+    The unit of one HTTP door of several, named by its port.
+
+    Args:
+        unit: That of the only one.
+    """
+    # Not by Environment=, which the files of settings come before.
+    listen = "/usr/bin/env AGI_ROUTER_HTTP_LISTEN=127.0.0.1:%i"
+    return (
+        unit.replace("ExecStart=", f"ExecStart={listen} ")
+        .replace("HTTP door\n", "HTTP door at port %i\n")
+        .replace("enable --now agi-router-http\n", "enable --now agi-router-http@8701\n")
+    )

@@ -489,11 +489,17 @@ def test_the_deliverer_and_the_feeds(site: Site) -> None:
 
 
 def test_the_http_door(site: Site) -> None:
-    """It answers, with an account of its own; the last command of the page asks it."""
+    """It answers, with an account of its own; and so do two of it, as the page has them."""
     machine = site.machine
     serving, _ = told("http.md", "Serving it")
     assert machine.do(serving).endswith("ok\n")
     assert fine(machine, "agi-router-http")
+    (several,) = told("http.md", "More than one process")
+    assert machine.do(several).endswith("ok\nok\n")
+    for unit in ("agi-router-http@8701", "agi-router-http@8702"):
+        assert fine(machine, unit)
+        owner = f"stat --format=%U /proc/$(systemctl show --property=MainPID --value {unit})"
+        assert machine.tell(owner) == "agi-router-http"
 
 
 def test_the_doors_for_texts(site: Site) -> None:

@@ -164,6 +164,7 @@ def test_the_http_door_is_asked_for(base: Path) -> None:
         "user agi-router-http",
         str(host.ETC / "http.env"),
         "/etc/systemd/system/agi-router-http.service",
+        "/etc/systemd/system/agi-router-http@.service",
     ]
     settings = next(
         each for each in steps(Host(), "agi_router", http=True) if each.what.endswith("http.env")
