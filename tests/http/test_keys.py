@@ -97,8 +97,9 @@ def test_what_has_become_of_a_key(
 def test_networks(stores: StorePool, options: Options, make_key: Callable[..., str]) -> None:
     """Who has stolen a key uses it from nowhere else."""
     bearer = make_key("couriers", networks=[ip_network("192.0.2.0/24")])
-    with opened(stores, options, "192.0.2.9") as near:
-        assert asked(near, f"Bearer {bearer}").status_code == 200
+    for address in ("192.0.2.9", "::ffff:192.0.2.9"):
+        with opened(stores, options, address) as near:
+            assert asked(near, f"Bearer {bearer}").status_code == 200
     with opened(stores, options, "198.51.100.9") as far:
         assert asked(far, f"Bearer {bearer}").json()["code"] == "address_refused"
 
@@ -202,6 +203,11 @@ class Signer:
         *,
         algorithm: str,
         date: datetime | None = None,
+        # As proxies for both versions write those of IPv4: each is itself, and no part of one /64.
+        same, another = (TestClient(http.app, client=(f"::ffff:192.0.2.{n}", 1)) for n in (9, 11))
+        assert asked(same, right).json()["code"] == "address_blocked"
+        assert [asked(another, wrong).status_code for _ in range(4)] == [401, 401, 401, 429]
+        assert asked(other, right).status_code == 200
         **more: str,
     ) -> dict[str, str]:
         """The headers of a request."""

@@ -20,7 +20,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any, Final, get_args, get_origin
 
 from fastapi import Depends
@@ -807,7 +807,10 @@ def address_of(request: HttpRequest) -> Address:
 @lru_cache(maxsize=1000)
 def _address(host: str) -> Address:
     try:
-        return ip_address(host)
+        found = ip_address(host)
     except ValueError:
         # A Unix socket, whose proxy says nothing.
         return ip_address(0)
+    # As a socket for both versions, and its proxy, writes one of IPv4: they all have one /64.
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return mapped or found
