@@ -3,18 +3,19 @@
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import click
 
 from agi_router.cli.acts import record_act
-from agi_router.cli.arguments import LIFE, TENANT, Checked
+from agi_router.cli.arguments import LIFE, TENANT, TIME, Checked
 from agi_router.cli.context import open_serving_database, read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.db.connection import Queries
 from agi_router.keys.registry import check_keys
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import (
+    LONGEST_WAIT,
     KeyForm,
     KeyRole,
     KeyScope,
@@ -76,7 +77,14 @@ def group() -> None:
     " absent.",
 )
 @click.option(
-    "--ttl", type=LIFE, default="365d", show_default=True, help="How long it lives from now."
+    "--not-before", "begins_at", type=TIME, help="It opens nothing before; from now on if absent."
+)
+@click.option(
+    "--ttl",
+    type=LIFE,
+    default="365d",
+    show_default=True,
+    help="How long it lives from its beginning.",
 )
 @click.option(
     "--max-binds", type=_MOST, metavar="N", help="So many bindings may it make on a day (UTC)."
@@ -95,6 +103,7 @@ def create(  # noqa: PLR0917 - options, not arguments
     scopes: Sequence[str],
     role: str | None,
     networks: Sequence[Network],
+    begins_at: datetime | None,
     ttl: timedelta,
     max_binds: int | None,
     max_requests: int | None,
@@ -118,6 +127,8 @@ def create(  # noqa: PLR0917 - options, not arguments
         raise click.UsageError("give --tenant or --operator, and not both")
     if role is not None and not operator:
         raise click.UsageError("--role goes with --operator")
+    if begins_at is not None and begins_at > datetime.now(UTC) + LONGEST_WAIT:
+        raise click.UsageError(f"--not-before: no more than {LONGEST_WAIT.days} days ahead")
     form = KeyForm.BEARER
     if signed or acs3:
         form = KeyForm.ACS3 if acs3 else KeyForm.SIGNED
@@ -140,6 +151,7 @@ def create(  # noqa: PLR0917 - options, not arguments
             scopes=allowed,
             networks=networks,
             life=ttl,
+            begins_at=begins_at,
             keys=check_keys(connection, settings.load_keys()),
             max_binds=max_binds,
             max_requests=max_requests,

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from agi_router.schemas.base import TIME, Body, Out, example
+from agi_router.schemas.fields import Time
 from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState, check_label, parse_network
 from agi_router.tenants.model import check_tenant
 
@@ -35,8 +36,14 @@ class ApiKeyIn(Body):
         max_length=32,
         description="Where requests may come from; empty: from where the asking key may be used.",
     )
+    begins_at: Time | None = Field(
+        default=None, description="It opens nothing before; from now on if left out."
+    )
     ttl: int = Field(
-        default=365 * 86400, ge=60, le=3650 * 86400, description="Seconds that it lives."
+        default=365 * 86400,
+        ge=60,
+        le=3650 * 86400,
+        description="Seconds that it lives from its beginning.",
     )
     max_binds: int | None = Field(
         default=None,
@@ -67,6 +74,7 @@ _API_KEY: dict[str, Any] = {
     "max_requests": None,
     "state": "active",
     "created_at": TIME,
+    "begins_at": TIME,
     "expires_at": "2027-01-31T15:04:05+00:00",
     "revoked_at": None,
     "last_used_at": None,
@@ -93,6 +101,7 @@ class ApiKeyOut(Out):
     )
     state: KeyState
     created_at: str
+    begins_at: str = Field(description="It opens nothing before.")
     expires_at: str
     revoked_at: str | None
     last_used_at: str | None

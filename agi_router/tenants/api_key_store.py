@@ -78,6 +78,7 @@ class ApiKeyStore:
         keys: KeyRing,
         max_binds: int | None = None,
         max_requests: int | None = None,
+        begins_at: datetime | None = None,
     ) -> tuple[ApiKey, str]:
         """
         Make a key.
@@ -88,10 +89,11 @@ class ApiKeyStore:
             label: What people call it.
             scopes: What it may do; see :func:`agi_router.tenants.api_keys.check_scopes`.
             networks: Where requests may come from; empty: from anywhere.
-            life: How long it lives from now.
+            life: How long it lives from its beginning.
             keys: To seal a secret that signs.
             max_binds: See :func:`agi_router.tenants.api_keys.check_limits`.
             max_requests: Ditto.
+            begins_at: When it begins; :obj:`None`: now. It has its place meanwhile.
 
         Returns:
             The key and its secret, which is told here and never again.
@@ -116,6 +118,7 @@ class ApiKeyStore:
             "max_requests": max_requests,
             "digest": digest_secret(secret) if form is KeyForm.BEARER else None,
             "sealed": None,
+            "begins_at": begins_at,
             "life": life,
         }
         with self._queries.transaction():
@@ -210,6 +213,7 @@ def _read(row: dict[str, Any]) -> ApiKey:
         max_requests=row["max_requests"],
         state=KeyState(row["state"]),
         created_at=row["created_at"],
+        begins_at=row["begins_at"],
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
         last_used_at=row["last_used_at"],

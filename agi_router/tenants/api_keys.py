@@ -16,7 +16,7 @@ import re
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
@@ -25,6 +25,7 @@ from agi_router.texts import check_name
 
 __all__ = [
     "ACTIVE_AT_ONCE",
+    "LONGEST_WAIT",
     "NO_DIGEST",
     "Address",
     "ApiKey",
@@ -55,6 +56,9 @@ Network = IPv4Network | IPv6Network
 
 ACTIVE_AT_ONCE = 6
 """Keys that the operator may have at once: for each role one in use, and its successor."""
+
+LONGEST_WAIT = timedelta(days=366)
+"""The time from its making until a key begins."""
 
 _ID_LENGTH = 16
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -92,6 +96,8 @@ class KeyState(StrEnum):
     Whether a key opens anything, or what ended it.
     """
 
+    WAITING = "waiting"
+    """Its time has not begun."""
     ACTIVE = "active"
     EXPIRED = "expired"
     REVOKED = "revoked"
@@ -228,6 +234,8 @@ class ApiKey:
     """So many requests may it make in a minute; :obj:`None`: the door's setting alone holds."""
     state: KeyState
     created_at: datetime
+    begins_at: datetime
+    """Before, it opens nothing."""
     expires_at: datetime
     revoked_at: datetime | None
     last_used_at: datetime | None

@@ -24,6 +24,7 @@ def describe_api_key(key: ApiKey) -> dict[str, Any]:
         "max_requests": key.max_requests,
         "state": key.state.value,
         "created_at": key.created_at,
+        "begins_at": key.begins_at,
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,
         "last_used_at": key.last_used_at,

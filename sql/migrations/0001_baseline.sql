@@ -216,6 +216,7 @@ CREATE TABLE agi_router.api_key (
     state        text        NOT NULL DEFAULT 'active'
                  CONSTRAINT api_key_state_check CHECK (state IN ('active', 'expired', 'revoked')),
     created_at   timestamptz NOT NULL DEFAULT now(),
+    begins_at    timestamptz NOT NULL DEFAULT now(),
     expires_at   timestamptz NOT NULL,
     revoked_at   timestamptz,
     last_used_at timestamptz,
@@ -238,6 +239,7 @@ COMMENT ON COLUMN agi_router.api_key.digest IS 'SHA-256 of a bearer''s secret';
 COMMENT ON COLUMN agi_router.api_key.sealed IS 'The secret that requests are signed with, sealed';
 COMMENT ON COLUMN agi_router.api_key.state IS 'active, or what ended it; one whose time is over may still be called active';
 COMMENT ON COLUMN agi_router.api_key.created_at IS 'When it was made';
+COMMENT ON COLUMN agi_router.api_key.begins_at IS 'It opens nothing before; who was let in once need not look any more';
 COMMENT ON COLUMN agi_router.api_key.expires_at IS 'When it ends by time';
 COMMENT ON COLUMN agi_router.api_key.revoked_at IS 'When it was revoked; null: it was not';
 COMMENT ON COLUMN agi_router.api_key.last_used_at IS 'When it was used last, to the minute; null: not yet';

@@ -182,11 +182,12 @@ UPDATE agi_router.api_key
 -- add_api_key --
 -- Add a key; no row if its owner has as many active ones as may be, or another is just being made.
 INSERT INTO agi_router.api_key (id, tenant_id, place, form, label, scopes, networks, max_binds, max_requests, digest,
-                                sealed, expires_at)
+                                sealed, begins_at, expires_at)
 SELECT %(id)s, %(tenant_id)s::integer, p.place, %(form)s, %(label)s, %(scopes)s::text[],
        %(networks)s::text[]::cidr[], %(max_binds)s::integer, %(max_requests)s::integer, %(digest)s,
-       %(sealed)s, statement_timestamp() + %(life)s::interval
-  FROM generate_series(1, CASE WHEN %(tenant_id)s::integer IS NULL THEN 6 ELSE 2 END) p (place)
+       %(sealed)s, b.at, b.at + %(life)s::interval
+  FROM (SELECT greatest(statement_timestamp(), %(begins_at)s::timestamptz)) b (at),
+       generate_series(1, CASE WHEN %(tenant_id)s::integer IS NULL THEN 6 ELSE 2 END) p (place)
  WHERE NOT EXISTS (SELECT 1
                      FROM agi_router.api_key k
                     WHERE coalesce(k.tenant_id, 0) = coalesce(%(tenant_id)s::integer, 0) AND k.place = p.place
@@ -200,8 +201,9 @@ RETURNING id;
 -- One key with its secret and whether its owner is active, at one moment.
 SELECT k.id, k.tenant_id, t.name AS tenant, k.form, k.label, k.scopes, k.networks, k.max_binds, k.max_requests,
        k.digest, k.sealed,
-       CASE WHEN k.state = 'active' AND k.expires_at <= clock_timestamp() THEN 'expired' ELSE k.state END AS state,
-       k.created_at, k.expires_at, k.revoked_at, k.last_used_at,
+       CASE WHEN k.state = 'active' AND k.expires_at <= clock_timestamp() THEN 'expired'
+            WHEN k.state = 'active' AND k.begins_at > clock_timestamp() THEN 'waiting' ELSE k.state END AS state,
+       k.created_at, k.begins_at, k.expires_at, k.revoked_at, k.last_used_at,
        coalesce(t.active, true) AS owner_active, t.max_requests AS tenant_requests, clock_timestamp() AS now
   FROM agi_router.api_key k
   LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
@@ -210,8 +212,9 @@ SELECT k.id, k.tenant_id, t.name AS tenant, k.form, k.label, k.scopes, k.network
 -- list_api_keys --
 -- The keys of one tenant, or of all tenants and the operator, in the order in which they were made.
 SELECT k.id, t.name AS tenant, k.form, k.label, k.scopes, k.networks, k.max_binds, k.max_requests,
-       CASE WHEN k.state = 'active' AND k.expires_at <= clock_timestamp() THEN 'expired' ELSE k.state END AS state,
-       k.created_at, k.expires_at, k.revoked_at, k.last_used_at
+       CASE WHEN k.state = 'active' AND k.expires_at <= clock_timestamp() THEN 'expired'
+            WHEN k.state = 'active' AND k.begins_at > clock_timestamp() THEN 'waiting' ELSE k.state END AS state,
+       k.created_at, k.begins_at, k.expires_at, k.revoked_at, k.last_used_at
   FROM agi_router.api_key k
   LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
  WHERE (%(tenant)s::text IS NULL OR t.name = %(tenant)s) AND agi_router.in_scope(k.tenant_id, %(scope)s)
@@ -248,4 +251,6 @@ RETURNING id;
 
 -- count_api_keys --
 -- How many API keys open something.
-SELECT count(*) AS keys FROM agi_router.api_key WHERE state = 'active' AND expires_at > clock_timestamp();
+SELECT count(*) AS keys
+  FROM agi_router.api_key
+ WHERE state = 'active' AND begins_at <= clock_timestamp() AND expires_at > clock_timestamp();

@@ -94,6 +94,22 @@ def test_what_has_become_of_a_key(
     assert asked(http, f"Bearer {second}").json()["code"] == "credentials_invalid"
 
 
+def test_a_key_that_waits(couriers: Client, http: TestClient, connection: Connection) -> None:
+    """It opens nothing, and nobody learns that it will; from its time on it does."""
+    body = {"label": "next", "scopes": ["bindings:read"]}
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    made = couriers.post("/v1/api-keys", {**body, "begins_at": soon}, status=201)
+    assert made["state"] == "waiting"
+    assert datetime.fromisoformat(made["begins_at"]) == datetime.fromisoformat(soon)
+    assert asked(http, f"Bearer {made['bearer']}").json()["code"] == "credentials_invalid"
+    connection.execute("UPDATE agi_router.api_key SET begins_at = now()")
+    assert asked(http, f"Bearer {made['bearer']}").status_code == 200
+    couriers.ask("DELETE", f"/v1/api-keys/{made['id']}")
+    late = (datetime.now(UTC) + timedelta(days=400)).isoformat()
+    told = couriers.post("/v1/api-keys", {**body, "begins_at": late}, status=422)
+    assert told["errors"][0]["pointer"] == "/begins_at"
+
+
 def test_networks(stores: StorePool, options: Options, make_key: Callable[..., str]) -> None:
     """Who has stolen a key uses it from nowhere else."""
     bearer = make_key("couriers", networks=[ip_network("192.0.2.0/24")])
@@ -187,6 +203,11 @@ def test_wrong_keys_of_an_address(
         assert [asked(each, wrong).status_code for each in beside] == [401, 401, 401, 429]
         elsewhere = TestClient(http.app, client=("2001:db8:0:1::1", 1))
         assert asked(elsewhere, right).status_code == 200
+        # As proxies for both versions write those of IPv4: each is itself, and no part of one /64.
+        same, another = (TestClient(http.app, client=(f"::ffff:192.0.2.{n}", 1)) for n in (9, 11))
+        assert asked(same, right).json()["code"] == "address_blocked"
+        assert [asked(another, wrong).status_code for _ in range(4)] == [401, 401, 401, 429]
+        assert asked(other, right).status_code == 200
 
 
 class Signer:
@@ -203,11 +224,6 @@ class Signer:
         *,
         algorithm: str,
         date: datetime | None = None,
-        # As proxies for both versions write those of IPv4: each is itself, and no part of one /64.
-        same, another = (TestClient(http.app, client=(f"::ffff:192.0.2.{n}", 1)) for n in (9, 11))
-        assert asked(same, right).json()["code"] == "address_blocked"
-        assert [asked(another, wrong).status_code for _ in range(4)] == [401, 401, 401, 429]
-        assert asked(other, right).status_code == 200
         **more: str,
     ) -> dict[str, str]:
         """The headers of a request."""

@@ -89,6 +89,7 @@ CREATE TABLE agi_router.api_key (
     sealed bytea,
     state text DEFAULT 'active'::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    begins_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     revoked_at timestamp with time zone,
     last_used_at timestamp with time zone,
@@ -134,6 +135,8 @@ COMMENT ON COLUMN agi_router.api_key.sealed IS 'The secret that requests are sig
 COMMENT ON COLUMN agi_router.api_key.state IS 'active, or what ended it; one whose time is over may still be called active';
 
 COMMENT ON COLUMN agi_router.api_key.created_at IS 'When it was made';
+
+COMMENT ON COLUMN agi_router.api_key.begins_at IS 'It opens nothing before; who was let in once need not look any more';
 
 COMMENT ON COLUMN agi_router.api_key.expires_at IS 'When it ends by time';
 

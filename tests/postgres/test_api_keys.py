@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -54,6 +55,7 @@ def add(
     form: KeyForm = KeyForm.BEARER,
     networks: Sequence[Network] = (),
     life: timedelta = HOUR,
+    **more: Any,
 ) -> tuple[ApiKey, str]:
     """A key and its secret."""
     return ApiKeyStore(Queries(connection)).add(
@@ -64,6 +66,7 @@ def add(
         networks=networks,
         life=life,
         keys=ring,
+        **more,
     )
 
 
@@ -147,6 +150,28 @@ def test_two_at_once_whoever_comes_together(
         key.id for key in ApiKeyStore(Queries(connection)).all() if key.state is KeyState.ACTIVE
     )
     assert len(made) == 2
+
+
+def test_a_key_that_waits(clock: Clock, shadowed: Connection, keys: KeyRing) -> None:
+    """It has its place and opens nothing until its time, from which on it lives."""
+    assert clock
+    ring = check_keys(shadowed, keys)
+    store = ApiKeyStore(Queries(shadowed))
+    first, _ = add(shadowed, ring)
+    begin = first.created_at + HOUR
+    waiting, _ = add(shadowed, ring, begins_at=begin)
+    assert (waiting.state, waiting.begins_at) == (KeyState.WAITING, begin)
+    assert waiting.expires_at - begin == first.expires_at - first.begins_at
+    assert waiting in store.all()
+    (count,) = Queries(shadowed).rows("count_api_keys", {})
+    assert count == {"keys": 1}
+    with pytest.raises(ApiKeyLimit):
+        add(shadowed, ring)
+    set_clock(shadowed, begin)
+    assert store.find(waiting.id).key.state is KeyState.ACTIVE
+    store.revoke(first.id)
+    past, _ = add(shadowed, ring, begins_at=begin - HOUR)
+    assert (past.state, past.begins_at) == (KeyState.ACTIVE, begin)
 
 
 def test_an_expired_key_makes_room(clock: Clock, shadowed: Connection, keys: KeyRing) -> None:

@@ -42,6 +42,7 @@ def a_key(*networks: Network) -> ApiKey:
         networks=networks,
         state=KeyState.ACTIVE,
         created_at=NOW,
+        begins_at=NOW,
         expires_at=NOW,
         revoked_at=None,
         last_used_at=None,

@@ -18,6 +18,7 @@ from agi_router.schemas.api_keys import ApiKeyIn, ApiKeyMadeOut, ApiKeyOut, ApiK
 from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import (
+    LONGEST_WAIT,
     KeyScope,
     check_limits,
     check_scopes,
@@ -71,6 +72,9 @@ def create_api_key(body: ApiKeyIn, request: Request, desk: _Writes) -> Response:
     except ValueError as error:
         said = next(name for name, most in limits.items() if most is not None)
         raise Problem.of_fields([FieldFault(f"/{said}", "limit_invalid", str(error))]) from None
+    if body.begins_at is not None and body.begins_at > desk.now + LONGEST_WAIT:
+        said = f"no more than {LONGEST_WAIT.days} days ahead"
+        raise Problem.of_fields([FieldFault("/begins_at", "too_late", said)])
     wanted = list(map(parse_network, body.networks))
     try:
         networks = narrow_networks(wanted, within=desk.key.networks)
@@ -87,6 +91,7 @@ def create_api_key(body: ApiKeyIn, request: Request, desk: _Writes) -> Response:
             scopes=scopes,
             networks=networks,
             life=timedelta(seconds=body.ttl),
+            begins_at=body.begins_at,
             keys=desk.store.keys,
             **limits,
         )
