@@ -17,11 +17,12 @@ SELECT count(*) AS rows FROM gone;
 SELECT payload, status, headers, body FROM agi_router.answer WHERE name = ANY (%(names)s::bytea[]) LIMIT 1;
 
 -- take_answer --
--- Begin to answer a request under a name; no row if it was answered. Waits for whoever is about to.
+-- Begin to answer a request under a name; no row if it was answered. Waits so many milliseconds for whoever is about to,
+-- and for others as long as before.
 INSERT INTO agi_router.answer (name, payload)
-VALUES (%(name)s, %(payload)s)
+SELECT %(name)s::bytea, %(payload)s::bytea WHERE set_config('lock_timeout', %(patience)s::text, true) IS NOT NULL
     ON CONFLICT DO NOTHING
-RETURNING name;
+RETURNING name, set_config('lock_timeout', '0', true);
 
 -- bind_asked --
 -- Make a binding as it is asked for, and keep what is answered; see agi_router.bind_asked.

@@ -14,20 +14,27 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from starlette.testclient import TestClient
 
 from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import Connection, connect
+from agi_router.doors.http import idempotency
 from agi_router.doors.http.app import create_app
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from harness.api import Client
-from harness.database import NO_REST, SOON, one
+from harness.database import NO_REST, SOON, one, until
 
 A, B, C = (f"1380000030{serial}" for serial in range(3))
 BODY = {"a": A, "b": B, "ttl": 3600}
+
+WAITING = (
+    "SELECT count(*) FROM pg_locks l WHERE NOT l.granted"
+    " AND l.relation = 'agi_router.party_group'::regclass"
+)
 
 # A door that is killed when its first answer is about to go out: what was made is committed.
 KILLED = """
@@ -149,6 +156,24 @@ def test_twenty_at_once(couriers: Client, connection: Connection) -> None:
     assert {each.status_code for each in answers} == {201}
     assert len({each.content for each in answers}) == 1
     assert bindings(connection) == 1
+
+
+def test_the_first_is_still_being_done(
+    couriers: Client, connection: Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second is told so after a while; its answer is there once the first has one."""
+    monkeypatch.setattr(idempotency, "PATIENCE", 50)
+    asked = ("POST", "/v1/groups", {"name": "night-shift"})
+    with connect(dsn) as other, ThreadPoolExecutor(1) as pool:
+        with other.transaction():
+            other.execute("LOCK TABLE agi_router.party_group IN EXCLUSIVE MODE")
+            first = pool.submit(couriers.ask, *asked, Idempotency_Key="one")
+            until(lambda: one(connection, WAITING) == 1)
+            second = couriers.ask(*asked, Idempotency_Key="one")
+        assert (second.status_code, second.json()["code"]) == (409, "idempotency_key_running")
+        assert second.headers["retry-after"] == "1"
+        assert first.result().status_code == 201
+    assert couriers.ask(*asked, Idempotency_Key="one").content == first.result().content
 
 
 def test_killed_after_the_commit_before_the_answer(

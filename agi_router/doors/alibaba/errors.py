@@ -109,6 +109,7 @@ OF_DOOR: Final[Mapping[str, str]] = {
     "signatures_forgotten": "ServiceUnavailable",
     "not_found": "InvalidApi.NotFound",
     "idempotency_key_reused": "isv.BIND_CONFLICT",
+    "idempotency_key_running": "ServiceUnavailable",
 }
 """Codes of problems that the HTTP door raises on behalf of both, and what they are called here."""
 

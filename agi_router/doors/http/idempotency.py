@@ -3,7 +3,8 @@ Requests that are sent again: what was made once is answered again, and not made
 
 The answer is kept in the transaction that makes the thing, under a keyed hash of who asks and of
 the ``Idempotency-Key``, with a keyed hash of what is asked. So a request whose answer was lost, by
-a crash after the commit too, finds it. Of several at once one makes the thing; the others wait.
+a crash after the commit too, finds it. Of several at once one makes the thing; the others wait for
+its answer a moment, and are told then that it is being done.
 
 Source:
     IETF draft ``draft-ietf-httpapi-idempotency-key-header`` 07.
@@ -18,12 +19,15 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from agi_router.db.connection import Queries
 from agi_router.doors.http.answers import write
 from agi_router.doors.http.auth import Desk
+from agi_router.errors import StoreHeld
 from agi_router.schemas.problems import Problem
 
 __all__ = [
     "KEYED",
+    "PATIENCE",
     "AtOnce",
     "Kept",
     "Made",
@@ -33,6 +37,9 @@ __all__ = [
     "only_name",
     "read_key",
 ]
+
+PATIENCE: Final = 2000
+"""Milliseconds for which a request waits for another one under its key."""
 
 _HEADER: Final = "Idempotency-Key"
 
@@ -193,7 +200,7 @@ def do_once(
         make: Makes it, in the transaction that is open.
 
     Raises:
-        Problem: The name was used for something else.
+        Problem: The name was used for something else, or what is asked is still being done.
     """
     keys = desk.store.keys
     names = keys.request_tags(b"name", *name)
@@ -201,9 +208,9 @@ def do_once(
     queries = desk.queries
     with queries.transaction():
         # Waits for whoever is about to answer the same request.
-        taken = {"name": names[0], "payload": payloads[0]}
+        taken = {"name": names[0], "payload": payloads[0], "patience": PATIENCE}
         known = queries.row("find_answer", {"names": names[1:]}) if names[1:] else None
-        if known is None and queries.row("take_answer", taken) is None:
+        if known is None and _take(queries, taken) is None:
             known = queries.row("find_answer", {"names": names[:1]})
         if known is not None:
             if known["payload"] not in payloads:
@@ -220,3 +227,10 @@ def do_once(
         }
         queries.row("keep_answer", kept)
     return Kept(status=status, body=body, headers=headers, again=False)
+
+
+def _take(queries: Queries, taken: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        return queries.row("take_answer", taken)
+    except StoreHeld:
+        raise Problem.of_door("idempotency_key_running", headers={"Retry-After": "1"}) from None
