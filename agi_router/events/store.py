@@ -340,8 +340,31 @@ class EventStore:
             WebhookNotFound: There is no such webhook.
         """
         self.find(webhook_id)
-        values = {"id": webhook_id, "event_id": event_id, "since": since, "until": until}
-        return len(self._queries.rows("resend", values))
+        values = {"id": webhook_id, "tenant": None}
+        asked = {"event_id": event_id, "since": since, "until": until}
+        return len(self._queries.rows("resend", {**values, **asked}))
+
+    def resend_to_all(
+        self,
+        tenant: str,
+        *,
+        event_id: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> int:
+        """
+        Owe every webhook of a tenant events of its types again, as :meth:`resend` does one.
+
+        Returns:
+            How many deliveries.
+
+        Raises:
+            TenantNotFound: There is no such tenant.
+        """
+        self.types(tenant)
+        values = {"id": None, "tenant": tenant}
+        asked = {"event_id": event_id, "since": since, "until": until}
+        return len(self._queries.rows("resend", {**values, **asked}))
 
     def attempts(self, webhook_id: int, *, limit: int) -> list[dict[str, Any]]:
         """

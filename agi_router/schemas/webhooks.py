@@ -31,6 +31,7 @@ __all__ = [
     "EventTypesOut",
     "OwedOut",
     "ResendIn",
+    "ResendToAllIn",
     "RotationIn",
     "SecretOut",
     "SentOut",
@@ -39,6 +40,7 @@ __all__ = [
     "WebhookMadeOut",
     "WebhookOut",
     "WebhooksOut",
+    "read_resend",
     "read_webhook_change",
 ]
 
@@ -150,6 +152,16 @@ class ResendIn(Body):
     model_config = example({"event": "evt_4711"}, {"since": "2026-01-31T15:04:05Z"})
 
 
+class ResendToAllIn(ResendIn):
+    """
+    Events to be sent once more to every webhook that gets their types.
+    """
+
+    tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
+        default=None, description="Whose; the operator's keys alone may say so."
+    )
+
+
 class EventTypesIn(Body):
     """
     The types of events that are written for a tenant.
@@ -165,6 +177,23 @@ class EventTypesIn(Body):
     )
 
     model_config = example({"types": ["binding.ended", "call.ended"]})
+
+
+def read_resend(body: ResendIn) -> dict[str, Any]:
+    """
+    What is to be sent again, by the names of :meth:`agi_router.events.store.EventStore.resend`.
+
+    Raises:
+        Problem: It is not said in one of the two ways.
+    """
+    if (body.event is None) == (body.since is None) or (body.until and body.since is None):
+        fault = FieldFault("", "missing", "give event, or since and perhaps until")
+        raise Problem.of_fields([fault])
+    return {
+        "event_id": None if body.event is None else parse_event_name(body.event),
+        "since": body.since,
+        "until": body.until,
+    }
 
 
 def read_webhook_change(body: WebhookChange) -> dict[str, Any]:

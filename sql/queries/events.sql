@@ -105,12 +105,15 @@ SELECT agi_router.tell_webhook(w.id) AS event_id
  WHERE w.id = %(id)s AND w.state <> 'removed' AND agi_router.in_scope(w.tenant_id, %(scope)s);
 
 -- resend --
--- Owe a webhook events of its types again: one, or all since a time and until another.
+-- Owe a webhook, or all of a tenant's, events of their types again: one, or all since a time and until another.
 INSERT INTO agi_router.delivery (webhook_id, event_id, day, block, binding_id, sequence)
 SELECT w.id, e.id, e.day, e.block, e.binding_id, e.sequence
   FROM agi_router.webhook w
   JOIN agi_router.event e ON e.tenant_id = w.tenant_id AND e.type = ANY (w.types)
- WHERE w.id = %(id)s AND w.state <> 'removed' AND agi_router.in_scope(w.tenant_id, %(scope)s)
+ WHERE (%(id)s::bigint IS NULL OR w.id = %(id)s) AND w.state <> 'removed'
+   AND agi_router.in_scope(w.tenant_id, %(scope)s)
+   AND (%(tenant)s::text IS NULL
+        OR w.tenant_id = (SELECT t.id FROM agi_router.tenant t WHERE t.name = %(tenant)s))
    AND (%(event_id)s::bigint IS NULL OR e.id = %(event_id)s)
    AND (%(since)s::timestamptz IS NULL
         OR e.day >= (%(since)s::timestamptz AT TIME ZONE 'UTC')::date AND e.at >= %(since)s)

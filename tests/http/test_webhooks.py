@@ -51,6 +51,9 @@ def test_a_webhook_and_what_it_is_owed(couriers: Client, connection: Connection)
     assert couriers.post(f"{place}/resend", {"event": event}) == {"owed": 0}
     since = {"since": made["created_at"]}
     assert couriers.post(f"{place}/resend", since) == {"owed": 1}
+    connection.execute("DELETE FROM agi_router.delivery")
+    assert couriers.post("/v1/events/resend", since) == {"owed": 1}
+    assert couriers.post("/v1/events/resend", {}, status=422)["code"] == "request_invalid"
     until = {**since, "until": made["created_at"]}
     assert couriers.post(f"{place}/resend", until) == {"owed": 0}
     for wrong in ({}, {"event": event, **since}, {"until": made["created_at"]}, {"event": A}):

@@ -705,6 +705,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (EventStore, "resend"): lambda store, target: _events(store).resend(
         target.webhook, since=LONG_AGO
     ),
+    (EventStore, "resend_to_all"): lambda store, target: _events(store).resend_to_all(
+        target.tenant, since=LONG_AGO
+    ),
     (EventStore, "attempts"): lambda store, target: _events(store).attempts(
         target.webhook, limit=9
     ),

@@ -18,7 +18,13 @@ from agi_router.schemas.answers import answers
 from agi_router.schemas.events import EventOut, EventsOut
 from agi_router.schemas.fields import read_time
 from agi_router.schemas.problems import FieldFault, Problem
-from agi_router.schemas.webhooks import EventTypesIn, EventTypesOut
+from agi_router.schemas.webhooks import (
+    EventTypesIn,
+    EventTypesOut,
+    OwedOut,
+    ResendToAllIn,
+    read_resend,
+)
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]
@@ -89,6 +95,19 @@ def set_event_types(body: EventTypesIn, desk: _Writes) -> Response:
     events = events_of(desk)
     events.set_types(name, body.types)
     return answer({"tenant": name, "types": list(events.types(name))})
+
+
+@router.post(
+    "/events/resend",
+    responses=answers(OwedOut, 404, 413, 415, told="They are owed"),
+    response_model=None,
+)
+def resend_events(body: ResendToAllIn, desk: _Writes) -> Response:
+    """
+    Send events again to all webhooks that get their types, under the ids they had.
+    """
+    asked = read_resend(body)
+    return answer({"owed": events_of(desk).resend_to_all(tenant_of(body.tenant, desk), **asked)})
 
 
 @router.get("/events/{event_id}", responses=answers(EventOut, 404), response_model=None)

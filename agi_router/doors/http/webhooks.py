@@ -21,7 +21,7 @@ from agi_router.errors import (
     WebhookNotFound,
 )
 from agi_router.events.addresses import check_host
-from agi_router.events.model import Numbers, Webhook, event_name, parse_event_name
+from agi_router.events.model import Numbers, Webhook, event_name
 from agi_router.events.store import Debts, EventStore
 from agi_router.events.views import describe_attempt, describe_webhook
 from agi_router.logs import redact
@@ -40,6 +40,7 @@ from agi_router.schemas.webhooks import (
     WebhookMadeOut,
     WebhookOut,
     WebhooksOut,
+    read_resend,
     read_webhook_change,
 )
 from agi_router.tenants.api_keys import KeyScope
@@ -229,16 +230,8 @@ def resend(webhook_id: str, body: ResendIn, desk: _Writes) -> Response:
     """
     Send a webhook events again, under the ids they had.
     """
-    if (body.event is None) == (body.since is None) or (body.until and body.since is None):
-        fault = FieldFault("", "missing", "give event, or since and perhaps until")
-        raise Problem.of_fields([fault])
-    owed = events_of(desk).resend(
-        _find(webhook_id, desk).id,
-        event_id=None if body.event is None else parse_event_name(body.event),
-        since=body.since,
-        until=body.until,
-    )
-    return answer({"owed": owed})
+    asked = read_resend(body)
+    return answer({"owed": events_of(desk).resend(_find(webhook_id, desk).id, **asked)})
 
 
 def events_of(desk: Desk) -> EventStore:
