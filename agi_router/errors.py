@@ -120,9 +120,10 @@ The word behind each is its ``code``. What a caller of ours typed wrongly is a V
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
+from types import MappingProxyType
 from typing import ClassVar
 
 __all__ = [
@@ -570,7 +571,17 @@ class MessageNotHeld(StoreError):
 class NoNumberAvailable(StoreError):
     """
     No 700 number is free for these parties; add a block or unbind first.
+
+    Args:
+        message: See :class:`AgiRouterError`.
+        rules: How many numbers each rule has taken away, by its name, where that may be told.
     """
+
+    def __init__(
+        self, message: str | None = None, *, rules: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
+        super().__init__(message)
+        self.rules = dict(rules)
 
 
 class Locked(StoreError):

@@ -315,10 +315,12 @@ class NumberChooser:
     ) -> NoNumberAvailable:
         """
         The error for a choice that found nothing: which rule took how many numbers away.
+
+        A tenant is told so of its own blocks alone, where nobody else is bound.
         """
-        if self._discreet:
+        blocks = self._open_blocks(opening, given, own=self._discreet)
+        if self._discreet and not blocks:
             return NoNumberAvailable("no 700 number can be had for these parties")
-        blocks = self._open_blocks(opening, given)
         groups = (
             [(*parties.side_a, *parties.side_b)]
             if parties.numbers == 1
@@ -333,6 +335,7 @@ class NumberChooser:
                     "count_met", self._looked_at(callers, unrested, choice, block)
                 )
                 met[place] += 0 if row is None else row["numbers"]
+        rules = {"resting": resting, "party_met": max(met)} if blocks else {}
         words = [
             f"of {len(blocks) * BLOCK_SIZE:,} numbers in {len(blocks)} open block(s)"
             f" {resting:,} rest, and on {max(met):,} more one of the parties is already or was"
@@ -340,27 +343,40 @@ class NumberChooser:
             if blocks
             else "no block is open"
         ]
+        if self._discreet:
+            told = f"no 700 number can be had: {words[0]}; wait, or unbind"
+            return NoNumberAvailable(told, rules=rules)
         closed = self._queries.rows("count_closed", _asked(opening))
         if given is None:
             words += [f"{row['blocks']} {_CLOSED[row['closed']][1]}" for row in closed]
+            rules |= {row["closed"]: row["blocks"] * BLOCK_SIZE for row in closed}
             if not blocks and not closed:
                 words = ["no block is ours"]
         return NoNumberAvailable(
             f"no 700 number can be had: {'; '.join(words)}; wait, unbind, or add a block with"
-            " 'agi-router block add'"
+            " 'agi-router block add'",
+            rules=rules,
         )
 
     def _find_block(self, block: Block, opening: OpenBlocks) -> dict[str, Any] | None:
         return self._queries.row("find_block", {"block": block.value, **_asked(opening)})
 
-    def _open_blocks(self, opening: OpenBlocks, given: XNumber | None) -> list[Block]:
+    def _open_blocks(
+        self, opening: OpenBlocks, given: XNumber | None, *, own: bool = False
+    ) -> list[Block]:
         """
         Where a number may be had now: the block of a given one, or all that are open.
+
+        Args:
+            opening: The blocks.
+            given: A number that is chosen already.
+            own: Only those that are kept for the tenant.
         """
-        if given is not None:
+        if given is not None and not own:
             return [given.block]
         rows = self._queries.rows("list_open_blocks", _asked(opening))
-        return [Block(value=row["block"]) for row in rows]
+        found = [Block(value=row["block"]) for row in rows if row["own"] or not own]
+        return found if given is None else [each for each in found if each == given.block]
 
     def _choose_x(
         self, callers: Sequence[PhoneNumber], candidates: Sequence[XNumber], choice: NumberPolicy

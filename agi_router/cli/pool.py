@@ -21,6 +21,7 @@ from agi_router.db.connection import Queries
 from agi_router.durations import format_duration
 from agi_router.inventory.capacity import size_pool
 from agi_router.inventory.store import InventoryStore
+from agi_router.inventory.views import describe_size
 from agi_router.numbers import BLOCK_SIZE, Block
 
 __all__ = ["group"]
@@ -40,7 +41,7 @@ _UNSET = {
 @click.pass_context
 def group(ctx: click.Context, tenant: str | None, *, as_json: bool) -> None:
     r"""
-    Show how many numbers of each block are bound, rest and are free, and when none will be.
+    Show how many numbers of each block are bound, rest, locked and free, and when none will be.
 
     The commands below keep pools by name: sets of a tenant's numbers that bindings name.
 
@@ -105,18 +106,7 @@ def size(
     rest = read_settings().quarantine.number if quarantine is None else quarantine
     needed = size_pool(pairs=pairs, ttl=ttl, quarantine=rest, share=share)
     if as_json:
-        echo_json(
-            {
-                "pairs": pairs,
-                "share": share,
-                "ttl": _seconds(ttl),
-                "quarantine": _seconds(rest),
-                "bound": needed.bound,
-                "resting": needed.resting,
-                "numbers": needed.numbers,
-                "blocks": needed.blocks,
-            }
-        )
+        echo_json(describe_size(needed, pairs=pairs, ttl=ttl, quarantine=rest, share=share))
         return
     life, pause = format_duration(ttl), format_duration(rest)
     lines: list[tuple[Any, str]] = [
@@ -127,10 +117,6 @@ def size(
     ]
     for value, words in lines:
         echo(f"{value:>14,}  {words}")
-
-
-def _seconds(value: timedelta) -> int:
-    return int(value.total_seconds())
 
 
 _TENANT = click.option(
@@ -322,9 +308,16 @@ def _echo(pool: Pool, *, as_json: bool) -> None:
 
 
 def _echo_capacity(rows: list[dict[str, Any]]) -> None:
-    columns = ("block", "tenant", "state", "bound", "resting", "free", "growth")
+    columns = ("bound", "resting", "locked", "free", "growth")
     echo_table(
-        (*columns, "exhausted"),
-        [(*(r[name] for name in columns), r["exhausted_at"] or "never") for r in rows],
+        ("block", "tenant", "state", *columns, "exhausted"),
+        [
+            (
+                *(r["block"], r["tenant"], r["closed"] or r["state"]),
+                *(r[name] for name in columns),
+                r["exhausted_at"] or "never",
+            )
+            for r in rows
+        ],
         empty="no blocks yet: add one with 'agi-router block add'",
     )

@@ -91,7 +91,7 @@ def forecast_exhaustion(
     When no number will be free, if numbers held go on growing as they did.
 
     Args:
-        free: Numbers that are neither bound nor resting now.
+        free: Numbers that are neither bound, resting nor locked now.
         held: Numbers that are bound or resting now.
         held_before: As many as were at *now* - *span*.
         now: The store's time.

@@ -47,7 +47,8 @@ class InventoryStore:
 
     def __init__(self, queries: Queries, quarantine: Quarantine, scope: Scope = OPERATOR) -> None:
         self._queries = queries.given(scope.values)
-        self._quarantine = quarantine
+        self.quarantine = quarantine
+        """How long numbers are kept from new bindings."""
         self._scope = scope
         self.tenants = TenantStore(queries, scope)
         """Whom blocks are kept for."""
@@ -275,7 +276,7 @@ class InventoryStore:
         blocks: Sequence[Block] = (),
     ) -> list[dict[str, Any]]:
         """
-        How many numbers of each block are bound, rest and are free, and when none will be.
+        How many numbers of each block are bound, rest, are locked and free, and when none will be.
 
         Args:
             tenant: Only those that are kept for this one, and shared ones.
@@ -284,8 +285,9 @@ class InventoryStore:
 
         Returns:
             One dictionary a block, returned ones left out: ``block``, ``state``, ``tenant``,
-            ``bound``, ``resting``, ``free``, ``growth`` (numbers held more than a day ago), and
-            ``exhausted_at``, :obj:`None` for never.
+            ``closed`` (what keeps new bindings out; :obj:`None`: nothing), ``bound``, ``resting``,
+            ``locked`` (of those that are neither), ``free``, ``growth`` (numbers held more than a
+            day ago), and ``exhausted_at``, :obj:`None` for never.
         """
         asked = {"tenant": tenant, "digit": digit, "blocks": [block.value for block in blocks]}
         rows = self._queries.rows("pool_statistics", {**asked, **self._spans()})
@@ -317,23 +319,26 @@ class InventoryStore:
 
     def _spans(self) -> dict[str, timedelta]:
         return {
-            "number_quarantine": self._quarantine.number,
-            "party_quarantine": self._quarantine.party,
+            "number_quarantine": self.quarantine.number,
+            "party_quarantine": self.quarantine.party,
         }
 
     @staticmethod
     def _described(row: dict[str, Any]) -> dict[str, Any]:
         held = row["bound"] + row["resting"]
+        free = BLOCK_SIZE - held - row["locked"]
         return {
             "block": str(Block(value=row["block"])),
             "state": row["state"],
             "tenant": row["tenant"],
+            "closed": row["closed"],
             "bound": row["bound"],
             "resting": row["resting"],
-            "free": BLOCK_SIZE - held,
+            "locked": row["locked"],
+            "free": free,
             "growth": held - row["held_before"],
             "exhausted_at": forecast_exhaustion(
-                free=BLOCK_SIZE - held,
+                free=free,
                 held=held,
                 held_before=row["held_before"],
                 now=row["now"],

@@ -3,12 +3,14 @@ Blocks as they are shown, to people and to programs.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Final
 
+from agi_router.inventory.capacity import PoolSize
 from agi_router.inventory.moves import MoveStep
 from agi_router.numbers import BLOCK_SIZE, Block
 
-__all__ = ["describe_block", "describe_load", "describe_move"]
+__all__ = ["describe_block", "describe_load", "describe_move", "describe_size"]
 
 _LATELY: Final = 60
 
@@ -65,6 +67,31 @@ def describe_load(
         "bytes": row["size"],
         "followed": row["followed"],
         "bytes_behind": row["behind"],
+    }
+
+
+def describe_size(
+    needed: PoolSize, *, pairs: int, ttl: timedelta, quarantine: timedelta, share: int
+) -> dict[str, Any]:
+    """
+    How many numbers are needed, with what that was reckoned from.
+
+    Args:
+        needed: See :func:`agi_router.inventory.capacity.size_pool`, as of the others.
+        pairs: Ditto.
+        ttl: Ditto.
+        quarantine: Ditto.
+        share: Ditto.
+    """
+    return {
+        "pairs": pairs,
+        "share": share,
+        "ttl": int(ttl.total_seconds()),
+        "quarantine": int(quarantine.total_seconds()),
+        "bound": needed.bound,
+        "resting": needed.resting,
+        "numbers": needed.numbers,
+        "blocks": needed.blocks,
     }
 
 

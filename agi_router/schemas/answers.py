@@ -8,8 +8,9 @@ from fastapi import status
 from pydantic import BaseModel, Field
 
 from agi_router.schemas.base import Out, example
+from agi_router.schemas.problems import DOOR, STATUSES
 
-__all__ = ["FieldFaultOut", "ProblemOut", "answers"]
+__all__ = ["FieldFaultOut", "NumbersTakenOut", "ProblemOut", "answers"]
 
 
 class FieldFaultOut(Out):
@@ -32,6 +33,18 @@ _PROBLEM: dict[str, Any] = {
 }
 
 
+class NumbersTakenOut(Out):
+    """
+    How many numbers a rule has taken away.
+    """
+
+    rule: str = Field(
+        description="resting; party_met (a party is on the number, or was not long ago); or what"
+        " closes their blocks: draining, returned, uncertified, locked, kept, digit, pool, away."
+    )
+    numbers: int
+
+
 class ProblemOut(Out):
     """
     A request that cannot be done (RFC 9457).
@@ -50,6 +63,11 @@ class ProblemOut(Out):
     until: str | None = Field(
         default=None, description="When it may be asked for again (number_resting)."
     )
+    rules: list[NumbersTakenOut] | None = Field(
+        default=None,
+        description="Why there is no number (no_number_available); to a tenant, of the blocks that"
+        " are kept for it.",
+    )
 
     model_config = example(_PROBLEM)
 
@@ -66,12 +84,23 @@ def answers(
         ok: The status, where it was done.
         told: The same in words.
     """
-    problem = {
-        "description": "A problem",
+    every = {400, 401, 403, 422, 429, 500, 503, *problems}
+    return {
+        ok: {"model": model, "description": told},
+        **{each: _problem(each) for each in sorted(every)},
+    }
+
+
+def _problem(code: int) -> dict[str, Any]:
+    """
+    What is answered with a status, and by which codes.
+    """
+    ours = (word for word, of in STATUSES.items() if of == code)
+    of_door = (word for word, (of, _) in DOOR.items() if of == code)
+    return {
+        "description": f"A problem: {', '.join(sorted((*ours, *of_door)))}",
         "content": {"application/problem+json": {"schema": _reference(ProblemOut)}},
     }
-    every = {400, 401, 403, 422, 429, 500, 503, *problems}
-    return {ok: {"model": model, "description": told}, **dict.fromkeys(sorted(every), problem)}
 
 
 def _reference(model: type[BaseModel]) -> dict[str, str]:

@@ -11,7 +11,15 @@ from agi_router.schemas.base import TIME, Body, Out, example
 from agi_router.schemas.fields import Time
 from agi_router.tenants.model import check_tenant
 
-__all__ = ["BlockChange", "BlockIn", "BlockOut", "BlockPoolOut", "BlocksOut", "PoolOut"]
+__all__ = [
+    "BlockChange",
+    "BlockIn",
+    "BlockOut",
+    "BlockPoolOut",
+    "BlocksOut",
+    "PoolOut",
+    "PoolSizeOut",
+]
 
 
 class BlockIn(Body):
@@ -51,8 +59,10 @@ _POOL: dict[str, Any] = {
     "block": "70012345678",
     "state": "active",
     "tenant": None,
+    "closed": None,
     "bound": 9120,
     "resting": 300,
+    "locked": 0,
     "free": 580,
     "growth": 240,
     "exhausted_at": TIME,
@@ -67,9 +77,14 @@ class BlockPoolOut(Out):
     block: str
     state: BlockState
     tenant: str | None
+    closed: str | None = Field(
+        description="What keeps new bindings out: draining, uncertified (outside the dates of its"
+        " certificate) or locked; null: nothing."
+    )
     bound: int
     resting: int
-    free: int
+    locked: int = Field(description="Of those that are neither bound nor resting.")
+    free: int = Field(description="Neither bound, resting nor locked.")
     growth: int
     exhausted_at: str | None
 
@@ -82,6 +97,34 @@ class PoolOut(Out):
     blocks: list[BlockPoolOut]
 
     model_config = example({"blocks": [_POOL]})
+
+
+class PoolSizeOut(Out):
+    """
+    How many numbers are needed.
+    """
+
+    pairs: int = Field(description="Pairs bound at once.")
+    share: int = Field(description="So many of them share a number.")
+    ttl: int = Field(description="Seconds that a binding lives, on average.")
+    quarantine: int = Field(description="Seconds that a number rests then.")
+    bound: int = Field(description="Numbers bound at once.")
+    resting: int = Field(description="Numbers that rest meanwhile.")
+    numbers: int
+    blocks: int = Field(description="Of 10,000 numbers each.")
+
+    model_config = example(
+        {
+            "pairs": 50_000,
+            "share": 1,
+            "ttl": 7200,
+            "quarantine": 600,
+            "bound": 50_000,
+            "resting": 4167,
+            "numbers": 54_167,
+            "blocks": 6,
+        }
+    )
 
 
 _BLOCK: dict[str, Any] = {

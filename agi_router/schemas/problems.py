@@ -19,6 +19,7 @@ from agi_router.errors import (
     AgiRouterError,
     BindingConflict,
     GroupNotFound,
+    NoNumberAvailable,
     NumberError,
     NumberResting,
     PairTooOften,
@@ -172,6 +173,10 @@ DOOR: Final[Mapping[str, tuple[int, str]]] = {
         422,
         "The Idempotency-Key was used for another request: take a new one",
     ),
+    "idempotency_key_running": (
+        409,
+        "The first request under the Idempotency-Key is still being done: ask again later",
+    ),
     "precondition_missing": (
         428,
         "Give If-Match with the ETag of what is to be changed",
@@ -219,6 +224,7 @@ class Problem(Exception):  # noqa: N818  (the word of the standard)
         headers: Of the answer.
         conflicts: Names of the bindings that are in the way.
         until: Until when they are.
+        rules: How many numbers each rule has taken away.
     """
 
     code: str
@@ -228,6 +234,7 @@ class Problem(Exception):  # noqa: N818  (the word of the standard)
     headers: Mapping[str, str] = field(default_factory=dict)
     conflicts: Sequence[str] = ()
     until: datetime | None = None
+    rules: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of_door(
@@ -282,6 +289,10 @@ class Problem(Exception):  # noqa: N818  (the word of the standard)
             told["conflicts"] = list(self.conflicts)
         if self.until is not None:
             told["until"] = self.until.isoformat()
+        if self.rules:
+            told["rules"] = [
+                {"rule": rule, "numbers": numbers} for rule, numbers in self.rules.items()
+            ]
         return told
 
 
@@ -317,4 +328,6 @@ def problem_of(error: AgiRouterError, *, pointer: str | None = None) -> Problem:
         problem.conflicts = error.bindings
     if isinstance(error, NumberResting):
         problem.until = error.until
+    if isinstance(error, NoNumberAvailable):
+        problem.rules = error.rules
     return problem

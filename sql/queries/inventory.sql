@@ -119,18 +119,31 @@ SELECT * FROM agi_router.look_at_cell(%(name)s);
 SELECT * FROM agi_router.look_at_proxy();
 
 -- pool_statistics --
--- Of each block that is not returned: how many numbers are bound, rest, and were held a day ago. Of a pool: of its blocks,
--- as far as they are its tenant's or shared.
-SELECT k.block, k.state, t.name AS tenant, n.now, s.bound, s.resting,
+-- Of each block that is not returned: what keeps new bindings out, and how many numbers are bound, rest, are locked but
+-- neither, and were held a day ago. Of a pool: of its blocks, as far as they are its tenant's or shared.
+SELECT k.block, k.state, t.name AS tenant, n.now, s.bound, s.resting, s.locked,
+       coalesce(agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until, NULL, NULL, n.now),
+                CASE WHEN EXISTS (SELECT f.lock_id
+                                    FROM agi_router.find_locks(
+                                         ARRAY[k.block], coalesce(%(scope)s::integer, k.tenant_id), n.now, '{}') f)
+                     THEN 'locked' END) AS closed,
        agi_router.count_held(k.block, %(number_quarantine)s, n.now - interval '1 day') AS held_before
   FROM agi_router.block k
  CROSS JOIN (SELECT now() AS now) n
   LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
  CROSS JOIN LATERAL (
        SELECT count(*) FILTER (WHERE x.bound) AS bound,
-              count(*) FILTER (WHERE NOT x.bound AND x.rests_until IS NOT NULL) AS resting
+              count(*) FILTER (WHERE NOT x.bound AND x.rests_until IS NOT NULL) AS resting,
+              count(*) FILTER (WHERE NOT x.bound AND x.rests_until IS NULL AND x.x_number = ANY (l.numbers)) AS locked
          FROM agi_router.number_states(
-                k.block, k.block * 10000, k.block * 10000 + 9999, %(number_quarantine)s, n.now) x) s
+                k.block, k.block * 10000, k.block * 10000 + 9999, %(number_quarantine)s, n.now) x
+        CROSS JOIN (
+              SELECT ARRAY(SELECT m.key
+                             FROM agi_router.lock_mark m
+                            WHERE m.key BETWEEN k.block * 10000 AND k.block * 10000 + 9999 AND m.subject = 'number'
+                              AND m.starts_at <= n.now AND (m.ends_at IS NULL OR m.ends_at > n.now)
+                              AND (m.tenant_id IS NULL OR m.tenant_id = coalesce(%(scope)s::integer, k.tenant_id)))
+              ) l (numbers)) s
  WHERE k.state <> 'returned' AND agi_router.in_scope(k.tenant_id, %(scope)s)
    AND (%(tenant)s::text IS NULL OR t.name IS NULL OR t.name = %(tenant)s)
    AND (%(digit)s::integer IS NULL OR k.block / 10000000 %% 10 = %(digit)s)
@@ -179,8 +192,8 @@ SELECT *
        %(blocks)s::bigint[]);
 
 -- list_open_blocks --
--- All blocks in which a tenant may make new bindings: its own, then the shared ones.
-SELECT k.block
+-- All blocks in which a tenant may make new bindings, and whether they are kept for it: its own, then the shared ones.
+SELECT k.block, k.tenant_id IS NOT NULL AS own
   FROM agi_router.block k
  WHERE agi_router.why_closed(k.block, k.tenant_id, k.state, k.valid_from, k.valid_until,
                              %(tenant_id)s, %(digit)s, clock_timestamp(), %(blocks)s::bigint[]) IS NULL

@@ -223,9 +223,9 @@ def test_a_number_is_locked(client: AlibabaClient, store: BindingStore, sign: Op
 
 
 def test_how_many_numbers_are_left(
-    client: AlibabaClient, store: BindingStore, sign: Opener
+    client: AlibabaClient, store: BindingStore, sign: Opener, connection: Connection
 ) -> None:
-    """Of the tenant's own blocks that take bindings; not of shared ones, nor of another's."""
+    """Of the tenant's own blocks that take bindings, not locked; nor of shared or others' ones."""
     for digit, tenant in ((6, "couriers"), (7, "couriers"), (9, "drivers")):
         block = Block.parse(f"7001234567{digit}")
         store.inventory.add_block(block, operator=None, certificate=None, tenant=tenant)
@@ -240,6 +240,13 @@ def test_how_many_numbers_are_left(
     assert left(client) == 19_999
     assert left(client, SecretNo="70012345676") == 9_999
     assert left(sign("drivers")) == 10_000
+    assert (
+        client.ask("LockSecretNo", PoolKey="couriers", SecretNo=str(own.number(2)))["Code"] == "OK"
+    )
+    assert left(client) == 19_998
+    connection.execute("UPDATE agi_router.block SET valid_until = now() WHERE block = 70012345677")
+    assert left(client) == 9_998
+    connection.execute("UPDATE agi_router.block SET valid_until = 'infinity'")
     store.inventory.set_block_state(own, BlockState.DRAINING)
     assert left(client, City="北京") == 10_000
     assert client.code("QuerySecretNoRemain") == "MissingSpecId"

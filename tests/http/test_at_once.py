@@ -185,7 +185,8 @@ def test_a_number_that_cannot_be_had(
     assert asked == ["bind_asked", "bind_asked"]
     assert bind(bound, "two").content == made.content
     connection.execute("UPDATE agi_router.block SET state = 'draining'")
-    assert bind(bound, "three").json()["code"] == "no_number_available"
+    refused = bind(bound, "three").json()
+    assert (refused["code"], "rules" in refused) == ("no_number_available", False)
     assert (count(connection, "binding"), count(connection, "answer")) == (4, 4)
     connection.execute("UPDATE agi_router.block SET state = 'active'")
     assert bind(bound, "three").status_code == 201

@@ -169,6 +169,24 @@ def test_blocks(couriers: Client, operator: Client, connection: Connection) -> N
     ]
 
 
+def test_how_many_numbers_are_needed(operator: Client) -> None:
+    """As the command reckons it; how long a number rests is known here."""
+    needed = operator.get("/v1/pool/size?pairs=50000&ttl=7200&quarantine=600")
+    assert needed == {
+        "pairs": 50_000,
+        "share": 1,
+        "ttl": 7200,
+        "quarantine": 600,
+        "bound": 50_000,
+        "resting": 4167,
+        "numbers": 54_167,
+        "blocks": 6,
+    }
+    assert operator.get("/v1/pool/size?pairs=7&ttl=60&share=7")["numbers"] == 1
+    for wrong in ("", "?pairs=0&ttl=60", "?pairs=1&ttl=59", "?pairs=1&ttl=60&pairs=2"):
+        assert operator.ask("GET", f"/v1/pool/size{wrong}").status_code == 422
+
+
 def test_tenants(operator: Client, couriers: Client) -> None:
     """The operator adds them, and lets them go on or not."""
     operator.post("/v1/tenants", {"name": "taxis"}, status=201)

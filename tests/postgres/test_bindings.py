@@ -294,6 +294,35 @@ def test_party_on_every_number(connection: Connection, store: BindingStore, keys
     assert sides(again)[Side.A][1] == BLOCK.number(7777)
 
 
+def test_what_is_told_where_no_number_is_left(
+    connection: Connection, store: BindingStore, keys: KeyRing
+) -> None:
+    """Which rule took how many; a tenant hears it of its own blocks, where nobody else is."""
+    occupy(connection, keys, bind(store), A, free=set())
+    store.inventory.tenants.add("rides")
+    rides = store.within(store.inventory.tenants.scope("rides"))
+    wanted: dict[str, Any] = {"x": None, "tenant": "rides"}
+    closed = Block.parse("70012345699")
+    store.inventory.add_block(closed, operator=None, certificate=None)
+    store.inventory.set_block_state(closed, BlockState.DRAINING)
+    met = {"resting": 0, "party_met": 10_000}
+    told: list[NoNumberAvailable] = []
+    for asking in (store, rides):
+        with pytest.raises(NoNumberAvailable) as caught:
+            bind(asking, D, A, **wanted)
+        told.append(caught.value)
+    assert [each.rules for each in told] == [{**met, "draining": 10_000}, {}]
+    assert str(told[1]) == "no 700 number can be had for these parties"
+    connection.execute(
+        "UPDATE agi_router.block SET tenant_id = t.id FROM agi_router.tenant t"
+        " WHERE t.name = 'rides' AND block = %s",
+        [BLOCK.value],
+    )
+    with pytest.raises(NoNumberAvailable, match="of 10,000 numbers in 1 open block") as caught:
+        bind(rides, D, A, **wanted)
+    assert caught.value.rules == met
+
+
 def test_no_block(connection: Connection, store: BindingStore) -> None:
     """Without any block the error says how to get one."""
     connection.execute(b"DELETE FROM agi_router.block")

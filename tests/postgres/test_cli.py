@@ -1079,9 +1079,10 @@ def test_pool(cli: Cli, store: BindingStore) -> None:
     store.unbind(bind(store, C, D, x=BLOCK.number(2)).id)
     told, listed = cli("pool", AGI_ROUTER_NUMBER_QUARANTINE="10m"), cli("pool", "--json")
     assert told.out.splitlines()[0].split() == [
-        *("BLOCK", "TENANT", "STATE", "BOUND", "RESTING", "FREE", "GROWTH", "EXHAUSTED")
+        *("BLOCK", "TENANT", "STATE", "BOUND", "RESTING", "LOCKED", "FREE"),
+        *("GROWTH", "EXHAUSTED"),
     ]
-    assert told.out.splitlines()[1].split()[3:7] == ["1", "1", "9998", "2"]
+    assert told.out.splitlines()[1].split()[3:8] == ["1", "1", "0", "9998", "2"]
     (row,) = listed.json
     assert (row["bound"], row["resting"], row["free"], row["growth"]) == (1, 0, 9999, 1)
     assert datetime.fromisoformat(row["exhausted_at"]) > datetime.now(UTC) + timedelta(days=9000)

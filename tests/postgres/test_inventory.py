@@ -36,6 +36,8 @@ from agi_router.inventory.capacity import Quarantine
 from agi_router.inventory.model import BlockState
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, Block, PhoneNumber, XNumber
+from agi_router.persons.effects import LockReason, Subject
+from agi_router.persons.locks import LockedThing
 from agi_router.service import gauges as gauges_module
 from agi_router.service.gauges import DatabaseGauges
 from harness.database import (
@@ -481,7 +483,27 @@ def test_statistics(shadowed: Connection, resting: BindingStore) -> None:
     assert len(free) == 9999
     assert [x.serial for x, bound in free if bound] == [2]
     resting.inventory.set_block_state(BLOCK, BlockState.DRAINING)
-    assert [each["state"] for each in resting.inventory.statistics()] == ["draining"]
+    (row,) = resting.inventory.statistics()
+    assert (row["state"], row["closed"]) == ("draining", "draining")
+
+
+def test_statistics_of_what_is_locked(shadowed: Connection, resting: BindingStore) -> None:
+    """A locked number is not free; of a locked block nothing can be had, nor before its time."""
+    made = bind(resting, x=BLOCK.number(1))
+    for serial in (1, 2, 3):
+        thing = LockedThing(subject=Subject.NUMBER, number=BLOCK.number(serial))
+        resting.locks.set(thing, LockReason.SECURITY_RISK, by="op@a")
+    (row,) = resting.inventory.statistics()
+    assert (row["bound"], row["locked"], row["free"], row["closed"]) == (1, 2, 9997, None)
+    resting.unbind(made.id)
+    (row,) = resting.inventory.statistics()
+    assert (row["resting"], row["locked"], row["free"]) == (1, 2, 9997)
+    whole = LockedThing(subject=Subject.BLOCK, block=BLOCK)
+    lock = resting.locks.set(whole, LockReason.SECURITY_RISK, by="op@a")
+    assert [each["closed"] for each in resting.inventory.statistics()] == ["locked"]
+    resting.locks.lift(lock.id, by="op@a")
+    shadowed.execute("UPDATE agi_router.block SET valid_until = now()")
+    assert [each["closed"] for each in resting.inventory.statistics()] == ["uncertified"]
 
 
 async def test_statistics_of_the_router(

@@ -51,6 +51,16 @@ def test_fields() -> None:
     assert [each.code for each in problem.errors] == ["same_party"]
 
 
+def test_why_there_is_no_number() -> None:
+    """Each rule is named, with how many numbers it took; nothing where that may not be told."""
+    problem = problem_of(errors.NoNumberAvailable(rules={"resting": 880, "party_met": 9120}))
+    assert problem.body(None)["rules"] == [
+        {"rule": "resting", "numbers": 880},
+        {"rule": "party_met", "numbers": 9120},
+    ]
+    assert "rules" not in problem_of(errors.NoNumberAvailable()).body(None)
+
+
 def test_who_may_try_again() -> None:
     """Is told when."""
     assert problem_of(errors.StoreHeld()).headers == {"Retry-After": "1"}

@@ -58,7 +58,7 @@ from agi_router.errors import (
     PoolNotFound,
     RecordingNotFound,
 )
-from agi_router.inventory.model import BlockState, NumberState
+from agi_router.inventory.model import NumberState
 from agi_router.numbers import PhoneNumber, XNumber, is_extension
 from agi_router.persons.blocklist import BlocklistEntry, Pairing
 from agi_router.persons.blocklist_store import BlocklistStore
@@ -432,7 +432,7 @@ def query_remaining(desk: Desk, given: Parameters) -> Told:
     free = sum(
         each["free"]
         for each in desk.store.inventory.statistics()
-        if each["state"] == BlockState.ACTIVE and each["block"].startswith(begin)
+        if each["closed"] is None and each["block"].startswith(begin)
     )
     told = {"Amount": free, "City": _EVERYWHERE}
     return {"SecretRemainDTO": {**told, "RemainDTOList": {"remainDTO": [told]}}}

@@ -55,7 +55,7 @@ from agi_router.doors.http.missing import describe_missing
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool
 from agi_router.errors import AgiRouterError
-from agi_router.schemas.answers import FieldFaultOut, ProblemOut
+from agi_router.schemas.answers import FieldFaultOut, NumbersTakenOut, ProblemOut
 from agi_router.schemas.base import Body, Out
 from agi_router.schemas.events import describe_sent
 from agi_router.schemas.problems import DOOR, Problem, problem_of
@@ -184,7 +184,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
         # FastAPI's own, which tell what came.
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
-        for model in (ProblemOut, FieldFaultOut):
+        for model in (ProblemOut, FieldFaultOut, NumbersTakenOut):
             told = model.model_json_schema(ref_template="#/components/schemas/{model}")
             told.pop("$defs", None)
             schemas[model.__name__] = told

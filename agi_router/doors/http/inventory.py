@@ -1,19 +1,29 @@
 """
-``/v1/blocks`` and ``/v1/pool``: the managed blocks, and how full they are.
+``/v1/blocks`` and ``/v1/pool``: the managed blocks, how full they are, and how many are needed.
 """
 
-from typing import Annotated
+from datetime import timedelta
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
+from agi_router.bindings.expiry import LONGEST_LIFE
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.errors import BlockNotFound, NumberError
-from agi_router.inventory.views import describe_block
+from agi_router.inventory.capacity import size_pool
+from agi_router.inventory.views import describe_block, describe_size
 from agi_router.numbers import Block
 from agi_router.schemas.answers import answers
-from agi_router.schemas.blocks import BlockChange, BlockIn, BlockOut, BlocksOut, PoolOut
+from agi_router.schemas.blocks import (
+    BlockChange,
+    BlockIn,
+    BlockOut,
+    BlocksOut,
+    PoolOut,
+    PoolSizeOut,
+)
 from agi_router.schemas.fields import read_field
 from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.tenants.api_keys import KeyScope
@@ -24,6 +34,9 @@ router = APIRouter(prefix="/v1", tags=["inventory"])
 
 _Reads = Annotated[Desk, Depends(Needs(KeyScope.INVENTORY_READ), scope="function")]
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.INVENTORY_WRITE), scope="function")]
+
+_MOST = 2**31 - 1
+_LONGEST = int(LONGEST_LIFE.total_seconds())
 
 
 @router.get("/blocks", responses=answers(BlocksOut), response_model=None)
@@ -88,9 +101,43 @@ def change_block(block: str, body: BlockChange, desk: _Writes) -> Response:
 @router.get("/pool", responses=answers(PoolOut), response_model=None)
 def get_pool(desk: _Reads) -> Response:
     """
-    Say how many numbers of each block are bound, rest and are free, and when none will be.
+    Say how many numbers of each block are bound, rest, are locked and free, and when none will be.
     """
     return answer({"blocks": desk.store.inventory.statistics()})
+
+
+@router.get("/pool/size", responses=answers(PoolSizeOut), response_model=None)
+def get_pool_size(
+    desk: _Reads,
+    pairs: Annotated[int, Query(ge=1, le=_MOST, description="Pairs bound at once.")],
+    ttl: Annotated[
+        int,
+        Query(ge=60, le=_LONGEST, description="Seconds that a binding lives, on average."),
+    ],
+    quarantine: Annotated[
+        int | None,
+        Query(ge=0, le=_LONGEST, description="Seconds that a number rests; else as it is set."),
+    ] = None,
+    share: Annotated[
+        int,
+        Query(
+            ge=1,
+            le=_MOST,
+            description="Pairs that share a number at once, coming and going together.",
+        ),
+    ] = 1,
+) -> Response:
+    """
+    Reckon how many numbers and blocks are needed for so many pairs at once.
+    """
+    rest = desk.store.inventory.quarantine.number
+    asked: dict[str, Any] = {
+        "pairs": pairs,
+        "ttl": timedelta(seconds=ttl),
+        "quarantine": rest if quarantine is None else timedelta(seconds=quarantine),
+        "share": share,
+    }
+    return answer(describe_size(size_pool(**asked), **asked))
 
 
 def _block(text: str) -> Block:
