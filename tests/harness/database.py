@@ -148,6 +148,10 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    def processes(self) -> list[int]:
+        """Its first process, and all others."""
+        return [self.pid, *self._children()]
+
     @property
     def log(self) -> Path:
         """Its log."""
@@ -194,11 +198,17 @@ class Server:
     def standby(self) -> Server:
         """Return a server that follows this one, running; whoever asks for it removes it."""
         follower = Server(self.version, durable=self._durable)
+        self.copy_to(follower, "--write-recovery-conf")
+        follower.start()
+        return follower
+
+    def copy_to(self, other: Server, *options: str) -> None:
+        """Give a server that has not been started what this one has, which runs."""
         done = subprocess.run(
             [
                 self._programs / "pg_basebackup",
-                *("-D", follower.data, "-d", self.dsn("", user="postgres")),
-                *("--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast"),
+                *("-D", other.data, "-d", self.dsn("", user="postgres")),
+                *("--wal-method=stream", "--checkpoint=fast", *options),
             ],
             user=self._user,
             extra_groups=None if self._user is None else [],
@@ -207,8 +217,6 @@ class Server:
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        follower.start()
-        return follower
 
     def promote(self) -> None:
         """Make a standby the primary."""

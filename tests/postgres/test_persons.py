@@ -15,9 +15,10 @@ import io
 import os
 import secrets
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ from agi_router.calls.end import call_day
 from agi_router.calls.ports import Admission
 from agi_router.calls.rows import caller_tags, read_admission
 from agi_router.consent.ledger import Act, How, Statement
-from agi_router.db.connection import Connection, Queries
+from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.queries import query
 from agi_router.errors import (
     AgiRouterError,
@@ -79,7 +80,8 @@ from agi_router.persons.effects import BlockDirection, LockReason, Subject
 from agi_router.persons.locks import LockedThing
 from agi_router.tenants.model import UnknownNumbers
 from agi_router.tenants.rules import Consent, RulesChange
-from harness.database import NO_REST, a_call, new_call_id, set_clock
+from harness.cells import Cells
+from harness.database import NO_REST, Server, a_call, new_call_id, set_clock
 from harness.values import BLOCK, A, B, C, D
 
 NOW = datetime(2030, 3, 1, 12, tzinfo=UTC)
@@ -447,7 +449,10 @@ class Model:
 class Machine(RuleBasedStateMachine):
     """What may happen to four persons on three numbers, for two tenants."""
 
-    connection: Connection
+    opened: Callable[[], AbstractContextManager[Connection]]
+    """A connection whose database nobody has written to, and of which nothing is kept."""
+    at_once: bool
+    """Whether all is in one database, in which one transaction changes all that is bound."""
     keys: KeyRing
     path: Path
 
@@ -455,8 +460,8 @@ class Machine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.model = Model()
         self.stack = ExitStack()
+        self.connection = self.stack.enter_context(self.opened())
         set_clock(self.connection, NOW)
-        self.stack.enter_context(self.connection.transaction(force_rollback=True))
         self.queries = Queries(self.connection)
         self.use(check_keys(self.connection, self.keys))
         self.feed = self.recycler.store.add(
@@ -492,6 +497,7 @@ class Machine(RuleBasedStateMachine):
         self.appeals = AppealStore(self.queries, keys, SPANS)
         self.recycler = Recycler(self.connection, keys)
 
+    @precondition(lambda self: self.at_once)
     @precondition(lambda self: len(self.keys.tag_keys) + len(self.keys.seal_keys) < MOST_KEYS)
     @rule(kinds=st.sampled_from([("tag",), ("seal",), ("tag", "seal")]), whole=st.booleans())
     def rotate(self, kinds: tuple[KeyKind, ...], whole: bool) -> None:  # noqa: FBT001 - drawn
@@ -881,7 +887,7 @@ class Machine(RuleBasedStateMachine):
         """The locks against which an appeal was of no use."""
         return [each for each in self.model.locks.values() if each.state is State.UPHELD]
 
-    @precondition(lambda self: self.model.alive())
+    @precondition(lambda self: self.at_once and self.model.alive())
     @rule(
         pick=picks,
         side=st.sampled_from(["a", "b", "number", "block"]),
@@ -911,7 +917,7 @@ class Machine(RuleBasedStateMachine):
             # Whoever was carried over is as old a party as before.
             self.recycle(life.parties[-1 if side == "a" else 0], timedelta(), then)
 
-    @precondition(lambda self: self.upheld())
+    @precondition(lambda self: self.at_once and self.upheld())
     @rule(pick=picks, other=picks, instead=st.none() | people)
     def rebind(self, pick: int, other: int, instead: PhoneNumber | None) -> None:
         """Carry a binding over for which it was upheld before, if the lock stops it."""
@@ -991,6 +997,7 @@ class Machine(RuleBasedStateMachine):
 
     # Whose number has another owner, and who agrees.
 
+    @precondition(lambda self: self.at_once)
     @rule(person=people, ago=spans, status=statuses)
     def recycle(self, person: PhoneNumber, ago: timedelta, status: str) -> None:
         """A feed says since when a number has a new owner, that it has none, or is unknown."""
@@ -1054,6 +1061,7 @@ class Machine(RuleBasedStateMachine):
         self.store.inventory.tenants.set_hours(tenant, hours)
         self.model.hours[tenant] = hours
 
+    @precondition(lambda self: self.at_once)
     @rule(
         who=several,
         x=places,
@@ -1301,15 +1309,41 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def machine(shadowed: Connection, keys: KeyRing, tmp_path: Path) -> type[Machine]:
-    """The machine, on a database of its own."""
+def machine(
+    server: Server | Cells, request: pytest.FixtureRequest, keys: KeyRing, tmp_path: Path
+) -> type[Machine]:
+    """The machine, on a database of its own; or where there are cells, on one for each run."""
+    if isinstance(server, Cells):
+        opened = partial(_on_cells, server)
+    else:
+        opened = partial(_undone, request.getfixturevalue("shadowed"))
 
     class Here(Machine):
-        connection = shadowed
         path = tmp_path / "key"
+        at_once = not isinstance(server, Cells)
 
+    Here.opened = staticmethod(opened)
     Here.keys = keys
     return Here
+
+
+@contextmanager
+def _undone(connection: Connection) -> Iterator[Connection]:
+    with connection.transaction(force_rollback=True):
+        yield connection
+
+
+@contextmanager
+def _on_cells(cells: Cells) -> Iterator[Connection]:
+    """A cell sees what is committed in front, and nothing else."""
+    dsn = cells.clone()
+    clock = cells.clock(dsn)
+    try:
+        with connect(dsn) as connection:
+            yield connection
+    finally:
+        clock.close()
+        cells.drop(dsn)
 
 
 def test_an_old_owner_leaves_nothing_behind(machine: type[Machine]) -> None:
@@ -1337,7 +1371,8 @@ def test_what_is_carried_over_is_as_old_as_before(machine: type[Machine]) -> Non
 
 def test_whatever_happens(machine: type[Machine]) -> None:
     """No call and no text reaches who may not be reached, and nobody is refused without a rule."""
-    runs, steps = map(int, os.environ.get("PERSONS_LONG", "45,30").split(","))
+    usual = "45,30" if machine.at_once else "3,25"
+    runs, steps = map(int, os.environ.get("PERSONS_LONG", usual).split(","))
     run_state_machine_as_test(
         machine,
         settings=settings(
