@@ -3,8 +3,9 @@ The move to 700, a binding at a time; :mod:`agi_router.bulk.mover` moves the row
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
 
 from agi_router.bindings.model import Binding
 from agi_router.bindings.names import read_names
@@ -13,10 +14,78 @@ from agi_router.bindings.requests import BindRequest
 from agi_router.bindings.rows import order_tags
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Side
+from agi_router.cursors import Cursor
 from agi_router.db.connection import Queries
 from agi_router.numbers import XNumber
 
-__all__ = ["hold_orders", "move_once"]
+__all__ = ["MovedNumber", "hold_orders", "list_moved", "move_once"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovedNumber:
+    """
+    An old number, and what has come in its place.
+
+    Attributes:
+        old: The middle number of before: nobody's own.
+        new: The 700 number that its side A dials.
+        tenant: Whose it is.
+        moved_at: When it was moved last.
+    """
+
+    old: str
+    new: XNumber
+    tenant: str
+    moved_at: datetime
+
+    @property
+    def cursor(self) -> Cursor:
+        """
+        Where it stands in a list.
+        """
+        return Cursor(self.moved_at, self.old)
+
+    def describe(self) -> dict[str, Any]:
+        """
+        It, as it is told.
+        """
+        return {
+            "old": self.old,
+            "new": str(self.new),
+            "tenant": self.tenant,
+            "moved_at": self.moved_at,
+        }
+
+
+def list_moved(
+    store: BindingStore, *, tenant: str | None = None, after: Cursor | None = None, limit: int
+) -> list[MovedNumber]:
+    """
+    The old numbers that were moved, newest first.
+
+    Args:
+        store: Where; its scope says whose.
+        tenant: Of this tenant alone.
+        after: Only those behind the last one of another page, see :attr:`MovedNumber.cursor`.
+        limit: At most so many.
+    """
+    values = {
+        "scope": store.scope.tenant_id,
+        "tenant": tenant,
+        "after_at": None if after is None else after.at,
+        "after_number": None if after is None else after.name,
+        "limit": limit,
+    }
+    rows = Queries(store.connection).rows("list_old_numbers", values)
+    return [
+        MovedNumber(
+            old=row["number"],
+            new=XNumber.from_int(row["x_number"]),
+            tenant=row["tenant"],
+            moved_at=row["moved_at"],
+        )
+        for row in rows
+    ]
 
 
 def hold_orders(store: BindingStore, requests: Sequence[BindRequest]) -> None:

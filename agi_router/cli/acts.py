@@ -2,9 +2,10 @@
 What commands do is on record: the audit gets a row in the transaction that does it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
@@ -22,9 +23,23 @@ class Act:
 
     Attributes:
         subject: What it is done to; known at the end, where something is made.
+        tag: The person that it is about, if it is about one.
+        before: What stood before, of what the database does not note by itself: a binding.
+        after: What stands now.
     """
 
     subject: str
+    tag: int | None = None
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+
+    def note(self, name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        """
+        Note what differs of a thing, by its name; a thing that was made was nothing before.
+        """
+        changed = [word for word in after if before.get(word) != after[word]]
+        self.before = {name: {word: before[word] for word in changed if word in before}}
+        self.after = {name: {word: after[word] for word in changed}}
 
 
 @contextmanager
@@ -43,11 +58,18 @@ def acting(connection: Connection, subject: str) -> Iterator[Act]:
     queries = Queries(connection)
     with queries.transaction():
         yield act
-        record_act(queries, act.subject)
+        record_act(queries, act.subject, tag=act.tag, before=act.before, after=act.after)
 
 
 def record_act(
-    queries: Queries, subject: str, *, reason: str | None = None, case: str | None = None
+    queries: Queries,
+    subject: str,
+    *,
+    reason: str | None = None,
+    case: str | None = None,
+    tag: int | None = None,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
 ) -> None:
     """
     Write down that the command that runs does something.
@@ -57,6 +79,9 @@ def record_act(
         subject: What it is done to.
         reason: Why, if that was said.
         case: The case that it is for, if there is one.
+        tag: See :class:`Act`.
+        before: See :class:`Act`.
+        after: See :class:`Act`.
     """
     name = click.get_current_context().command_path.partition(" ")[2]
     Audit(queries).record(
@@ -65,5 +90,8 @@ def record_act(
             subject=logs.redact(subject),
             reason=None if reason is None else logs.redact(reason),
             case_id=case,
+            tag=tag,
+            before=before,
+            after=after,
         )
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from agi_router.cli.arguments import COUNT, SINCE
+from agi_router.cli.arguments import COUNT, NUMBER, SINCE
 from agi_router.cli.context import open_database, read_settings
 from agi_router.cli.output import (
     echo,
@@ -21,6 +21,7 @@ from agi_router.cli.output import (
 from agi_router.db.connection import Queries
 from agi_router.db.migrate import check_schema
 from agi_router.db.rights import Purpose, check_rights
+from agi_router.numbers import PhoneNumber
 from agi_router.records.audit import Audit
 from agi_router.records.chain import Algorithm, SigningKey
 from agi_router.records.digests import DayDigests
@@ -33,6 +34,7 @@ from agi_router.records.heads import (
 )
 from agi_router.records.signing import AuditChain
 from agi_router.records.verification import Finding
+from agi_router.records.views import describe_act, describe_verdict
 
 __all__ = ["group"]
 
@@ -61,6 +63,7 @@ def group() -> None:
 @click.option("--user", help="By this user of a host.")
 @click.option("--api-key", help="With this API key.")
 @click.option("--case", help="For this case.")
+@click.option("--person", type=NUMBER, metavar="NUM", help="About this person: - asks for it.")
 @click.option("--limit", type=COUNT, default=100, show_default=True, help="At most so many.")
 @json_option
 def list_(  # noqa: PLR0917 - filters
@@ -70,6 +73,7 @@ def list_(  # noqa: PLR0917 - filters
     user: str | None,
     api_key: str | None,
     case: str | None,
+    person: str | None,
     limit: int,
     *,
     as_json: bool,
@@ -78,13 +82,19 @@ def list_(  # noqa: PLR0917 - filters
     List who had real numbers shown to him, and who changed what; newest first.
 
     The user is the real one of the process, the login that which the kernel keeps; what sudo said
-    is a hint, for anybody can say it.
+    is a hint, for anybody can say it. JSON also says what stood before a change, and what after.
 
     \b
-    Example:
+    Examples:
       agi-router audit list --since 30d --act lock
+      agi-router audit list --since 1y --person - --json
     """
-    with open_database(read_settings()) as connection:
+    settings = read_settings()
+    tags = None
+    if person is not None:
+        number = PhoneNumber.parse(person, fixed_lines=settings.fixed_lines)
+        tags = settings.load_keys().tags(number)
+    with open_database(settings) as connection:
         check_schema(connection)
         check_rights(connection, Purpose.AUDIT)
         rows = Audit(Queries(connection)).rows(
@@ -94,10 +104,11 @@ def list_(  # noqa: PLR0917 - filters
             user=user,
             api_key=api_key,
             case_id=case,
+            tags=tags,
             limit=limit,
         )
     if as_json:
-        echo_json(rows)
+        echo_json(list(map(describe_act, rows)))
         return
     echo_table(
         (
@@ -105,7 +116,8 @@ def list_(  # noqa: PLR0917 - filters
             "user",
             "login",
             "sudo says",
-            "host",
+            "role",
+            "from",
             "act",
             "what",
             "case",
@@ -119,7 +131,8 @@ def list_(  # noqa: PLR0917 - filters
                 f"{row['name']} ({row['uid']})",
                 row["login_uid"],
                 row["claimed"],
-                row["host"],
+                row["role"],
+                row["address"] or row["host"],
                 row["act"],
                 row["subject"],
                 row["case_id"],
@@ -252,18 +265,7 @@ def verify(
             ]
             verdict = replace(verdict, findings=[*verdict.findings, *found])
     if as_json:
-        echo_json(
-            {
-                "whole": not verdict.findings,
-                "rows": verdict.rows,
-                "signed": verdict.signed,
-                "unsigned": verdict.unsigned,
-                "findings": [
-                    {"what": each.what, "position": each.position, "audit_id": each.audit_id}
-                    for each in verdict.findings
-                ],
-            }
-        )
+        echo_json(describe_verdict(verdict))
     else:
         for each in verdict.findings:
             place = "" if each.position is None else f"place {each.position}: "

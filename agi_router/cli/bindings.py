@@ -3,6 +3,7 @@
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from textwrap import wrap
@@ -13,10 +14,11 @@ from click.core import ParameterSource
 
 from agi_router.bindings.expiry import find_expiry
 from agi_router.bindings.fields import reader
-from agi_router.bindings.model import Binding
+from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import MODES, Parties
 from agi_router.bindings.policy import Affinity, NumberPolicy
 from agi_router.bindings.requests import BindRequest, make_request, place_y
+from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import CHANGEABLE, TERMS
 from agi_router.bindings.views import describe_binding
 from agi_router.bindings.words import BindingState, Mode, Side
@@ -187,6 +189,7 @@ def _bind(mode: Mode, *, as_json: bool, **given: Any) -> None:
             request = _request(values)
         made = store.make(request, default_ttl=settings.ttl, choice=choice)
         act.subject = f"binding {made.id}"
+        act.note(act.subject, {}, describe_binding(made))
     echo_binding(made, as_json=as_json)
 
 
@@ -260,16 +263,33 @@ def unbind(name: str | None, order: str | None, tenant: str | None, *, as_json: 
     """
     if (name is None) is (order is None):
         raise click.UsageError("give a binding or --order, and not both")
-    subject = f"binding {name}" if order is None else f"order {order}"
-    with open_store(read_settings(), tenant=tenant, act=subject) as store:
-        if order is not None:
-            ended = store.end_order(order)
-        elif name is not None:
-            ended = [store.unbind(store.names.find(name))]
-    if order is not None:
-        _echo_all(ended, as_json=as_json)
-    else:
-        echo_binding(ended[0], as_json=as_json)
+    with open_store(read_settings(), tenant=tenant) as store:
+        if name is not None:
+            with changing(store, name) as found:
+                ended = store.unbind(found)
+            echo_binding(ended, as_json=as_json)
+            return
+        assert order is not None  # noqa: S101 - looked at above
+        with acting(store.connection, f"order {order}") as act:
+            all_ended = store.end_order(order)
+            act.after = {f"binding {each.id}": {"state": each.state} for each in all_ended}
+    _echo_all(all_ended, as_json=as_json)
+
+
+@contextmanager
+def changing(store: BindingStore, name: str) -> Iterator[BindingId]:
+    """
+    A transaction in which a command changes a binding: how it was and is then is written down.
+
+    Args:
+        store: Where.
+        name: Its id, or its 700 number.
+    """
+    found = store.names.find(name)
+    with acting(store.connection, f"binding {found}") as act:
+        before = describe_binding(store.find(found))
+        yield found
+        act.note(act.subject, before, describe_binding(store.find(found)))
 
 
 @click.command()
@@ -297,9 +317,9 @@ def extend(
         raise click.UsageError("give --ttl or --expires")
     if ttl is not None and expires is not None:
         raise click.UsageError("give --ttl or --expires, not both")
-    with open_store(read_settings(), tenant=tenant, act=f"binding {name}") as store:
+    with open_store(read_settings(), tenant=tenant) as store, changing(store, name) as found:
         end = find_expiry(store.now(), ttl=ttl, expires_at=expires, default=timedelta())
-        extended = store.extend(store.names.find(name), end)
+        extended = store.extend(found, end)
     echo_binding(extended, as_json=as_json)
 
 
@@ -312,10 +332,15 @@ def _replace(
     number = None if word == "group" else number_reader()(who)
     with open_store(read_settings(), tenant=tenant) as store:
         found = store.names.find(name)
-        with acting(store.connection, f"another {word} of binding {found}"):
+        with acting(store.connection, f"another {word} of binding {found}") as act:
+            before = store.find(found)
             if number is None:
-                return store.set_group(found, who, version=version)
-            return store.replace(found, Side(word), number, version=version)
+                made = store.set_group(found, who, version=version)
+            else:
+                made = store.replace(found, Side(word), number, version=version)
+                act.tag = store.keys.tag(number)
+            act.note(f"binding {found}", describe_binding(before), describe_binding(made))
+            return made
 
 
 _NAMES = {"order": "order_id", **{term.word: term.name for term in CHANGEABLE}}
@@ -402,13 +427,12 @@ def change(  # noqa: PLR0917 - options, not arguments
         raise click.UsageError("say what is to change")
     if ttl is not None and expires is not None:
         raise click.UsageError("give --ttl or --expires, not both")
-    with open_store(read_settings(), tenant=tenant, act=f"binding {name}") as store:
+    with open_store(read_settings(), tenant=tenant) as store, changing(store, name) as found:
         if ttl is not None or expires is not None:
             now = store.now()
             changes["expires_at"] = find_expiry(
                 now, ttl=ttl, expires_at=expires, default=timedelta()
             )
-        found = store.names.find(name)
         changed = store.change(found, version=version, **changes)
     echo_binding(changed, as_json=as_json)
 

@@ -93,7 +93,8 @@ def add(  # noqa: PLR0917 - options
             note=note,
             ends_at=ends_at if span is None else store.now() + span,
         )
-        record_act(Queries(store.connection), f"blocklist entry {made.id}")
+        tag = store.keys.tag(pairing.person)
+        record_act(Queries(store.connection), f"blocklist entry {made.id}", tag=tag)
     _echo(made, as_json=as_json)
 
 
@@ -153,7 +154,9 @@ def show(
             _echo(store.blocklist.find(entry_id), as_json=as_json)
             return
         number = PhoneNumber.parse(person or "", fixed_lines=settings.fixed_lines)
-        record_act(Queries(store.connection), "the block list entries of a person")
+        tag = store.keys.tag(number)
+        subject = "the block list entries of a person"
+        record_act(Queries(store.connection), subject, tag=tag)
         entries = store.blocklist.of_person(number, everything=everything, limit=limit)
     _echo_list(entries, as_json=as_json)
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, TypeVar
 import click
 
 from agi_router.bulk.consents import ConsentImporter
-from agi_router.cli.acts import record_act
+from agi_router.cli.acts import acting, record_act
 from agi_router.cli.arguments import NUMBER, ORDER_ID, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
 from agi_router.cli.damage import damaged_among, fail_if_damaged, with_damage
@@ -30,6 +30,7 @@ _DAMAGED = (
     "line(s) of the ledger are damaged: whose they are cannot be read until the table of persons"
     " is restored from a backup"
 )
+_SUBJECT = "the consent of a person"
 _COLUMNS = ("id", "person", "tenant", "act", "purpose", "order", "how", "at")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -112,9 +113,11 @@ def give(  # noqa: PLR0917 - options
         evidence=evidence,
         version=version,
     )
-    with open_store(settings, act="the consent of a person") as store:
-        number = PhoneNumber.parse(person, fixed_lines=settings.fixed_lines)
+    number = PhoneNumber.parse(person, fixed_lines=settings.fixed_lines)
+    with open_store(settings) as store, acting(store.connection, _SUBJECT) as act:
+        act.tag = store.keys.tag(number)
         line = store.consents.write(number, tenant, said, by=here())
+        act.subject += f": line {line.id}"
     (echo_json if as_json else echo_pairs)(describe_consent(line))
 
 
@@ -151,9 +154,11 @@ def withdraw(  # noqa: PLR0917 - options
         evidence=evidence,
         cut=cut,
     )
-    with open_store(settings, act="the consent of a person") as store:
-        number = PhoneNumber.parse(person, fixed_lines=settings.fixed_lines)
+    number = PhoneNumber.parse(person, fixed_lines=settings.fixed_lines)
+    with open_store(settings) as store, acting(store.connection, _SUBJECT) as act:
+        act.tag = store.keys.tag(number)
         line, ended = store.withdraw(number, tenant, said, by=here())
+        act.subject += f": line {line.id}"
     told = {**describe_consent(line), "ended": [str(each.id) for each in ended]}
     (echo_json if as_json else echo_pairs)(told)
 
@@ -239,7 +244,8 @@ def show(person: str, tenant: str | None, *, as_json: bool) -> None:
     settings = read_settings()
     with open_store(settings, tenant=tenant) as store:
         number = PhoneNumber.parse(person, fixed_lines=settings.fixed_lines)
-        record_act(Queries(store.connection), "the consent of a person")
+        tag = store.keys.tag(number)
+        record_act(Queries(store.connection), _SUBJECT, tag=tag)
         lines = store.consents.of_person(number)
     _echo_list([describe_consent(each) for each in lines], as_json=as_json)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from agi_router.cli.arguments import NUMBER, scope_option
-from agi_router.cli.bindings import NAME, echo_binding, number_reader, read_members
+from agi_router.cli.bindings import NAME, changing, echo_binding, number_reader, read_members
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import json_option
 from agi_router.cli.stores import open_store
@@ -48,8 +48,8 @@ def add(name: str, members: Sequence[str], tenant: str | None, *, as_json: bool)
       agi-router group add 70012345678-42 --g -
     """
     numbers = read_members(members)
-    with open_store(read_settings(), tenant=tenant, act=f"binding {name}") as store:
-        changed = store.add_members(store.names.find(name), numbers)
+    with open_store(read_settings(), tenant=tenant) as store, changing(store, name) as found:
+        changed = store.add_members(found, numbers)
     echo_binding(changed, as_json=as_json)
 
 
@@ -70,8 +70,8 @@ def remove(name: str, member: str, tenant: str | None, *, as_json: bool) -> None
       agi-router group remove 70012345678-42 --g -
     """
     number = number_reader()(member)
-    with open_store(read_settings(), tenant=tenant, act=f"binding {name}") as store:
-        changed = store.remove_member(store.names.find(name), number)
+    with open_store(read_settings(), tenant=tenant) as store, changing(store, name) as found:
+        changed = store.remove_member(found, number)
     echo_binding(changed, as_json=as_json)
 
 
@@ -89,6 +89,6 @@ def default(name: str, member: str, tenant: str | None, *, as_json: bool) -> Non
       agi-router group default 70012345678-42 --g -
     """
     number = number_reader()(member)
-    with open_store(read_settings(), tenant=tenant, act=f"binding {name}") as store:
-        changed = store.set_default(store.names.find(name), number)
+    with open_store(read_settings(), tenant=tenant) as store, changing(store, name) as found:
+        changed = store.set_default(found, number)
     echo_binding(changed, as_json=as_json)

@@ -160,7 +160,8 @@ def set_(  # noqa: PLR0917 - options
                     ends_at=until,
                     cut=cut,
                 )
-                record_act(queries, f"lock {made.id}", reason=reason)
+                tag = None if thing.person is None else store.keys.tag(thing.person)
+                record_act(queries, f"lock {made.id}", reason=reason, tag=tag)
             locks.append(made)
     _echo_changed(locks, as_json=as_json)
 
@@ -232,7 +233,8 @@ def show(
             _echo(store.locks.find(lock_id), as_json=as_json)
             return
         number = PhoneNumber.parse(person or "", fixed_lines=settings.fixed_lines)
-        record_act(Queries(store.connection), "the locks on a person")
+        tag = store.keys.tag(number)
+        record_act(Queries(store.connection), "the locks on a person", tag=tag)
         locks = store.locks.of_person(number, everything=everything)
     _echo_list(locks, as_json=as_json)
 

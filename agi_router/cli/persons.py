@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from agi_router.cli.acts import record_act
+from agi_router.cli.acts import acting, record_act
 from agi_router.cli.arguments import NUMBER, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
 from agi_router.cli.damage import damaged_among, fail_if_damaged, with_damage
@@ -29,6 +29,7 @@ _DAMAGED = (
     "line(s) are damaged: whose they are cannot be read until the table of persons is restored"
     " from a backup"
 )
+_SUBJECT = "the real name of a person"
 _COLUMNS = ("id", "person", "tenant", "status", "source", "checked_at")
 _PERSON = click.option(
     "--person",
@@ -82,12 +83,14 @@ def set_(
       agi-router person real-name set --person - --status yes --source carrier
     """
     settings = read_settings()
-    with open_store(settings, act="the real name of a person") as store:
-        number = PhoneNumber.parse(person, fixed_lines=settings.fixed_lines)
+    number = PhoneNumber.parse(person, fixed_lines=settings.fixed_lines)
+    with open_store(settings) as store, acting(store.connection, _SUBJECT) as act:
+        act.tag = store.keys.tag(number)
         names = RealNameStore(Queries(store.connection), store.keys)
         line = names.write(
             number, RealName(status), source=source, by=here(), tenant=tenant, checked_at=at
         )
+        act.subject += f": line {line.id}"
     (echo_json if as_json else echo_pairs)(describe_real_name(line))
 
 
@@ -107,7 +110,7 @@ def show(person: str, tenant: str | None, *, as_json: bool) -> None:
     with open_store(settings, tenant=tenant) as store:
         queries = Queries(store.connection)
         number = PhoneNumber.parse(person, fixed_lines=settings.fixed_lines)
-        record_act(queries, "the real name of a person")
+        record_act(queries, _SUBJECT, tag=store.keys.tag(number))
         names = RealNameStore(queries, store.keys, store.scope)
         found = describe_status(names.status(number))
         lines = [describe_real_name(each) for each in names.all(person=number, limit=1000)]

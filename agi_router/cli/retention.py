@@ -200,7 +200,9 @@ def add(  # noqa: PLR0917 - options
         raise click.UsageError(str(error)) from None
     with _holds() as (store, queries), queries.transaction():
         made = store.add(thing, case=case, reason=reason, by=here())
-        record_act(queries, f"hold {made.id} of case {case}", reason=reason, case=case)
+        tag = None if thing.person is None else store.keys.tag(thing.person)
+        subject = f"hold {made.id} of case {case}"
+        record_act(queries, subject, reason=reason, case=case, tag=tag)
     _echo_holds([made], as_json=as_json)
 
 

@@ -8,9 +8,11 @@ import uvloop
 
 from agi_router import logs
 from agi_router.cli.context import open_database, read_settings, with_extra
+from agi_router.db.connection import Queries
 from agi_router.db.migrate import check_schema
 from agi_router.db.rights import check_rights
 from agi_router.keys.registry import check_keys
+from agi_router.records.configuration import record_settings
 from agi_router.service import daemon
 
 __all__ = ["ALL", "DOORS", "read", "serve"]
@@ -65,6 +67,7 @@ def serve(door: str, *, take_over: bool) -> None:
         check_schema(connection)
         check_rights(connection)
         keys = check_keys(connection, keys)
+        record_settings(Queries(connection), door, effective.describe())
     logs.set_up(effective.log_level)
     if door == _HTTP:
         uvloop.run(http_server.serve(effective, keys))

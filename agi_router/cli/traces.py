@@ -2,6 +2,7 @@
 ``agi-router trace``: who was behind a 700 number at some time, and where a person was bound.
 """
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -97,6 +98,8 @@ def trace(  # noqa: PLR0917 - options, not arguments
     )
     with open_store(settings) as store:
         audit = Audit(Queries(store.connection))
+        if number is not None:
+            what = replace(what, tag=store.keys.tag(number))
         if reveal:
             audit.record_limited(what, acts=[_ACT], most=settings.traces_per_hour)
         elif number is not None:

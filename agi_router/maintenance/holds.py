@@ -92,6 +92,8 @@ class HoldStore:
 
     def __init__(self, queries: Queries, keys: KeyRing) -> None:
         self._queries = queries
+        self.keys = keys
+        """By which persons are found."""
         self._register = PersonRegister(queries, keys)
 
     def add(self, thing: HeldThing, *, case: str, reason: str, by: str) -> Hold:

@@ -2,7 +2,7 @@
 What is on record, and what lies in a bucket: which of the two lacks something.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import product
@@ -11,7 +11,10 @@ from typing import Final
 from agi_router.recordings.bucket import Bucket
 from agi_router.recordings.store import RecordingLedger
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["FOLDERS", "Comparison", "compare"]
+
+FOLDERS: Final = tuple(map("".join, product("abcdef", repeat=2)))
+"""The first letters of files' names, by which a bucket is looked through."""
 
 # Within which a file may be on its way to its record.
 _YOUNG: Final = timedelta(hours=1)
@@ -33,16 +36,23 @@ class Comparison:
     strange: list[str] = field(default_factory=list)
 
 
-def compare(bucket: Bucket, ledger: RecordingLedger) -> Comparison:
+def compare(
+    bucket: Bucket, ledger: RecordingLedger, folders: Iterable[str] | None = None
+) -> Comparison:
     """
-    Compare all files of a bucket with the records, a folder at a time.
+    Compare files of a bucket with the records, a folder at a time.
+
+    Args:
+        bucket: The bucket.
+        ledger: The records.
+        folders: Of :data:`FOLDERS`; all, if absent.
 
     Raises:
         RecordingsUnusable: The bucket cannot be asked.
     """
     bucket.prepare()
     told = Comparison()
-    for folder in _folders():
+    for folder in FOLDERS if folders is None else folders:
         since = datetime.now(UTC) - _YOUNG
         places = dict(ledger.names(folder))
         files = dict(bucket.names(folder))
@@ -54,7 +64,3 @@ def compare(bucket: Bucket, ledger: RecordingLedger) -> Comparison:
     # Put on record between the two looks.
     told.strange = [name for name in told.strange if ledger.find_vault(name) is None]
     return told
-
-
-def _folders() -> Iterator[str]:
-    return map("".join, product("abcdef", repeat=2))

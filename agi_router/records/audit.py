@@ -1,15 +1,17 @@
 """
-The audit: who had real numbers shown to him, and who made or revoked API keys.
+The audit: who had real numbers shown to him, and who changed what.
 
 Rules for the editor:
 
-1. The table is append-only: whoever serves may read and add, and change nothing.
+1. The table is append-only: whoever serves may read and add, and change nothing. What a change
+   has changed, its own transaction notes in the database, so no caller can forget it.
 2. What shows a real number records that first, and shows nothing where it cannot. The row is
    committed by then: no transaction is open.
 3. Who it is, the kernel says: the real user id of the process, and the login that it keeps. What
    an environment variable says is a hint, for anybody can set it.
 """
 
+import json
 import os
 import pwd
 import socket
@@ -47,6 +49,11 @@ class AuditEntry:
         api_key: Id of the API key of a request; :obj:`None`: a command.
         request_id: Id of the request.
         case_id: The case that it is for, where one has to be named.
+        role: What an API key's owner is; :obj:`None`: the role of the database.
+        address: Where a request came from.
+        tag: The person that it is about, see :meth:`agi_router.keys.ring.KeyRing.tag`.
+        before: What stood before; no real number. :obj:`None`: what the database has noted of it.
+        after: What stands now, ditto.
     """
 
     act: str
@@ -55,6 +62,11 @@ class AuditEntry:
     api_key: str | None = None
     request_id: str | None = None
     case_id: str | None = None
+    role: str | None = None
+    address: str | None = None
+    tag: int | None = None
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +146,11 @@ class Audit:
         Raises:
             StoreError: It could not be written; then nothing may be shown.
         """
-        self._queries.execute("record_act", {**asdict(what), **asdict(Actor.here(os.environ))})
+        said = asdict(what)
+        for name in ("before", "after"):
+            if said[name] is not None:
+                said[name] = redact(json.dumps(said[name], default=str))
+        self._queries.execute("record_act", {**said, **asdict(Actor.here(os.environ))})
 
     def record_limited(self, what: AuditEntry, *, acts: Sequence[str], most: int) -> None:
         """
@@ -168,6 +184,7 @@ class Audit:
         user: str | None = None,
         api_key: str | None = None,
         case_id: str | None = None,
+        tags: Sequence[int] | None = None,
         after: Cursor | None = None,
         limit: int,
     ) -> list[dict[str, Any]]:
@@ -181,6 +198,7 @@ class Audit:
             user: Only by this user of a host.
             api_key: Only with this API key.
             case_id: Only for this case.
+            tags: Only about a person of these tags.
             after: Only those behind the last one of another page, see :func:`cursor_of`.
             limit: At most so many.
 
@@ -196,6 +214,7 @@ class Audit:
             "name": user,
             "api_key": api_key,
             "case_id": case_id,
+            "tags": None if tags is None else list(tags),
             "after_at": None if after is None else after.at,
             "after_id": None if after is None else after.name,
             "limit": limit,

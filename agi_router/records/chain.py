@@ -94,15 +94,19 @@ class Head:
         """
         The head as one line of JSON, without its end.
         """
-        return json.dumps(
-            {
-                "position": self.position,
-                "digest": self.digest.hex(),
-                "signed_at": self.signed_at.astimezone(UTC).isoformat(timespec="microseconds"),
-                "key": self.key,
-                "signature": base64.b64encode(self.signature).decode("ascii"),
-            }
-        )
+        return json.dumps(self.describe())
+
+    def describe(self) -> dict[str, Any]:
+        """
+        The head as JSON has it.
+        """
+        return {
+            "position": self.position,
+            "digest": self.digest.hex(),
+            "signed_at": self.signed_at.astimezone(UTC).isoformat(timespec="microseconds"),
+            "key": self.key,
+            "signature": base64.b64encode(self.signature).decode("ascii"),
+        }
 
     @classmethod
     def parse(cls, line: str) -> Self:
@@ -112,7 +116,16 @@ class Head:
         Raises:
             ValueError: It is none.
         """
-        said = json.loads(line)
+        return cls.read(json.loads(line))
+
+    @classmethod
+    def read(cls, said: Mapping[str, Any]) -> Self:
+        """
+        Read what :meth:`describe` says.
+
+        Raises:
+            ValueError: It is no head.
+        """
         try:
             head = cls(
                 position=int(said["position"]),

@@ -11,12 +11,14 @@ Rules for the editor:
    names it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
+from agi_router.cursors import Cursor
 from agi_router.db.connection import Queries
-from agi_router.errors import AuditBroken
+from agi_router.errors import AuditBroken, StoreBusy
 from agi_router.records.chain import (
     BEGIN,
     Algorithm,
@@ -27,10 +29,12 @@ from agi_router.records.chain import (
 )
 from agi_router.records.verification import Finding, Verdict, Walk, believe
 
-__all__ = ["AuditChain", "Heads"]
+__all__ = ["AuditChain", "Heads", "cursor_of_head"]
 
 _LATE: Final = timedelta(hours=1)
 _PAGE: Final = 1000
+# Behind the last place of any chain.
+_END: Final = 2**63 - 1
 
 
 class Heads(Protocol):
@@ -110,7 +114,64 @@ class AuditChain:
                 )
         head = key.sign(position, digest, end["now"])
         heads.append(head)
+        # In the file it holds; here it is for whoever reads heads by HTTP.
+        self._queries.execute("keep_head", asdict(head))
         return head
+
+    def heads(self, *, after: Cursor | None = None, limit: int) -> list[Head]:
+        """
+        Copies of heads that were signed, the newest first.
+
+        Args:
+            after: Only those behind the last one of another page, see :func:`cursor_of_head`.
+            limit: At most so many.
+        """
+        values = {
+            "after_at": None if after is None else after.at,
+            "after_key": None if after is None else after.name,
+            "limit": limit,
+        }
+        return [Head(**row) for row in self._queries.rows("list_heads", values)]
+
+    def verify_stretch(
+        self,
+        heads: Sequence[Head],
+        keys: Sequence[VerifyingKey],
+        *,
+        after: int = 0,
+        rows: int,
+    ) -> tuple[Verdict, int | None]:
+        """
+        Look at a part of the audit, between two heads; the copies in the database count, too.
+
+        Args:
+            heads: Those that whoever asks has kept.
+            keys: The public keys that are believed.
+            after: Place of a head, behind which the part begins; 0: the first row.
+            rows: It ends at the first head behind so many rows.
+
+        Returns:
+            The verdict, and where the next part begins; :obj:`None`: this was the last.
+
+        Raises:
+            StoreBusy: Another looks at the audit just now.
+        """
+        with self._queries.snapshot():
+            locked = self._queries.row("try_lock_look", {})
+            if locked is None or not locked["locked"]:
+                raise StoreBusy("another look at the audit is under way: ask again")
+            values = {"after": after, "limit": _PAGE}
+            kept = [Head(**row) for row in self._queries.rows("list_heads_behind", values)]
+            known = [*kept, *(each for each in heads if each.position >= after)]
+            places = sorted({each.position for each in known})
+            until = next((place for place in places[:-1] if place >= after + rows), None)
+            if until is None and len(kept) > _PAGE:
+                until = places[-2]
+            if until is not None:
+                last = places[-1]
+                known = [each for each in known if each.position <= until or each.position == last]
+            believed, findings = believe(known, keys)
+            return self._look(believed, findings, after=after, until=until), until
 
     def verify(self, heads: Iterable[Head], keys: Sequence[VerifyingKey]) -> Verdict:
         """
@@ -121,19 +182,33 @@ class AuditChain:
             keys: The public keys that are believed.
         """
         believed, findings = believe(heads, keys)
+        with self._queries.snapshot():
+            return self._look(believed, findings)
+
+    def _look(
+        self,
+        believed: Mapping[int, Head],
+        findings: list[Finding],
+        *,
+        after: int = 0,
+        until: int | None = None,
+    ) -> Verdict:
         if not believed and not findings:
             findings.append(Finding("no head was ever signed: nothing holds the audit"))
-        with self._queries.snapshot():
-            walk = Walk(believed)
-            for page in self._queries.stream("list_chain", {}, size=_PAGE):
-                for row in page:
-                    walk.step(row)
-                if walk.finding:
-                    break
-            walk.end()
-            last = max((head.signed_at for place, head in believed.items() if place), default=None)
-            late = [] if last is None else self._unchained("-infinity", last - _LATE)
-            new = self._count_unchained("-infinity" if last is None else last - _LATE)
+        walk = Walk(believed, after=after)
+        stretch = {"after": after, "until": _END if until is None else until}
+        for page in self._queries.stream("list_chain", stretch, size=_PAGE):
+            for row in page:
+                walk.step(row)
+            if walk.finding:
+                break
+        if until is not None:
+            findings += [walk.finding] if walk.finding else []
+            return Verdict(walk.rows, walk.signed, 0, findings)
+        walk.end()
+        last = max((head.signed_at for place, head in believed.items() if place), default=None)
+        late = [] if last is None else self._unchained("-infinity", last - _LATE)
+        new = self._count_unchained("-infinity" if last is None else last - _LATE)
         findings += [walk.finding] if walk.finding else []
         findings += [
             Finding("a row was inserted after it should have been signed", audit_id=row["id"])
@@ -168,3 +243,10 @@ class AuditChain:
     def _count_unchained(self, since: datetime | str) -> int:
         row = self._queries.row("count_unchained", {"since": since})
         return 0 if row is None else int(row["rows"])
+
+
+def cursor_of_head(head: Head) -> Cursor:
+    """
+    Where a head stands in a list.
+    """
+    return Cursor(head.signed_at, head.key)

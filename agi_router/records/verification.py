@@ -63,6 +63,7 @@ class Walk:
 
     Args:
         heads: Those that are believed, by place.
+        after: Place of the head behind which it begins; 0: at the first row.
 
     Attributes:
         rows: Rows that were looked at.
@@ -71,13 +72,16 @@ class Walk:
         finding: What is wrong.
     """
 
-    def __init__(self, heads: Mapping[int, Head]) -> None:
+    def __init__(self, heads: Mapping[int, Head], *, after: int = 0) -> None:
         self._heads = heads
-        self._digest = BEGIN
+        begin = heads.get(after)
+        self._digest = BEGIN if begin is None else begin.digest
         self.rows = 0
-        self.position = 0
-        self.signed = 0
+        self.position = after
+        self.signed = after
         self.finding: Finding | None = None
+        if after and begin is None:
+            self.finding = Finding("no head that is believed holds this place", after)
 
     def step(self, row: Mapping[str, Any]) -> None:
         """

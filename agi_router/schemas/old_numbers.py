@@ -7,10 +7,10 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from agi_router.bindings.words import check_order_id
-from agi_router.schemas.base import LARGEST_BATCH, Body, example
+from agi_router.schemas.base import LARGEST_BATCH, TIME, Body, NextCursor, Out, example
 from agi_router.schemas.bindings import BindingIn
 
-__all__ = ["MoveBatchIn", "MoveIn"]
+__all__ = ["MoveBatchIn", "MoveIn", "OldNumberOut", "OldNumbersOut"]
 
 _MOVE = {
     "old": "95013000001",
@@ -44,3 +44,35 @@ class MoveBatchIn(Body):
     bindings: list[MoveIn] = Field(min_length=1, max_length=LARGEST_BATCH)
 
     model_config = example({"bindings": [_MOVE]})
+
+
+_MOVED = {
+    "old": "95013000001",
+    "new": "700123456780001",
+    "tenant": "couriers",
+    "moved_at": TIME,
+}
+
+
+class OldNumberOut(Out):
+    """
+    A middle number of before, and the 700 number that has come in its place.
+    """
+
+    old: str = Field(description="As the parties dialled it; it is nobody's own.")
+    new: str
+    tenant: str
+    moved_at: str
+
+    model_config = example(_MOVED)
+
+
+class OldNumbersOut(Out):
+    """
+    Old numbers, the newest first.
+    """
+
+    old_numbers: list[OldNumberOut]
+    next_cursor: NextCursor = None
+
+    model_config = example({"old_numbers": [_MOVED]})

@@ -11,7 +11,7 @@ from agi_router.recordings.model import Gap, RecordingState
 from agi_router.schemas.base import TIME, Body, Out, example
 from agi_router.schemas.traces import CaseIn
 
-__all__ = ["RecordingDeleteIn", "RecordingOut", "RecordingsOut"]
+__all__ = ["FilesOut", "RecordingDeleteIn", "RecordingOut", "RecordingsOut"]
 
 _RECORDING: dict[str, Any] = {
     "call": "pbx1-1790000000.7",
@@ -70,3 +70,19 @@ class RecordingsOut(Out):
     next_cursor: str | None
 
     model_config = example({"recordings": [_RECORDING], "next_cursor": None})
+
+
+class FilesOut(Out):
+    """
+    A folder of the bucket, compared with the records.
+    """
+
+    folder: str = Field(description="The first two letters of the names of its files.")
+    files: int = Field(description="How many files lie in it.")
+    missing: list[str] = Field(description="Files that are on record there, and are not.")
+    strange: list[str] = Field(description="Files that no record has, and that are an hour old.")
+    next_folder: str | None = Field(description="Which is next; null: it was the last.")
+
+    model_config = example(
+        {"folder": "aa", "files": 140, "missing": [], "strange": [], "next_folder": "ab"}
+    )

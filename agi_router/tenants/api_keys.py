@@ -253,6 +253,15 @@ class ApiKey:
         """
         return scope in self.scopes
 
+    @property
+    def role(self) -> str:
+        """
+        Whose it is, for the audit: a tenant, or the role of the operator's that may all it may.
+        """
+        if self.tenant is not None:
+            return f"tenant {self.tenant}"
+        return next(role for role in KeyRole if self.scopes <= role.scopes).value
+
 
 def new_key_id() -> str:
     """

@@ -1744,9 +1744,14 @@ CREATE TABLE agi_router.audit (
     reason        text,
     api_key       text,
     request_id    text,
-    case_id       text
+    case_id       text,
+    role          text        NOT NULL DEFAULT session_user,
+    address       text,
+    tag           bigint,
+    before        jsonb,
+    after         jsonb
 );
-COMMENT ON TABLE agi_router.audit IS 'Who had real numbers shown to him, and who made or revoked API keys: a row is written, and committed, before anything is shown';
+COMMENT ON TABLE agi_router.audit IS 'Who had real numbers shown to him, and who changed what: a row is written, and committed, before anything is shown, and with what it changes';
 COMMENT ON COLUMN agi_router.audit.id IS 'Key';
 COMMENT ON COLUMN agi_router.audit.at IS 'When';
 COMMENT ON COLUMN agi_router.audit.uid IS 'Real user id of the process';
@@ -1761,9 +1766,18 @@ COMMENT ON COLUMN agi_router.audit.reason IS 'Why, as the user said it';
 COMMENT ON COLUMN agi_router.audit.api_key IS 'API key of the request, whose process the user ids are of; null: a command';
 COMMENT ON COLUMN agi_router.audit.request_id IS 'Id of the request; null: a command';
 COMMENT ON COLUMN agi_router.audit.case_id IS 'The case that a trace in full, or a legal hold, is for; null: none is asked for';
+COMMENT ON COLUMN agi_router.audit.role IS 'What the actor is: the role of an API key, or the role of the database that a command has connected as';
+COMMENT ON COLUMN agi_router.audit.address IS 'Where a request came from; null: a command, whose host is said';
+COMMENT ON COLUMN agi_router.audit.tag IS 'The person that it is about, as a keyed hash; null: it is about none';
+COMMENT ON COLUMN agi_router.audit.before IS 'What stood before of what was changed, by its kind and name; null: nothing that is kept was changed, or nothing stood';
+COMMENT ON COLUMN agi_router.audit.after IS 'What stands in its place; secrets and sealed numbers are named and not shown';
 
 CREATE INDEX audit_at ON agi_router.audit (at);
 COMMENT ON INDEX agi_router.audit_at IS 'What was written down since a time';
+CREATE INDEX audit_settings ON agi_router.audit (id) WHERE act = 'settings';
+COMMENT ON INDEX agi_router.audit_settings IS 'The settings of services, of which each start looks for the last';
+CREATE INDEX audit_tag ON agi_router.audit (tag, at) WHERE tag IS NOT NULL;
+COMMENT ON INDEX agi_router.audit_tag IS 'What was done about a person';
 
 CREATE TABLE agi_router.audit_chain (
     position      bigint      NOT NULL CONSTRAINT audit_chain_pkey PRIMARY KEY CONSTRAINT audit_chain_position CHECK (position > 0),
@@ -1776,6 +1790,23 @@ COMMENT ON COLUMN agi_router.audit_chain.position IS 'Place, from 1 without a ga
 COMMENT ON COLUMN agi_router.audit_chain.audit_id IS 'The row';
 COMMENT ON COLUMN agi_router.audit_chain.algorithm IS 'What made the digest: sha256 or sm3';
 COMMENT ON COLUMN agi_router.audit_chain.digest IS 'Of the digest at the place before, the place and the row';
+
+CREATE TABLE agi_router.audit_head (
+    signed_at     timestamptz NOT NULL,
+    position      bigint      NOT NULL CONSTRAINT audit_head_position_check CHECK (position >= 0),
+    digest        bytea       NOT NULL CONSTRAINT audit_head_digest_check CHECK (octet_length(digest) = 32),
+    key           text        NOT NULL,
+    signature     bytea       NOT NULL,
+    CONSTRAINT audit_head_pkey PRIMARY KEY (signed_at, key)
+);
+CREATE INDEX audit_head_position ON agi_router.audit_head (position);
+COMMENT ON TABLE agi_router.audit_head IS 'A copy of the heads that were signed, for whoever reads them by HTTP and keeps them elsewhere; the file of heads holds the audit, and not this';
+COMMENT ON COLUMN agi_router.audit_head.signed_at IS 'When';
+COMMENT ON COLUMN agi_router.audit_head.position IS 'Place of the last row of the chain then; 0: it was empty';
+COMMENT ON COLUMN agi_router.audit_head.digest IS 'The digest there';
+COMMENT ON COLUMN agi_router.audit_head.key IS 'Id of the key that signed';
+COMMENT ON COLUMN agi_router.audit_head.signature IS 'By that key, over the rest';
+COMMENT ON INDEX agi_router.audit_head_position IS 'Heads by what they hold, for a look at a stretch of the chain';
 
 -- Retention: what is held for a case, what was kept of days that are deleted, and what was deleted
 

@@ -154,6 +154,17 @@ SELECT o.x_number
   JOIN agi_router.tenant t ON t.id = o.tenant_id
  WHERE o.number = %(number)s AND t.name = %(tenant)s;
 
+-- list_old_numbers --
+-- Old numbers, and what has come in the place of each, newest first.
+SELECT o.number, o.x_number, t.name AS tenant, o.moved_at
+  FROM agi_router.old_number o
+  JOIN agi_router.tenant t ON t.id = o.tenant_id
+ WHERE agi_router.in_scope(o.tenant_id, %(scope)s)
+   AND (%(tenant)s::text IS NULL OR t.name = %(tenant)s)
+   AND (%(after_at)s::timestamptz IS NULL OR (o.moved_at, o.number) < (%(after_at)s, %(after_number)s))
+ ORDER BY o.moved_at DESC, o.number DESC
+ LIMIT %(limit)s;
+
 -- keep_old_numbers --
 -- Note which 700 numbers have come in the place of old ones; of several the first. An old number stays its tenant's.
 INSERT INTO agi_router.old_number (number, x_number, tenant_id)

@@ -236,77 +236,15 @@ SELECT b.block, CASE WHEN b.block = %(reached_block)s THEN nullif(%(reached_id)s
 -- delete_over_binding --
 -- Walk on along a block's bindings, oldest first, and delete those that had ended before a time, and their routes.
 -- until: where the walk stands; null: nothing further was made so long ago.
-WITH held AS MATERIALIZED (
-    SELECT h.binding_id FROM agi_router.list_held() h WHERE h.block = %(block)s
-), walked AS (
-    SELECT id, begins_at, ended_at
-      FROM agi_router.binding
-     WHERE block = %(block)s AND id > %(after)s
-     ORDER BY block, id
-     LIMIT %(limit)s
-), old AS (
-    SELECT b.id
-      FROM agi_router.binding b
-      JOIN walked w ON w.id = b.id
-     WHERE b.block = %(block)s AND b.ended_at < %(before)s
-       AND NOT EXISTS (SELECT 1 FROM held h WHERE h.binding_id = b.id)
-       -- A child goes with its parent, which ends no earlier.
-       AND b.parent_id IS NULL
-       -- While a route is where calls find it, its binding stays.
-       AND NOT EXISTS (SELECT 1 FROM agi_router.route r WHERE r.block = b.block AND r.binding_id = b.id)
-       -- A child has ended with it, and has neither routes nor children. A row that is tied to it otherwise is of a
-       -- writer's making: both stay, and the walk goes on.
-       AND NOT EXISTS (
-           SELECT 1
-             FROM agi_router.binding c
-            WHERE c.block = b.block AND c.parent_id = b.id
-              AND (c.ended_at IS NULL
-                   OR EXISTS (SELECT 1 FROM held h WHERE h.binding_id = c.id)
-                   OR EXISTS (SELECT 1 FROM agi_router.route r WHERE r.block = c.block AND r.binding_id = c.id)
-                   OR EXISTS (SELECT 1 FROM agi_router.route r WHERE r.block = c.block AND r.child_id = c.id)
-                   OR EXISTS (SELECT 1 FROM agi_router.past_route p WHERE p.block = c.block AND p.binding_id = c.id)
-                   OR EXISTS (SELECT 1 FROM agi_router.binding g WHERE g.block = c.block AND g.parent_id = c.id)))
-       FOR UPDATE OF b SKIP LOCKED
-), past AS (
-    DELETE FROM agi_router.past_route p USING old o WHERE p.block = %(block)s AND p.binding_id = o.id
-), gone AS (
-    DELETE FROM agi_router.binding b
-     USING old o
-     WHERE b.block = %(block)s AND o.id IN (b.id, b.parent_id)
-    RETURNING b.block, b.id
-)
-SELECT (SELECT coalesce(array_agg(g.block || '-' || g.id ORDER BY g.id), '{}') FROM gone g) AS ids,
-       (SELECT max(id) FROM walked WHERE begins_at < %(before)s) AS until;
+SELECT * FROM agi_router.delete_bindings(%(block)s, %(after)s, %(before)s, %(limit)s::integer);
 
 -- delete_over_lock --
 -- Delete locks that were over before a time, with their appeals.
-WITH gone AS (
-    DELETE FROM agi_router.lock
-     WHERE id = ANY (ARRAY(
-           SELECT l.id
-             FROM agi_router.lock l
-            WHERE l.over_at < %(before)s AND NOT EXISTS (SELECT 1 FROM agi_router.list_held_keys() k WHERE k.key = l.key)
-            ORDER BY l.over_at
-            LIMIT %(limit)s
-              FOR UPDATE SKIP LOCKED))
-    RETURNING id
-)
-SELECT coalesce(array_agg(g.id::text ORDER BY g.id), '{}') AS ids FROM gone g;
+SELECT agi_router.delete_locks(%(before)s, %(limit)s::integer) AS ids;
 
 -- delete_over_blocklist --
 -- Delete entries of the block lists that were over before a time.
-WITH gone AS (
-    DELETE FROM agi_router.blocklist
-     WHERE id = ANY (ARRAY(
-           SELECT l.id
-             FROM agi_router.blocklist l
-            WHERE l.over_at < %(before)s AND NOT EXISTS (SELECT 1 FROM agi_router.list_held_keys() k WHERE k.key = l.key)
-            ORDER BY l.over_at
-            LIMIT %(limit)s
-              FOR UPDATE SKIP LOCKED))
-    RETURNING id
-)
-SELECT coalesce(array_agg(g.id::text ORDER BY g.id), '{}') AS ids FROM gone g;
+SELECT agi_router.delete_blocklist(%(before)s, %(limit)s::integer) AS ids;
 
 -- delete_over_consent --
 -- Delete lines of the consent ledger that were withdrawn before a time.
@@ -328,19 +266,7 @@ SELECT d.ids, d.until
 
 -- delete_over_old_number --
 -- Delete old middle numbers that were moved before a time.
-WITH gone AS (
-    DELETE FROM agi_router.old_number
-     WHERE number = ANY (ARRAY(
-           SELECT o.number
-             FROM agi_router.old_number o
-            WHERE o.moved_at < %(before)s
-              AND NOT EXISTS (SELECT 1 FROM agi_router.list_held_keys() k WHERE k.key = o.x_number)
-            ORDER BY o.moved_at
-            LIMIT %(limit)s
-              FOR UPDATE SKIP LOCKED))
-    RETURNING x_number
-)
-SELECT coalesce(array_agg(g.x_number::text ORDER BY g.x_number), '{}') AS ids FROM gone g;
+SELECT agi_router.delete_old_numbers(%(before)s, %(limit)s::integer) AS ids;
 
 -- delete_over_hold --
 -- Delete holds that were released before a time.
@@ -353,70 +279,19 @@ SELECT d.ids, d.until FROM agi_router.delete_persons(coalesce(%(reached_id)s::bi
 
 -- delete_over_feed --
 -- Delete what runs of feeds have told that were begun before a time; the runs stay, or their files would be read as new.
-WITH old AS (
-    SELECT r.id
-      FROM agi_router.feed_run r
-     WHERE r.begun_at < %(before)s
-       AND (EXISTS (SELECT 1 FROM agi_router.feed_fault f WHERE f.run_id = r.id)
-            OR EXISTS (SELECT 1
-                         FROM agi_router.feed_match m
-                        WHERE m.run_id = r.id
-                          AND NOT EXISTS (SELECT 1
-                                            FROM agi_router.list_held() h
-                                           WHERE h.block = m.block AND h.binding_id = m.binding_id)))
-     ORDER BY r.begun_at
-     LIMIT 1
-), faults AS (
-    DELETE FROM agi_router.feed_fault f USING old o WHERE f.run_id = o.id
-), matches AS (
-    DELETE FROM agi_router.feed_match m
-     USING old o
-     WHERE m.run_id = o.id
-       AND NOT EXISTS (SELECT 1
-                         FROM agi_router.list_held() h
-                        WHERE h.block = m.block AND h.binding_id = m.binding_id)
-)
-SELECT coalesce(array_agg(o.id::text), '{}') AS ids FROM old o;
+SELECT agi_router.delete_told(%(before)s) AS ids;
 
 -- delete_over_call --
 -- Delete calls of days before a time that lie in no table of their day, or were held and are so no more.
-WITH stray AS (
-    DELETE FROM agi_router.call_other
-     WHERE ctid = ANY (ARRAY(
-           SELECT f.place FROM agi_router.find_held_rows('agi_router.call_other', %(day)s, false, %(limit)s::integer) f))
-    RETURNING id
-), kept AS (
-    DELETE FROM agi_router.kept_call
-     WHERE ctid = ANY (ARRAY(
-           SELECT f.place FROM agi_router.find_held_rows('agi_router.kept_call', %(day)s, false, %(limit)s::integer) f))
-    RETURNING id
-)
-SELECT coalesce(array_agg(g.id ORDER BY g.id), '{}') AS ids FROM (SELECT id FROM stray UNION ALL SELECT id FROM kept) g;
+SELECT agi_router.delete_strays('call', %(day)s, %(limit)s::integer) AS ids;
 
 -- delete_over_message --
 -- Delete texts of days before a time that lie in no table of their day, or were held and are so no more.
-WITH stray AS (
-    DELETE FROM agi_router.message_other
-     WHERE ctid = ANY (ARRAY(
-           SELECT f.place FROM agi_router.find_held_rows('agi_router.message_other', %(day)s, false, %(limit)s::integer) f))
-    RETURNING id
-), kept AS (
-    DELETE FROM agi_router.kept_message
-     WHERE ctid = ANY (ARRAY(
-           SELECT f.place FROM agi_router.find_held_rows('agi_router.kept_message', %(day)s, false, %(limit)s::integer) f))
-    RETURNING id
-)
-SELECT coalesce(array_agg(g.id ORDER BY g.id), '{}') AS ids FROM (SELECT id FROM stray UNION ALL SELECT id FROM kept) g;
+SELECT agi_router.delete_strays('message', %(day)s, %(limit)s::integer) AS ids;
 
 -- delete_over_event --
 -- Delete events of days before a time that lie in no table of their day.
-WITH gone AS (
-    DELETE FROM agi_router.event_other
-     WHERE ctid = ANY (ARRAY(
-           SELECT e.ctid FROM agi_router.event_other e WHERE e.day <= %(day)s LIMIT %(limit)s))
-    RETURNING id
-)
-SELECT coalesce(array_agg(g.id::text ORDER BY g.id), '{}') AS ids FROM gone g;
+SELECT agi_router.delete_strays('event', %(day)s, %(limit)s::integer) AS ids;
 
 -- add_hold --
 -- Hold something for a case.

@@ -1,15 +1,19 @@
 -- The audit: who had real numbers shown to him, and who changed what opens them; and its chain.
 
 -- record_act --
--- Write down that somebody has real numbers shown to him, or changes what opens them.
+-- Write down that somebody has real numbers shown to him, or changes something: with what this transaction has changed of
+-- what agi_router.note_change looks after, since it wrote such a row last.
 INSERT INTO agi_router.audit (uid, name, effective_uid, login_uid, claimed, host, act, subject, reason, api_key,
-                              request_id, case_id)
-VALUES (%(uid)s, %(name)s, %(effective_uid)s, %(login_uid)s, %(claimed)s, %(host)s, %(act)s, %(subject)s,
-        %(reason)s, %(api_key)s, %(request_id)s, %(case_id)s);
+                              request_id, case_id, role, address, tag, before, after)
+SELECT %(uid)s, %(name)s, %(effective_uid)s, %(login_uid)s, %(claimed)s, %(host)s, %(act)s, %(subject)s,
+       %(reason)s, %(api_key)s, %(request_id)s, %(case_id)s, coalesce(%(role)s, session_user), %(address)s,
+       %(tag)s::bigint, coalesce(%(before)s::jsonb, c.before), coalesce(%(after)s::jsonb, c.after)
+  FROM agi_router.take_changes() c;
 
 -- list_audit --
 -- What was written down since a time, newest first.
-SELECT id, at, uid, name, effective_uid, login_uid, claimed, host, act, subject, reason, api_key, request_id, case_id
+SELECT id, at, uid, name, effective_uid, login_uid, claimed, host, act, subject, reason, api_key, request_id, case_id,
+       role, address, tag, before, after
   FROM agi_router.audit
  WHERE at >= %(since)s
    AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
@@ -17,6 +21,7 @@ SELECT id, at, uid, name, effective_uid, login_uid, claimed, host, act, subject,
    AND (%(name)s::text IS NULL OR name = %(name)s)
    AND (%(api_key)s::text IS NULL OR api_key = %(api_key)s)
    AND (%(case_id)s::text IS NULL OR case_id = %(case_id)s)
+   AND (%(tags)s::bigint[] IS NULL OR tag = ANY (%(tags)s))
    AND (%(after_at)s::timestamptz IS NULL OR (at, id) < (%(after_at)s, %(after_id)s::bigint))
  ORDER BY at DESC, id DESC
  LIMIT %(limit)s;
@@ -28,6 +33,14 @@ SELECT count(*) AS times
  WHERE at > clock_timestamp() - interval '1 hour' AND act = ANY (%(acts)s)
    AND CASE WHEN %(api_key)s::text IS NULL THEN api_key IS NULL AND uid = %(uid)s AND host = %(host)s
             ELSE api_key = %(api_key)s END;
+
+-- find_settings --
+-- The settings that somebody has served with last.
+SELECT a.after
+  FROM agi_router.audit a
+ WHERE a.act = 'settings' AND a.subject = %(subject)s AND a.uid = %(uid)s AND a.host = %(host)s
+ ORDER BY a.id DESC
+ LIMIT 1;
 
 -- lock_chain --
 -- One signs at a time; the others wait.
@@ -45,7 +58,7 @@ SELECT digest FROM agi_router.audit_chain WHERE position = %(position)s;
 -- list_unchained --
 -- Rows of the audit of some time that have no place yet, as they were written.
 SELECT a.id, a.at, a.uid, a.name, a.effective_uid, a.login_uid, a.claimed, a.host, a.act, a.subject, a.reason,
-       a.api_key, a.request_id, a.case_id
+       a.api_key, a.request_id, a.case_id, a.role, a.address, a.tag, a.before, a.after
   FROM agi_router.audit a
  WHERE a.at >= %(since)s::timestamptz AND a.at < %(until)s::timestamptz
    AND NOT EXISTS (SELECT 1 FROM agi_router.audit_chain c WHERE c.audit_id = a.id)
@@ -58,12 +71,46 @@ INSERT INTO agi_router.audit_chain (position, audit_id, algorithm, digest)
 SELECT n.position, n.audit_id, %(algorithm)s, n.digest
   FROM unnest(%(positions)s::bigint[], %(audit_ids)s::bigint[], %(digests)s::bytea[]) n (position, audit_id, digest);
 
+-- keep_head --
+-- Keep a copy of a head that was signed.
+INSERT INTO agi_router.audit_head (signed_at, position, digest, key, signature)
+VALUES (%(signed_at)s, %(position)s, %(digest)s, %(key)s, %(signature)s)
+    ON CONFLICT DO NOTHING;
+
+-- list_heads --
+-- Copies of heads, the newest first.
+SELECT h.signed_at, h.position, h.digest, h.key, h.signature
+  FROM agi_router.audit_head h
+ WHERE %(after_at)s::timestamptz IS NULL OR (h.signed_at, h.key) < (%(after_at)s, %(after_key)s)
+ ORDER BY h.signed_at DESC, h.key DESC
+ LIMIT %(limit)s;
+
+-- list_heads_behind --
+-- Copies of heads from a place on, and the newest one.
+(SELECT DISTINCT ON (h.position) h.signed_at, h.position, h.digest, h.key, h.signature
+   FROM agi_router.audit_head h
+  WHERE h.position >= greatest(%(after)s, (SELECT min(c.position) - 1 FROM agi_router.audit_chain c))
+  ORDER BY h.position, h.signed_at DESC
+  LIMIT %(limit)s)
+ UNION
+(SELECT h.signed_at, h.position, h.digest, h.key, h.signature
+   FROM agi_router.audit_head h
+  ORDER BY h.signed_at DESC
+  LIMIT 1)
+ ORDER BY 2, 1;
+
+-- try_lock_look --
+-- One looks at the audit by HTTP at a time; false where another does.
+SELECT pg_try_advisory_xact_lock(7002048) AS locked;
+
 -- list_chain --
--- The chain in its order, each place with its row.
+-- A stretch of the chain in its order, each place with its row.
 SELECT c.position, c.audit_id, c.algorithm, c.digest, a.id, a.at, a.uid, a.name, a.effective_uid, a.login_uid,
-       a.claimed, a.host, a.act, a.subject, a.reason, a.api_key, a.request_id, a.case_id
+       a.claimed, a.host, a.act, a.subject, a.reason, a.api_key, a.request_id, a.case_id, a.role, a.address, a.tag,
+       a.before, a.after
   FROM agi_router.audit_chain c
   LEFT JOIN agi_router.audit a ON a.id = c.audit_id
+ WHERE c.position > %(after)s AND c.position <= %(until)s
  ORDER BY c.position;
 
 -- count_unchained --

@@ -8,16 +8,34 @@ from typing import Any
 
 import pytest
 
-from agi_router.db.connection import Connection
+from agi_router.db.connection import Connection, Queries
 from agi_router.db.queries import query
 from agi_router.errors import StoreUnavailable
 from agi_router.records.audit import Audit
+from agi_router.records.chain import Algorithm, Head, SigningKey
+from agi_router.records.signing import AuditChain
 from agi_router.tenants.api_keys import KeyRole, KeyScope, parse_bearer
 from harness.api import Client
 from harness.api_scopes import SCOPED
 from harness.values import BLOCK
 
 A, B = "13800000731", "13800000732"
+
+
+class Kept:
+    """Heads that are kept in memory."""
+
+    def __init__(self) -> None:
+        self.heads: list[Head] = []
+
+    @property
+    def last(self) -> Head | None:
+        """The last one."""
+        return self.heads[-1] if self.heads else None
+
+    def append(self, head: Head) -> None:
+        """Add one."""
+        self.heads.append(head)
 
 
 def test_pages_and_filters(operator: Client, couriers: Client) -> None:
@@ -51,11 +69,88 @@ def test_what_a_role_may(role: KeyRole, make_key: Callable[..., str], http: obje
         refused = answer.status_code == 403 and answer.json()["code"] == "scope_missing"
         assert refused is (scope not in role.scopes), (method, path, answer.text)
         changes = method != "GET" and not path.endswith(("/search", "/explanations"))
-        reads = not changes or path.startswith("/v1/traces")
+        reads = not changes or path.startswith(("/v1/traces", "/v1/audit"))
         if role is KeyRole.AUDITOR:
             assert reads or refused, (method, path)
     assert not {KeyScope.NUMBERS_READ, KeyScope.RECORDINGS_HEAR} & KeyRole.AUDITOR.scopes
     assert not {each for each in KeyRole.AUDITOR.scopes if not each.reads}
+
+
+def test_who_from_where_and_what_it_was(operator: Client, make_key: Callable[..., str]) -> None:
+    """The role of the key, the address, what stood before and after; persons by their tag."""
+    made = operator.post("/v1/locks", {"person": A, "reason": "misuse"}, status=201)
+    operator.post(f"/v1/locks/{made['id']}/lift", {"note": f"asked by {B}"})
+    operator.ask("PATCH", "/v1/tenants/couriers", {"active": False})
+    operator.ask("PATCH", "/v1/tenants/couriers", {"active": True, "notice": False})
+    rows = operator.get("/v1/audit?limit=5")["audit"]
+    assert {row["role"] for row in rows} == {"admin"}
+    assert all(row["address"] for row in rows)
+    notice, again, suspended, lifted, locked = rows
+    assert (suspended["before"], suspended["after"]) == (
+        {"tenant couriers": {"active": True}},
+        {"tenant couriers": {"active": False}},
+    )
+    assert again["after"] == {"tenant couriers": {"active": True}}
+    # Each row has what was changed for it.
+    assert notice["before"] == {"tenant couriers": {"notice": True}}
+    lock = f"lock {made['id']}"
+    assert locked["before"] is None
+    assert locked["after"][lock]["reason"] == "misuse"
+    assert locked["after"][lock]["sealed"] == "sealed"
+    assert lifted["before"] is None
+    assert lifted["after"][lock]["over_at"] is not None
+    assert A not in str(rows) + B
+    found = operator.post("/v1/audit/search", {"person": A})["audit"]
+    assert [row["act"] for row in found] == ["POST /v1/audit/search", "POST /v1/locks"]
+    assert {row["tag"] for row in found} == {locked["tag"]}
+    assert operator.post("/v1/audit/search", {"person": B})["audit"][1:] == []
+    key = parse_bearer(make_key(None, *KeyRole.AUDITOR.scopes))
+    assert key is not None
+    assert operator.ask("DELETE", f"/v1/api-keys/{key[0]}").status_code == 200
+    (revoked,) = operator.get("/v1/audit?limit=1")["audit"]
+    assert revoked["before"] == {f"api_key {key[0]}": {"state": "active"}}
+    assert revoked["after"][f"api_key {key[0]}"]["state"] == "revoked"
+
+
+def test_heads_and_a_look(operator: Client, couriers: Client, connection: Connection) -> None:
+    """Heads are read and kept elsewhere; with them nothing that was signed is changed unseen."""
+    heads = Kept()
+    chain, key = AuditChain(Queries(connection)), SigningKey.generate()
+    for _ in range(3):
+        operator.post("/v1/bindings/search", {"number": A})
+        chain.sign(heads, key, Algorithm.SHA256)
+    page = operator.get("/v1/audit/heads?limit=2")
+    rest = operator.get(f"/v1/audit/heads?cursor={page['next_cursor']}")["heads"]
+    kept = [*page["heads"], *rest]
+    assert [Head.read(each) for each in kept] == heads.heads[:0:-1]
+    asked = {"public_keys": [key.partner.to_pem()], "heads": kept}
+    told = operator.post("/v1/audit/verify", asked)
+    assert (told["whole"], told["signed"], told["next"]) == (True, kept[0]["position"], None)
+    # By parts, each from a head to another one.
+    behind: int | None = 0
+    parts = 0
+    while behind is not None:
+        verdict, behind = chain.verify_stretch([], [key.partner], after=behind, rows=1)
+        parts += 1
+        assert not verdict.findings
+    assert parts == len(kept)
+    verdict, _ = chain.verify_stretch([], [key.partner], after=10**6, rows=1)
+    assert verdict.findings
+    # Whoever has the database removes the last of it, and the copies of heads.
+    connection.execute(
+        b"DELETE FROM agi_router.audit_chain WHERE position > %s", [kept[1]["position"]]
+    )
+    connection.execute(
+        b"DELETE FROM agi_router.audit_head WHERE position > %s", [kept[1]["position"]]
+    )
+    told = operator.post("/v1/audit/verify", asked)
+    assert not told["whole"]
+    assert told["findings"][0]["position"] == kept[1]["position"] + 1
+    stranger = {**asked, "public_keys": [SigningKey.generate().partner.to_pem()]}
+    assert not operator.post("/v1/audit/verify", stranger)["whole"]
+    for wrong in ({"public_keys": ["none"]}, {**asked, "heads": [{**kept[0], "digest": "x"}]}):
+        assert operator.ask("POST", "/v1/audit/verify", wrong).status_code == 422
+    assert couriers.ask("POST", "/v1/audit/verify", asked).status_code == 403
 
 
 def test_what_cannot_be_audited_is_not_done(

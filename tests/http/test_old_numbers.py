@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
 from agi_router.db.connection import Connection
@@ -65,3 +67,24 @@ def test_a_batch(
     lines = connection.execute(b"SELECT act, subject FROM agi_router.audit").fetchall()
     assert {row["act"] for row in lines} >= {f"POST {BATCH}"}
     assert "5 on old middle numbers" in {row["subject"] for row in lines}
+
+
+def test_the_map(couriers: Client, drivers: Client, operator: Client) -> None:
+    """Which number has come in the place of which: page by page, and as a file to print from."""
+    told = send(couriers, moved("A-1", A, B), moved("A-2", A, D, OTHER))
+    (other,) = send(drivers, moved("D-1", C, D, "95013000002"))
+    new = {OLD: told[0]["binding"]["x"], OTHER: told[1]["binding"]["x"]}
+    rows = couriers.get("/v1/old-numbers")["old_numbers"]
+    assert {row["old"]: row["new"] for row in rows} == new
+    page = couriers.get("/v1/old-numbers?limit=1")
+    rest = couriers.get(f"/v1/old-numbers?limit=1&cursor={page['next_cursor']}")
+    assert page["old_numbers"] + rest["old_numbers"] == rows
+    file = couriers.ask("GET", "/v1/old-numbers/map")
+    assert file.headers["content-type"] == "text/csv; charset=utf-8"
+    read = list(csv.DictReader(io.StringIO(file.text)))
+    assert {row["old"]: row["new"] for row in read} == new
+    assert {row["tenant"] for row in read} == {"couriers"}
+    everything = operator.get("/v1/old-numbers")["old_numbers"]
+    assert {row["new"] for row in everything} == {*new.values(), other["binding"]["x"]}
+    (own,) = operator.get("/v1/old-numbers?tenant=drivers")["old_numbers"]
+    assert own["old"] == "95013000002"

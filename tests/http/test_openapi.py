@@ -85,7 +85,7 @@ def test_every_operation_is_described() -> None:
         assert {"400", "401", "403", "422", "429", "500", "503"} <= answers.keys(), where
         for status, answer in answers.items():
             kind = "application/json" if status < "300" else "application/problem+json"
-            if "audio/wav" in answer["content"]:
+            if {"audio/wav", "text/csv"} & answer["content"].keys():
                 continue
             assert kind in answer["content"], (where, status)
             schema = answer["content"][kind]["schema"]["$ref"].rpartition("/")[2]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from agi_router.db.connection import Connection
+from agi_router.db.connection import Connection, Queries
 from agi_router.doors.http.options import Options
 from agi_router.keys.ring import KeyRing
+from agi_router.recordings.store import RecordingLedger
 from agi_router.recordings.vault import Vault
 from harness.api import Client
 from harness.recordings import SOUND, DirectoryBucket, keep_recording
@@ -97,3 +98,31 @@ def test_a_recording(
     (row, *_) = operator.get("/v1/audit")["audit"]
     assert (row["act"], row["case_id"]) == ("POST /v1/recordings/{call}/delete", "P-1")
     assert (row["subject"], A in str(row)) == (f"recording of call {CALL}", False)
+
+
+def test_files_and_records(
+    operator: Client,
+    couriers: Client,
+    connection: Connection,
+    ring: KeyRing,
+    options: Options,
+) -> None:
+    """A folder of the bucket beside the records: what is missing is named."""
+    bound = couriers.bind(A, B, record="on")
+    place = {"binding": bound["id"], "x": bound["x"], "call_id": CALL, "name": NAME}
+    keep_recording(connection, ring, options.recordings_sealed, **place)
+    vault, bucket = Vault(options.recordings_sealed), options.recordings_bucket
+    assert bucket is not None
+    with vault.open(NAME) as file:
+        bucket.put(NAME, file)
+    RecordingLedger(Queries(connection)).move(NAME, vault.name, bucket.name)
+    files = "/v1/recordings/files"
+    told = operator.get(f"{files}?folder=ab")
+    assert (told["files"], told["missing"], told["next_folder"]) == (1, [], "ac")
+    bucket.erase(NAME)
+    told = operator.get(f"{files}?folder=ab")
+    assert (told["files"], told["missing"], told["strange"]) == (0, [NAME], [])
+    assert operator.get(files)["next_folder"] == "ab"
+    assert operator.get(f"{files}?folder=ff")["next_folder"] is None
+    assert operator.ask("GET", f"{files}?folder=zz").status_code == 422
+    assert couriers.ask("GET", files).status_code == 403

@@ -317,10 +317,15 @@ CREATE TABLE agi_router.audit (
     reason text,
     api_key text,
     request_id text,
-    case_id text
+    case_id text,
+    role text DEFAULT SESSION_USER NOT NULL,
+    address text,
+    tag bigint,
+    before jsonb,
+    after jsonb
 );
 
-COMMENT ON TABLE agi_router.audit IS 'Who had real numbers shown to him, and who made or revoked API keys: a row is written, and committed, before anything is shown';
+COMMENT ON TABLE agi_router.audit IS 'Who had real numbers shown to him, and who changed what: a row is written, and committed, before anything is shown, and with what it changes';
 
 COMMENT ON COLUMN agi_router.audit.id IS 'Key';
 
@@ -350,6 +355,16 @@ COMMENT ON COLUMN agi_router.audit.request_id IS 'Id of the request; null: a com
 
 COMMENT ON COLUMN agi_router.audit.case_id IS 'The case that a trace in full, or a legal hold, is for; null: none is asked for';
 
+COMMENT ON COLUMN agi_router.audit.role IS 'What the actor is: the role of an API key, or the role of the database that a command has connected as';
+
+COMMENT ON COLUMN agi_router.audit.address IS 'Where a request came from; null: a command, whose host is said';
+
+COMMENT ON COLUMN agi_router.audit.tag IS 'The person that it is about, as a keyed hash; null: it is about none';
+
+COMMENT ON COLUMN agi_router.audit.before IS 'What stood before of what was changed, by its kind and name; null: nothing that is kept was changed, or nothing stood';
+
+COMMENT ON COLUMN agi_router.audit.after IS 'What stands in its place; secrets and sealed numbers are named and not shown';
+
 CREATE TABLE agi_router.audit_chain (
     "position" bigint NOT NULL,
     audit_id bigint NOT NULL,
@@ -368,6 +383,28 @@ COMMENT ON COLUMN agi_router.audit_chain.audit_id IS 'The row';
 COMMENT ON COLUMN agi_router.audit_chain.algorithm IS 'What made the digest: sha256 or sm3';
 
 COMMENT ON COLUMN agi_router.audit_chain.digest IS 'Of the digest at the place before, the place and the row';
+
+CREATE TABLE agi_router.audit_head (
+    signed_at timestamp with time zone NOT NULL,
+    "position" bigint NOT NULL,
+    digest bytea NOT NULL,
+    key text NOT NULL,
+    signature bytea NOT NULL,
+    CONSTRAINT audit_head_digest_check CHECK ((octet_length(digest) = 32)),
+    CONSTRAINT audit_head_position_check CHECK (("position" >= 0))
+);
+
+COMMENT ON TABLE agi_router.audit_head IS 'A copy of the heads that were signed, for whoever reads them by HTTP and keeps them elsewhere; the file of heads holds the audit, and not this';
+
+COMMENT ON COLUMN agi_router.audit_head.signed_at IS 'When';
+
+COMMENT ON COLUMN agi_router.audit_head."position" IS 'Place of the last row of the chain then; 0: it was empty';
+
+COMMENT ON COLUMN agi_router.audit_head.digest IS 'The digest there';
+
+COMMENT ON COLUMN agi_router.audit_head.key IS 'Id of the key that signed';
+
+COMMENT ON COLUMN agi_router.audit_head.signature IS 'By that key, over the rest';
 
 ALTER TABLE agi_router.audit ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME agi_router.audit_id_seq
@@ -2809,6 +2846,9 @@ ALTER TABLE ONLY agi_router.audit_chain
 ALTER TABLE ONLY agi_router.audit_chain
     ADD CONSTRAINT audit_chain_pkey PRIMARY KEY ("position");
 
+ALTER TABLE ONLY agi_router.audit_head
+    ADD CONSTRAINT audit_head_pkey PRIMARY KEY (signed_at, key);
+
 ALTER TABLE ONLY agi_router.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (id);
 
@@ -3028,6 +3068,18 @@ CREATE INDEX attempt_webhook ON agi_router.attempt USING btree (webhook_id, at);
 CREATE INDEX audit_at ON agi_router.audit USING btree (at);
 
 COMMENT ON INDEX agi_router.audit_at IS 'What was written down since a time';
+
+CREATE INDEX audit_head_position ON agi_router.audit_head USING btree ("position");
+
+COMMENT ON INDEX agi_router.audit_head_position IS 'Heads by what they hold, for a look at a stretch of the chain';
+
+CREATE INDEX audit_settings ON agi_router.audit USING btree (id) WHERE (act = 'settings'::text);
+
+COMMENT ON INDEX agi_router.audit_settings IS 'The settings of services, of which each start looks for the last';
+
+CREATE INDEX audit_tag ON agi_router.audit USING btree (tag, at) WHERE (tag IS NOT NULL);
+
+COMMENT ON INDEX agi_router.audit_tag IS 'What was done about a person';
 
 CREATE INDEX bind_use_key ON agi_router.bind_use USING btree (tenant_id, kind, key, at);
 
@@ -3313,7 +3365,39 @@ COMMENT ON TRIGGER binding_terms ON agi_router.binding IS 'What the terms of a b
 
 CREATE TRIGGER keep_route_ends AFTER UPDATE OF expires_at, ended_at ON agi_router.binding FOR EACH ROW WHEN ((COALESCE(new.ended_at, new.expires_at) <> COALESCE(old.ended_at, old.expires_at))) EXECUTE FUNCTION agi_router.keep_route_ends();
 
+CREATE TRIGGER note_api_key AFTER INSERT OR UPDATE OF label, scopes, networks, state, expires_at, max_binds, max_requests ON agi_router.api_key FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('id');
+
+CREATE TRIGGER note_appeal AFTER INSERT OR UPDATE OF state, deadline_at ON agi_router.appeal FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('id');
+
+CREATE TRIGGER note_block AFTER INSERT OR UPDATE ON agi_router.block FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('block');
+
+CREATE TRIGGER note_blocklist AFTER INSERT OR UPDATE OF ends_at, over_at ON agi_router.blocklist FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('id');
+
+CREATE TRIGGER note_complaint AFTER UPDATE OF dismissed_at ON agi_router.complaint FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('id');
+
+CREATE TRIGGER note_feed AFTER INSERT OR DELETE OR UPDATE ON agi_router.feed FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('name');
+
 CREATE TRIGGER note_gone_recording AFTER UPDATE OF sealed_key ON agi_router.recording FOR EACH ROW WHEN (((old.sealed_key IS NOT NULL) AND (new.sealed_key IS NULL) AND (new.vault IS NOT NULL))) EXECUTE FUNCTION agi_router.note_gone_recording();
+
+CREATE TRIGGER note_hold AFTER INSERT OR UPDATE OF released_at ON agi_router.hold FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('id');
+
+CREATE TRIGGER note_key AFTER UPDATE OF state ON agi_router.key FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('id');
+
+CREATE TRIGGER note_lock AFTER INSERT OR UPDATE OF note, ends_at, over_at ON agi_router.lock FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('id');
+
+CREATE TRIGGER note_message_link AFTER UPDATE OF drained ON agi_router.message_link FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('name');
+
+CREATE TRIGGER note_message_rule AFTER INSERT OR DELETE OR UPDATE ON agi_router.message_rule FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('tenant_id');
+
+CREATE TRIGGER note_party_group AFTER INSERT OR DELETE OR UPDATE ON agi_router.party_group FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('name');
+
+CREATE TRIGGER note_pool AFTER INSERT OR DELETE OR UPDATE ON agi_router.pool FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('name');
+
+CREATE TRIGGER note_tenant AFTER INSERT OR UPDATE ON agi_router.tenant FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('name');
+
+CREATE TRIGGER note_tenant_check AFTER INSERT OR DELETE OR UPDATE ON agi_router.tenant_check FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('tenant_id');
+
+CREATE TRIGGER note_webhook AFTER INSERT OR UPDATE OF url, types, format, numbers, batch, batch_wait, secret, state ON agi_router.webhook FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('id');
 
 CREATE TRIGGER route_alone AFTER INSERT ON agi_router.route REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION agi_router.check_alone();
 
@@ -3447,17 +3531,29 @@ ALTER TABLE ONLY agi_router.tenant_check
 ALTER TABLE ONLY agi_router.webhook
     ADD CONSTRAINT webhook_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
+REVOKE ALL ON FUNCTION agi_router.delete_bindings(_block bigint, _after bigint, _before timestamp with time zone, _limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.delete_blocklist(_before timestamp with time zone, _limit integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION agi_router.delete_complaints(_before timestamp with time zone, _limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.delete_consents(_before timestamp with time zone, _limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.delete_holds(_before timestamp with time zone, _limit integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION agi_router.delete_locks(_before timestamp with time zone, _limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.delete_old_numbers(_before timestamp with time zone, _limit integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION agi_router.delete_persons(_after bigint, _limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.delete_real_names(_before timestamp with time zone, _after bigint, _limit integer) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.delete_recordings(_before timestamp with time zone, _limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.delete_strays(_kind text, _day date, _limit integer) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.delete_told(_before timestamp with time zone) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.describe_kept() FROM PUBLIC;
 

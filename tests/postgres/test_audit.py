@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import os
 import pwd
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from postgres.test_cli import Cli
+from postgres.test_cli import Cli, program
 
 from agi_router.bindings.store import BindingStore
 from agi_router.bulk.exporter import export_rows
-from agi_router.db.connection import Connection, connect
+from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import AgiRouterError
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
+from agi_router.numbers import PhoneNumber
 from agi_router.records import audit
-from agi_router.records.audit import Actor, AuditEntry
+from agi_router.records.audit import Actor, Audit, AuditEntry
+from agi_router.records.configuration import record_settings
+from agi_router.tenants.store import TenantStore
 from harness.database import bind, on_each_version, one
 from harness.values import A, B, C
 
@@ -116,3 +120,66 @@ def test_what_the_kernel_tells(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
     actor = Actor.here({})
     assert (actor.uid, actor.name, actor.claimed) == (4_000_000, "4000000", None)
+
+
+def test_what_was_before(cli: Cli, store: BindingStore, connection: Connection) -> None:
+    """Of what a command changes, a binding too; and whoever it is about is found by its tag."""
+
+    def typed(party: PhoneNumber, *words: str) -> str:
+        done = program(words, {"PATH": os.environ["PATH"], **cli.env}, typed=f"{party.digits}\n")
+        assert done.code == 0, done.err
+        return done.out
+
+    (binding,) = store.bindings(everything=True, order_id=None, limit=2)
+    assert cli("unbind", binding.id).code == 0
+    assert cli("tenant", "add", "couriers").code == 0
+    assert cli("tenant", "notice", "couriers", "off").code == 0
+    typed(A, "lock", "set", "--person", "-", "--reason", "misuse")
+    locked, off, added, ended = cli("audit", "list", "--json").json
+    assert ended["before"][f"binding {binding.id}"]["state"] == "active"
+    assert ended["after"][f"binding {binding.id}"]["state"] == "unbound"
+    assert added["before"] is None
+    assert added["after"]["tenant couriers"]["notice"] is True
+    assert off["before"] == {"tenant couriers": {"notice": True}}
+    assert off["after"] == {"tenant couriers": {"notice": False}}
+    user = one(connection, "SELECT session_user")
+    assert {each["role"] for each in (locked, off, added, ended)} == {user}
+    told = json.loads(typed(A, "audit", "list", "--person", "-", "--json"))
+    assert [each["subject"] for each in told] == [locked["subject"]]
+    assert json.loads(typed(C, "audit", "list", "--person", "-", "--json")) == []
+    assert not any(party.digits in str(locked) for party in (A, B, C))
+
+
+def test_what_is_never_in_it(connection: Connection) -> None:
+    """Octets, and numbers within texts; and no more than twenty things."""
+    queries = Queries(connection)
+    tenants = TenantStore(queries)
+    with queries.transaction():
+        for number in range(25):
+            tenants.add(f"t{number}")
+        paper = {"number": f"of {B.digits}", "issuer": "138 0000 0001"}
+        tenants.qualify("t1", **paper, valid_from=None, valid_until=None)
+        connection.execute(b"UPDATE agi_router.key SET state = state")
+        Audit(queries).record(AuditEntry(act="test", subject="all", reason=None))
+        Audit(queries).record(AuditEntry(act="test", subject="nothing more", reason=None))
+    first, second = connection.execute(
+        b"SELECT before, after FROM agi_router.audit ORDER BY id"
+    ).fetchall()
+    assert (len(first["after"]), second["after"]) == (20, None)
+    assert "***" in str(first["after"]["tenant t1"])
+    assert B.digits not in str(first)
+    assert "0000" not in str(first["after"]["tenant t1"])
+
+
+def test_settings(connection: Connection) -> None:
+    """Whoever serves with others than before is on record."""
+    queries = Queries(connection)
+    said = {"AGI_ROUTER_RETENTION": "190d", "AGI_ROUTER_LANGUAGE": "zh"}
+    assert record_settings(queries, "ari", said)
+    assert not record_settings(queries, "ari", said)
+    assert record_settings(queries, "http", said)
+    assert record_settings(queries, "ari", {**said, "AGI_ROUTER_RETENTION": "200d"})
+    rows = Audit(queries).rows(since=datetime.now(UTC) - timedelta(hours=1), limit=9)
+    assert [row["subject"] for row in rows] == [f"what serves {x}" for x in ("ari", "http", "ari")]
+    assert rows[0]["before"] == {"AGI_ROUTER_RETENTION": "190d"}
+    assert rows[0]["after"]["AGI_ROUTER_RETENTION"] == "200d"

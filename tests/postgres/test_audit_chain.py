@@ -357,7 +357,7 @@ def test_who_may_change_it(
     grant(audited.connection, role, purpose)
     assert (role in renew_grants(audited.connection)) is True
     rights = "SELECT has_table_privilege(%s, %s, %s)"
-    for table in ("audit", "audit_chain"):
+    for table in ("audit", "audit_chain", "audit_head"):
         for right in ("UPDATE", "DELETE", "TRUNCATE"):
             assert not one(audited.connection, rights, role, f"agi_router.{table}", right)
     may = {
@@ -365,10 +365,10 @@ def test_who_may_change_it(
         Purpose.RETAIN: {("audit", "INSERT")},
         Purpose.DELIVER: set(),
         Purpose.AUDIT: set(),
-        Purpose.SIGN: {("audit_chain", "INSERT")},
+        Purpose.SIGN: {("audit_chain", "INSERT"), ("audit_head", "INSERT")},
         Purpose.EXPORT: {("audit", "INSERT")},
     }[purpose]
-    for table in ("audit", "audit_chain", "lock", "tenant", "binding"):
+    for table in ("audit", "audit_chain", "audit_head", "lock", "tenant", "binding"):
         if purpose is not Purpose.SERVE or table.startswith("audit"):
             held = one(audited.connection, rights, role, f"agi_router.{table}", "INSERT")
             assert held is ((table, "INSERT") in may)

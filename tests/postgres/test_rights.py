@@ -206,6 +206,12 @@ def test_another_deletes(
             b"INSERT INTO agi_router.route SELECT * FROM agi_router.route",
             b"SELECT secret FROM agi_router.webhook",
             b"DELETE FROM agi_router.audit",
+            b"DELETE FROM agi_router.binding",
+            b"DELETE FROM agi_router.past_route",
+            b"DELETE FROM agi_router.call_other",
+            b"DELETE FROM agi_router.kept_call",
+            b"DELETE FROM agi_router.lock",
+            b"DELETE FROM agi_router.old_number",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 own.execute(statement)
@@ -213,6 +219,65 @@ def test_another_deletes(
     assert due(doctor) == []
     migrate(connection)
     assert renew_grants(connection) == [role]
+    with server.admin(database_of(dsn)) as admin:
+        admin.execute(f'DROP OWNED BY "{role}"')
+
+
+YOUNG = """
+INSERT INTO agi_router.lock (id, subject, key, reason, set_by, set_at, starts_at, over_at,
+                             lifted_by)
+VALUES (1, 'number', 700123456780001, 'misuse', 'a test', now() - interval '729 days',
+        now() - interval '729 days', now() - interval '729 days', 'a test');
+INSERT INTO agi_router.old_number (number, x_number, tenant_id, moved_at)
+VALUES ('95013000001', 700123456780001, 1, now() - interval '729 days');
+INSERT INTO agi_router.call_other (block, id, day, x_number, received_at, state)
+VALUES (70012345678, 'pbx1-1.1', (now() AT TIME ZONE 'UTC')::date - 183, 700123456780001, now(),
+        'settled');
+UPDATE agi_router.binding
+   SET begins_at = now() - interval '183 days', ended_at = now() - interval '182 days',
+       expires_at = now() - interval '182 days'
+"""
+EARLY = (
+    "SELECT ids FROM agi_router.delete_bindings(70012345678, 0, now() + interval '1 day', 99)",
+    "SELECT agi_router.delete_strays('call', current_date + 1, 99) AS ids",
+    "SELECT agi_router.delete_strays('message', current_date + 1, 99) AS ids",
+    "SELECT agi_router.delete_strays('event', current_date + 1, 99) AS ids",
+    "SELECT agi_router.delete_locks(now() + interval '1 day', 99) AS ids",
+    "SELECT agi_router.delete_blocklist(now() + interval '1 day', 99) AS ids",
+    "SELECT agi_router.delete_old_numbers(now() + interval '1 day', 99) AS ids",
+    "SELECT agi_router.delete_told(now() + interval '1 day') AS ids",
+    "SELECT agi_router.delete_consents(now() + interval '1 day', 99) AS ids",
+    "SELECT agi_router.delete_complaints(now() + interval '1 day', 99) AS ids",
+    "SELECT agi_router.delete_recordings(now() + interval '1 day', 99) AS ids",
+    "SELECT agi_router.delete_holds(now() + interval '1 day', 99) AS ids",
+)
+
+
+def test_nobody_deletes_too_early(
+    server: Server, dsn: str, role: str, connection: Connection, store: BindingStore
+) -> None:
+    """Whatever its settings are: the database holds the role to the legal floor."""
+    over = bind(store)
+    store.unbind(over.id)
+    connection.execute("DELETE FROM agi_router.route")
+    for statement in YOUNG.split(";"):
+        connection.execute(statement.encode())
+    today = datetime.now(UTC).date()
+    connection.execute("SELECT agi_router.ensure_days('call', %s, %s)", (today, today))
+    grant(connection, role, Purpose.RETAIN)
+    with connect(server.dsn(database_of(dsn), user=role)) as own:
+        for statement in EARLY:
+            assert one(own, statement) == [], statement
+        young = today - timedelta(days=183)
+        for day in (young, today):
+            assert not one(own, "SELECT agi_router.detach_day('call', %s, '')", day)
+    # Once they are over, they go.
+    connection.execute(
+        "UPDATE agi_router.binding SET begins_at = now() - interval '200 days',"
+        " ended_at = now() - interval '199 days'"
+    )
+    with connect(server.dsn(database_of(dsn), user=role)) as own:
+        assert one(own, EARLY[0]) == [str(over.id)]
     with server.admin(database_of(dsn)) as admin:
         admin.execute(f'DROP OWNED BY "{role}"')
 
@@ -375,7 +440,7 @@ def test_who_serves_and_deleted(
     asked = f"SELECT has_function_privilege('{role}', '{function}', 'EXECUTE')"
     assert one(connection, asked) is False
     told = said_of_rights(served_before)
-    assert "serves, and may delete records, too: DELETE on table agi_router.binding, and" in told
+    assert "serves, and may delete records, too: INSERT on table agi_router.deletion, and" in told
     page = (Path(__file__).parent.parent.parent / "docs/operate.md").read_text("utf-8")
     _, _, behind = page.partition("### Who deletes")
     revoked = behind.partition("```sql")[2].partition("```")[0]

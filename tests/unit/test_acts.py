@@ -76,7 +76,7 @@ READS = {
     "webhook list",
     "webhook show",
 }
-RECORDS = {"Audit", "AuditEntry", "acting", "record_act"}
+RECORDS = {"Audit", "AuditEntry", "acting", "changing", "record_act"}
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:

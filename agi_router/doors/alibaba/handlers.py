@@ -522,7 +522,7 @@ def query_real_name(desk: Desk, given: Parameters) -> Told:
     ``QuerySecretAPhoneNoToCust``: whether a party is known by its real name.
     """
     group, person = _reported(given)
-    desk.audit("QuerySecretAPhoneNoToCust", "the real name of a person")
+    desk.audit("QuerySecretAPhoneNoToCust", "the real name of a person", person=person)
     found = _real_names(desk).status(person).status
     return {
         "Success": True,
@@ -548,7 +548,7 @@ def delete_real_name(desk: Desk, given: Parameters) -> Told:
             tenant=desk.tenant,
         )
         subject = f"the real name of a person: line {line.id}"
-        desk.audit("DeleteSecretAPhoneNoToCust", subject)
+        desk.audit("DeleteSecretAPhoneNoToCust", subject, person=person)
     return {"Success": True, "Data": True}
 
 
@@ -653,7 +653,7 @@ def _block(  # noqa: PLR0917 - the handlers above are alike
                 direction=direction,
                 note=None if note is None else _read_note(note),
             )
-            desk.audit(action, f"blocklist entry {made.id}")
+            desk.audit(action, f"blocklist entry {made.id}", person=pairing.person)
 
 
 def _unblock(

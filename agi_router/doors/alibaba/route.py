@@ -117,6 +117,7 @@ class AlibabaDoor:
                 found=found,
                 request_id=request.state.id,
                 options=door.options,
+                address=address,
                 claim=claim,
                 origin=f"{request.url.scheme}://{request.headers.get('host', '')}",
             )

@@ -26,6 +26,7 @@ __all__ = [
     "etag",
     "etag_of",
     "etag_of_body",
+    "link",
     "matched",
     "page",
     "read_etag",
@@ -77,10 +78,21 @@ def page(
     """
     if behind is None:
         return answer({name: items, "next_cursor": None})
+    headers = {"Link": link(request, behind)}
+    return answer({name: items, "next_cursor": str(behind)}, headers=headers)
+
+
+def link(request: Request, behind: Cursor | Place) -> str:
+    """
+    The header ``Link`` that names what follows.
+
+    Args:
+        request: With the filters of the list.
+        behind: The last item of this page.
+    """
     asked = [(key, value) for key, value in request.query_params.multi_items() if key != "cursor"]
     query = urlencode([*asked, ("cursor", str(behind))])
-    following = {"Link": f'<{request.url.path}?{query}>; rel="next"'}
-    return answer({name: items, "next_cursor": str(behind)}, headers=following)
+    return f'<{request.url.path}?{query}>; rel="next"'
 
 
 def etag(binding: Binding) -> str:

@@ -42,6 +42,7 @@ from agi_router.doors.http.request_rates import Asking, RequestRates, lower_rate
 from agi_router.doors.http.text_taking import TextTaking
 from agi_router.errors import ApiKeyNotFound, SealError
 from agi_router.keys.ring import KeyRing
+from agi_router.numbers import PhoneNumber
 from agi_router.rates import Rate
 from agi_router.records.audit import Audit, AuditEntry
 from agi_router.schemas.problems import Problem
@@ -185,6 +186,7 @@ class Desk:
         options: As the operator has set them.
         claim: What is to be looked at yet, before anything else is.
         origin: Scheme and host that were asked.
+        address: Where the request came from.
     """
 
     def __init__(
@@ -194,10 +196,12 @@ class Desk:
         found: FoundKey,
         request_id: str,
         options: Options,
+        address: Address,
         claim: Claim | None = None,
         origin: str = "",
     ) -> None:
         self._found = found
+        self._address = address
         self.origin = origin
         """Scheme and host that were asked, for addresses that are told."""
         self._lend: Callable[[], BindingStore] | None = None
@@ -363,24 +367,39 @@ class Desk:
         self._needed = scope
 
     def audit(
-        self, act: str, subject: str, *, case: str | None = None, reason: str | None = None
+        self,
+        act: str,
+        subject: str,
+        *,
+        case: str | None = None,
+        reason: str | None = None,
+        person: PhoneNumber | None = None,
     ) -> None:
         """
-        Write down what is done, before it is shown.
+        Write down what is done, before it is shown and behind what it changes.
 
         Args:
             act: Method and path, without what stands in it.
             subject: What it is about; no real number.
             case: The case that it is for, if there is one.
             reason: Why, without numbers.
+            person: Whom it is about, if it is about one.
 
         Raises:
             StoreError: It could not be written; then nothing may be shown.
         """
-        Audit(self.queries).record(replace(self._entry(act, subject), case_id=case, reason=reason))
+        entry = self._entry(act, subject, person)
+        Audit(self.queries).record(replace(entry, case_id=case, reason=reason))
 
     def audit_reveal(
-        self, act: str, subject: str, *, case: str, reason: str, acts: Sequence[str]
+        self,
+        act: str,
+        subject: str,
+        *,
+        case: str,
+        reason: str,
+        acts: Sequence[str],
+        person: PhoneNumber | None = None,
     ) -> None:
         """
         Write down that numbers are shown for a case, which may be so often in an hour.
@@ -391,24 +410,28 @@ class Desk:
             case: The case.
             reason: Why, without numbers.
             acts: What counts as the same.
+            person: Whom it is about, if it is about one.
 
         Raises:
             RevealLimit: It was as often in the last hour.
             StoreError: It could not be written; then nothing may be shown.
         """
         Audit(self.queries).record_limited(
-            replace(self._entry(act, subject), reason=reason, case_id=case),
+            replace(self._entry(act, subject, person), reason=reason, case_id=case),
             acts=acts,
             most=self.options.traces_per_hour,
         )
 
-    def _entry(self, act: str, subject: str) -> AuditEntry:
+    def _entry(self, act: str, subject: str, person: PhoneNumber | None) -> AuditEntry:
         return AuditEntry(
             act=act,
             subject=subject,
             reason=None,
             api_key=self.key.id,
             request_id=self.request_id,
+            role=self.key.role,
+            address=str(self._address),
+            tag=None if person is None else self.keys.tag(person),
         )
 
 
@@ -525,6 +548,7 @@ def admit(
         found=found,
         request_id=request.state.id,
         options=door.options,
+        address=address,
         claim=claim,
     )
     desk.require(scope)
@@ -577,6 +601,7 @@ def admit_link(
         found=found,
         request_id=request.state.id,
         options=door.options,
+        address=address,
     )
     desk.require(scope)
     return desk

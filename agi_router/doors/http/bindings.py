@@ -190,7 +190,8 @@ def search_bindings(body: SearchIn, desk: _Reads) -> Response:
     desk.require(KeyScope.NUMBERS_READ)
     party = read_number("/number", body.number, fixed_lines=desk.options.fixed_lines)
     x_number = None if body.x is None else _x_number(body.x)
-    desk.audit("POST /v1/bindings/search", f"a party on {x_number or 'any number'}")
+    subject = f"a party on {x_number or 'any number'}"
+    desk.audit("POST /v1/bindings/search", subject, person=party)
     found = desk.store.bindings(
         everything=body.everything,
         order_id=None,

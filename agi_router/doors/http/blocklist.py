@@ -79,7 +79,7 @@ def add_to_blocklist(body: BlocklistIn, request: Request, desk: _Writes) -> Resp
             note=body.note,
             ends_at=body.ends_at,
         )
-        desk.audit("POST /v1/blocklist", f"blocklist entry {made.id}")
+        desk.audit("POST /v1/blocklist", f"blocklist entry {made.id}", person=pairing.person)
         return 201, describe_entry(made), {"Location": f"/v1/blocklist/{made.id}"}
 
     return answer_once(request, desk, make)
@@ -91,7 +91,8 @@ def search_blocklist(body: BlocklistSearchIn, desk: _Reads) -> Response:
     Find the entries that a person is on either side of: the newest thousand.
     """
     person = read_number("/person", body.person, fixed_lines=desk.options.fixed_lines)
-    desk.audit("POST /v1/blocklist/search", "the block list entries of a person")
+    subject = "the block list entries of a person"
+    desk.audit("POST /v1/blocklist/search", subject, person=person)
     found = desk.store.blocklist.of_person(person, everything=body.everything, limit=_MOST)
     return answer({"entries": list(map(describe_entry, found)), "next_cursor": None})
 

@@ -139,7 +139,7 @@ def search_consents(body: ConsentSearchIn, desk: _Reads) -> Response:
     Find the lines about a person.
     """
     person = read_number("/person", body.person, fixed_lines=desk.options.fixed_lines)
-    desk.audit("POST /v1/consents/search", "the consent of a person")
+    desk.audit("POST /v1/consents/search", "the consent of a person", person=person)
     found = desk.store.consents.of_person(person)
     return answer({"consents": list(map(describe_consent, found)), "next_cursor": None})
 

@@ -99,7 +99,7 @@ def set_lock(body: LockIn, request: Request, desk: _Writes) -> Response:
             ends_at=body.ends_at,
             cut=body.cut,
         )
-        desk.audit("POST /v1/locks", f"lock {made.id}")
+        desk.audit("POST /v1/locks", f"lock {made.id}", person=thing.person)
         return 201, describe_lock(made), {"Location": f"/v1/locks/{made.id}"}
 
     return answer_once(request, desk, make)
@@ -178,7 +178,7 @@ def search_locks(body: LockSearchIn, desk: _Reads) -> Response:
     who are or were parties of its bindings.
     """
     person = read_number("/person", body.person, fixed_lines=desk.options.fixed_lines)
-    desk.audit("POST /v1/locks/search", "the locks on a person")
+    desk.audit("POST /v1/locks/search", "the locks on a person", person=person)
     found = desk.store.locks.of_person(person, everything=body.everything)
     return answer({"locks": list(map(describe_lock, found)), "next_cursor": None})
 

@@ -2,7 +2,9 @@
 ``/v1/old-numbers``: bindings move from middle numbers of before to 700 numbers.
 """
 
+import io
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
@@ -12,17 +14,21 @@ from starlette.responses import Response
 from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.requests import BindRequest
 from agi_router.bindings.views import describe_binding
-from agi_router.bulk.moving import hold_orders, move_once
+from agi_router.bulk.columns import escape
+from agi_router.bulk.csv_file import write_record
+from agi_router.bulk.moving import hold_orders, list_moved, move_once
+from agi_router.doors.http.answers import link, page
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.batches import Result, refused, result_of
 from agi_router.doors.http.bindings import read_asked
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.errors import AgiRouterError
 from agi_router.numbers import parse_old_number
+from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.bindings import BatchOut
-from agi_router.schemas.fields import read_field
-from agi_router.schemas.old_numbers import MoveBatchIn, MoveIn
+from agi_router.schemas.fields import read_cursor, read_field
+from agi_router.schemas.old_numbers import MoveBatchIn, MoveIn, OldNumberOut, OldNumbersOut
 from agi_router.schemas.problems import Problem
 from agi_router.tenants.api_keys import KeyScope
 
@@ -30,8 +36,60 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/v1", tags=["bindings"])
 
+_Reads = Annotated[Desk, Depends(Needs(KeyScope.BINDINGS_READ), scope="function")]
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.BINDINGS_WRITE), scope="function")]
+_MAP: dict[int | str, dict[str, Any]] = {
+    **answers(OldNumbersOut),
+    200: {
+        "description": "CSV with a header: old, new, tenant, moved_at. `Link` names what follows",
+        "content": {"text/csv": {"schema": {"type": "string"}}},
+    },
+}
+_ROWS = 50_000
 _Read = tuple[str, BindRequest, NumberPolicy]
+
+
+@router.get("/old-numbers", responses=answers(OldNumbersOut), response_model=None)
+def list_old_numbers(
+    request: Request,
+    desk: _Reads,
+    tenant: queries.Tenant = None,
+    cursor: queries.Cursor = None,
+    limit: queries.Limit = 100,
+) -> Response:
+    """
+    List middle numbers of before, and what has come in the place of each; newest first.
+    """
+    found = list_moved(desk.store, tenant=tenant, after=read_cursor(cursor), limit=limit)
+    behind = found[-1].cursor if len(found) == limit else None
+    return page(request, "old_numbers", [each.describe() for each in found], behind)
+
+
+@router.get("/old-numbers/map", responses=_MAP, response_model=None)
+def download_map(
+    request: Request,
+    desk: _Reads,
+    tenant: queries.Tenant = None,
+    cursor: queries.Cursor = None,
+) -> Response:
+    """
+    Download the map from old numbers to new ones as a file, for whoever prints them anew.
+
+    A file has 50,000 rows at most. `Link` with `rel="next"` names the next one.
+    """
+    found = list_moved(desk.store, tenant=tenant, after=read_cursor(cursor), limit=_ROWS)
+    out = io.StringIO(newline="")
+    write_record(out, list(OldNumberOut.model_fields))
+    for each in found:
+        write_record(out, [escape(_cell(value)) for value in each.describe().values()])
+    headers = {"Content-Disposition": 'attachment; filename="old-numbers.csv"'}
+    if len(found) == _ROWS:
+        headers["Link"] = link(request, found[-1].cursor)
+    return Response(out.getvalue(), media_type="text/csv", headers=headers)
+
+
+def _cell(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 @router.post(

@@ -75,7 +75,8 @@ def set_real_name(body: RealNameIn, request: Request, desk: _Writes) -> Response
             tenant=body.tenant or desk.tenant,
             checked_at=body.checked_at,
         )
-        desk.audit("POST /v1/real-names", f"the real name of a person: line {line.id}")
+        subject = f"the real name of a person: line {line.id}"
+        desk.audit("POST /v1/real-names", subject, person=person)
         return 201, describe_real_name(line), {}
 
     return answer_once(request, desk, make)
@@ -89,7 +90,7 @@ def search_real_names(body: RealNameSearchIn, desk: _Reads) -> Response:
     Tell whether a person is known by its real name, and who has said so.
     """
     person = read_number("/person", body.person, fixed_lines=desk.options.fixed_lines)
-    desk.audit("POST /v1/real-names/search", "the real name of a person")
+    desk.audit("POST /v1/real-names/search", "the real name of a person", person=person)
     store = _store(desk)
     lines = store.all(person=person, limit=_MOST)
     told = describe_status(store.status(person))

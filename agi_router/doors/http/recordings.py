@@ -2,6 +2,7 @@
 ``/v1/recordings``: recordings of calls, and what was said.
 """
 
+from dataclasses import asdict
 from itertools import chain
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from agi_router.numbers import XNumber
 from agi_router.recordings.links import RecordingLink
 from agi_router.recordings.model import Recording
 from agi_router.recordings.places import Places
+from agi_router.recordings.reconciliation import FOLDERS, compare
 from agi_router.recordings.store import RecordingLedger, RecordingStore
 from agi_router.recordings.vault import Vault
 from agi_router.recordings.views import describe_recording
@@ -28,7 +30,12 @@ from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.fields import read_cursor, read_field, read_time
 from agi_router.schemas.problems import FieldFault, Problem
-from agi_router.schemas.recordings import RecordingDeleteIn, RecordingOut, RecordingsOut
+from agi_router.schemas.recordings import (
+    FilesOut,
+    RecordingDeleteIn,
+    RecordingOut,
+    RecordingsOut,
+)
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]
@@ -51,6 +58,7 @@ _Range = Annotated[
     str | None,
     Header(alias="Range", description="One range of octets, like bytes=58-; for players."),
 ]
+_Audits = Annotated[Desk, Depends(Needs(KeyScope.AUDIT_READ), scope="function")]
 _Keeps = Annotated[Desk, Depends(Needs(KeyScope.RETENTION_WRITE), scope="function")]
 
 _SOUND = {
@@ -90,6 +98,36 @@ def list_recordings(  # noqa: PLR0917 - filters
     )
     behind = found[-1].cursor if len(found) == limit else None
     return page(request, "recordings", list(map(describe_recording, found)), behind)
+
+
+@router.get("/recordings/files", responses=answers(FilesOut, 404), response_model=None)
+def compare_files(
+    request: Request,
+    desk: _Audits,
+    folder: Annotated[
+        str | None,
+        Query(pattern="^[a-f]{2}$", description="`next_folder` of the answer before."),
+    ] = None,
+) -> Response:
+    """
+    Compare the bucket of sealed recordings with the records, a folder at a time.
+
+    What no record has is removed by the command `recording reconcile --remove` alone.
+    """
+    bucket = desk.options.recordings_bucket
+    if bucket is None:
+        raise Problem.of_door("not_found")
+    place = FOLDERS.index(folder or FOLDERS[0])
+    found = compare(bucket, RecordingLedger(desk.queries), FOLDERS[place : place + 1])
+    following = FOLDERS[place + 1] if place + 1 < len(FOLDERS) else None
+    headers = (
+        {}
+        if following is None
+        else {"Link": f'<{request.url.path}?folder={following}>; rel="next"'}
+    )
+    return answer(
+        {"folder": FOLDERS[place], **asdict(found), "next_folder": following}, headers=headers
+    )
 
 
 @router.get("/recordings/{call}", responses=answers(RecordingOut, 404), response_model=None)

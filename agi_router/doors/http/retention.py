@@ -106,7 +106,11 @@ def add_hold(body: HoldIn, request: Request, desk: _Writes) -> Response:
             thing, case=body.case, reason=body.reason, by=f"API key {desk.key.id}"
         )
         desk.audit(
-            "POST /v1/retention/holds", f"hold {made.id} of case {made.case}", case=made.case
+            "POST /v1/retention/holds",
+            f"hold {made.id} of case {made.case}",
+            case=made.case,
+            reason=body.reason,
+            person=thing.person,
         )
         return 201, describe_hold(made), {"Location": f"/v1/retention/holds/{made.id}"}
 
@@ -119,7 +123,7 @@ def search_holds(body: HoldSearchIn, desk: _Reads) -> Response:
     Find the legal holds on a person; this is audited.
     """
     person = read_number("/person", body.person, fixed_lines=desk.options.fixed_lines)
-    desk.audit("POST /v1/retention/holds/search", "the legal holds on a person")
+    desk.audit("POST /v1/retention/holds/search", "the legal holds on a person", person=person)
     found = _holds_of(desk).all(person=person, everything=body.everything, limit=_MOST)
     return answer({"holds": list(map(describe_hold, found)), "next_cursor": None})
 

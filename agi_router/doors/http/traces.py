@@ -11,7 +11,7 @@ from starlette.responses import Response
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.logs import redact
-from agi_router.numbers import XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.schemas.answers import answers
 from agi_router.schemas.fields import read_field, read_number
 from agi_router.schemas.traces import PersonTraceIn, TraceIn, TraceOut
@@ -57,15 +57,21 @@ def trace_person(body: PersonTraceIn, desk: _Reads) -> Response:
     desk.require(KeyScope.NUMBERS_READ)
     person = read_number("/person", body.person, fixed_lines=desk.options.fixed_lines)
     if body.case is None:
-        desk.audit(_PERSON, "a person")
-    _record(body, desk, _PERSON, "a person")
+        desk.audit(_PERSON, "a person", person=person)
+    _record(body, desk, _PERSON, "a person", person)
     found = Tracer(desk.store.connection, desk.store.keys).person(
         person, since=body.since, until=body.until or desk.store.now(), limit=body.limit
     )
     return answer(_told(body, found))
 
 
-def _record(body: TraceIn | PersonTraceIn, desk: Desk, act: str, subject: str) -> None:
+def _record(
+    body: TraceIn | PersonTraceIn,
+    desk: Desk,
+    act: str,
+    subject: str,
+    person: PhoneNumber | None = None,
+) -> None:
     if body.case is None:
         return
     desk.require(KeyScope.NUMBERS_READ)
@@ -75,6 +81,7 @@ def _record(body: TraceIn | PersonTraceIn, desk: Desk, act: str, subject: str) -
         case=body.case.id,
         reason=redact(body.case.reason),
         acts=[f"{each}{_FULL}" for each in (_NUMBER, _PERSON)],
+        person=person,
     )
 
 
