@@ -17,7 +17,7 @@ ROOMS = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exist
 # What lies over it where one database stands for many (docs/operate-many.md).
 OVERLAY = (SQL / "cells/global.sql").read_text("utf-8")
 FILES = {path.relative_to(SQL).as_posix(): path.read_text("utf-8") for path in SQL.rglob("*.sql")}
-FILES = {name: text for name, text in FILES.items() if not name.startswith("cells/")}
+FILES = {name: text for name, text in FILES.items() if not name.startswith(("cells/", "citus/"))}
 FUNCTIONS = {name: text for name, text in FILES.items() if name.startswith("functions/")}
 QUERIES = {name: text for name, text in FILES.items() if name.startswith("queries/")}
 HEADER = re.compile(r"^-- (\w+) --$", re.MULTILINE)
