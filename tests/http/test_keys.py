@@ -296,6 +296,30 @@ def test_signed_requests(signer: Signer, algorithm: str) -> None:
     assert refused.json()["code"] == "credentials_invalid"
 
 
+def test_a_key_that_is_not_there_takes_no_longer(
+    signer: Signer, make_key: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many questions are asked of the database, whether it is there, signs, or neither."""
+    asked_for: list[str] = []
+    row = Queries.row
+
+    def noted(queries: Queries, name: str, values: Any) -> Any:
+        asked_for.append(name)
+        return row(queries, name, values)
+
+    key_id, _ = parse_bearer(make_key("couriers")) or ("", "")
+    monkeypatch.setattr(Queries, "row", noted)
+    counts = []
+    for each in (signer.key_id, "q" * 16, key_id):
+        asked_for.clear()
+        wrong = Signer(signer.http, each, "A" * 43)
+        headers = wrong.headers("GET", "/v1/bindings", b"", algorithm="ACS3-HMAC-SHA256")
+        answer = signer.http.get("/v1/bindings", headers=headers)
+        assert answer.json()["code"] == "credentials_invalid"
+        counts.append(list(asked_for))
+    assert counts == [["find_api_key"]] * 3
+
+
 @pytest.mark.parametrize("blank", [b"\xa0", b"\x85", b"\t", b" ", b"\xa0\t"])
 def test_a_signature_in_another_spelling(signer: Signer, blank: bytes) -> None:
     """Blanks around its date make no other request of it: it is good once."""
