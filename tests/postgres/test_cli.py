@@ -44,8 +44,8 @@ SERVICE = pwd.getpwnam("nobody").pw_uid
 OTHER = pwd.getpwnam("daemon").pw_uid
 
 
-# They have to do with processes: workers, descriptors, signals.
-PROCESSES = frozenset({"import", "export", "serve"})
+# They have to do with processes: signals, and what they end with.
+PROCESSES = frozenset({"serve"})
 
 
 @dataclass

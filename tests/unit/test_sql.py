@@ -6,8 +6,6 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 import agi_router
 from agi_router.db.migrate import functions
 
@@ -105,12 +103,12 @@ def test_the_name_of_a_query_is_its_own() -> None:
             assert part.startswith("\n-- ")
 
 
-@pytest.mark.parametrize(
-    "name", sorted(name for t in QUERIES.values() for name in HEADER.findall(t))
-)
-def test_every_query_is_used(name: str) -> None:
+def test_every_query_is_used() -> None:
     """By the program."""
-    assert any(f'"{name}"' in path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
+    named: set[str] = set()
+    for path in PACKAGE.rglob("*.py"):
+        named.update(re.findall(r'"(\w+)"', path.read_text("utf-8")))
+    assert {name for text in QUERIES.values() for name in HEADER.findall(text)} <= named
 
 
 # What follows lets statements run on one database and on many: see sql/README.md.
@@ -126,58 +124,57 @@ def statements(text: str) -> list[str]:
     return code_of(text).split(";")
 
 
-@pytest.mark.parametrize("name", sorted(FILES))
-def test_no_select_is_without_columns(name: str) -> None:
+def test_no_select_is_without_columns() -> None:
     """Engines that rewrite statements have to name what comes out."""
-    assert not re.search(r"\b(SELECT|PERFORM)\s+(FROM\b|\))", code_of(FILES[name]))
+    for name, text in FILES.items():
+        assert not re.search(r"\b(SELECT|PERFORM)\s+(FROM\b|\))", code_of(text)), name
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_no_function_speaks_in_rows_of_tables(name: str) -> None:
+def test_no_function_speaks_in_rows_of_tables() -> None:
     """An argument or a result that is a table's row hangs on that table, wherever it is moved."""
     tables = re.findall(r"\bCREATE TABLE agi_router\.(\w+)", "".join(FILES.values()))
-    head = FILES[name].partition("$$")[0]
-    assert not re.search(rf"\bagi_router\.({'|'.join(tables)})\b", head)
+    row = re.compile(rf"\bagi_router\.({'|'.join(tables)})\b")
+    for name, text in FUNCTIONS.items():
+        assert not row.search(text.partition("$$")[0]), name
 
 
-@pytest.mark.parametrize("name", sorted(FUNCTIONS))
-def test_the_block_comes_first(name: str) -> None:
+def test_the_block_comes_first() -> None:
     """Whoever routes a call of a function by its block finds it there."""
-    arguments = re.findall(r"[(,]\s*(_\w+) \w", FILES[name].partition("RETURNS")[0])
-    assert "_block" not in arguments[1:]
+    for name, text in FUNCTIONS.items():
+        arguments = re.findall(r"[(,]\s*(_\w+) \w", text.partition("RETURNS")[0])
+        assert "_block" not in arguments[1:], name
 
 
-@pytest.mark.parametrize("name", sorted(FILES))
-def test_what_changes_rows_asks_no_clock(name: str) -> None:
+def test_what_changes_rows_asks_no_clock() -> None:
     """A volatile function, or a stable one of columns, is not sent to where the rows are."""
-    for statement in statements(FILES[name]):
-        if re.search(r"\b(UPDATE agi_router|DELETE FROM)\b", statement):
-            assert "clock_timestamp()" not in statement
-            assert not re.search(r"\w+\.\w+ [+-] (make_interval\(|interval\b)", statement)
+    span = re.compile(r"\w+\.\w+ [+-] (make_interval\(|interval\b)")
+    for name, text in FILES.items():
+        for statement in statements(text):
+            if re.search(r"\b(UPDATE agi_router|DELETE FROM)\b", statement):
+                assert "clock_timestamp()" not in statement, name
+                assert not span.search(statement), name
 
 
-@pytest.mark.parametrize("name", sorted(FILES))
-def test_keys_are_asserted_inside(name: str) -> None:
+def test_keys_are_asserted_inside() -> None:
     """As an argument, they would be asserted where the function is called, not where it writes."""
-    assert not re.search(r"[(,]\s*agi_router\.assert_current_keys\(", code_of(FILES[name]))
-    if "_tag_key integer, _seal_key integer" in FILES[name] and "assert_current" not in name:
-        begin = FILES[name].partition("BEGIN\n")[2].lstrip()
-        if re.search(r"agi_router\.bind_drawn\(\s*_block, _tag_key, _seal_key,", FILES[name]):
+    asserting = "PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);"
+    for name, text in FILES.items():
+        assert not re.search(r"[(,]\s*agi_router\.assert_current_keys\(", code_of(text)), name
+        if "_tag_key integer, _seal_key integer" not in text or "assert_current" in name:
+            continue
+        if re.search(r"agi_router\.bind_drawn\(\s*_block, _tag_key, _seal_key,", text):
             # It has all tags and sealed values written by one that asserts them.
-            assert not re.search(r"(INTO|UPDATE) agi_router\.(binding|route)\b", FILES[name])
-            return
-        assert begin.startswith(
-            "PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);"
-        )
+            assert not re.search(r"(INTO|UPDATE) agi_router\.(binding|route)\b", text), name
+            continue
+        assert text.partition("BEGIN\n")[2].lstrip().startswith(asserting), name
 
 
-@pytest.mark.parametrize("name", sorted(QUERIES))
-def test_newest_first_is_by_time(name: str) -> None:
+def test_newest_first_is_by_time() -> None:
     """Sequences of several databases say nothing of each other."""
-    parts = HEADER.split(FILES[name])
-    for query, text in zip(parts[1::2], parts[2::2], strict=True):
-        if "newest first" in text:
-            last = text.rpartition("ORDER BY ")[2]
-            assert re.match(
-                r"(\w\.)?((begins|received|set|added|filed|moved|signed)_at|at) DESC, ", last
-            ), query
+    for name, file in QUERIES.items():
+        parts = HEADER.split(file)
+        for query, text in zip(parts[1::2], parts[2::2], strict=True):
+            if "newest first" in text:
+                last = text.rpartition("ORDER BY ")[2]
+                time = r"(\w\.)?((begins|received|set|added|filed|moved|signed)_at|at) DESC, "
+                assert re.match(time, last), (name, query)
