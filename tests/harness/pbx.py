@@ -153,8 +153,8 @@ class Router:
         """Wait for its end, and return its exit code."""
         assert self.process is not None
         code = self.process.wait(20)
-        # So has Asterisk, where it knows.
-        assert until(lambda: not self.registered(), timeout=20)
+        # So has Asterisk, where it knows; while there is a call that came to it, the name is kept.
+        assert until(lambda: not self.registered(), timeout=60)
         return code
 
     @property

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import pytest
+from fastapi import FastAPI
+from starlette.datastructures import State
 from starlette.testclient import TestClient
 
 from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import Connection, Queries, connect
+from agi_router.doors.http import app as app_room
 from agi_router.doors.http.app import create_app
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool
@@ -73,6 +78,25 @@ def options(dsn: str) -> Options:
     """As they are where nothing is set, without limits."""
     place = partial(open_place, Settings.from_env({"AGI_ROUTER_DSN": dsn}))
     return Options(rate=OFF, wrong_keys=OFF, ttl=timedelta(hours=24), open_place=place)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def routes() -> Iterator[None]:
+    """
+    Those of the door are read once, and not for each test.
+
+    FastAPI reads them when the first of them is asked for, which takes a tenth of a second. What
+    else a door has is its own.
+    """
+    read = app_room._routes()
+
+    def of_one_door() -> FastAPI:
+        made = copy.copy(read)
+        made.state = State()
+        return made
+
+    with mock.patch.object(app_room, "_routes", of_one_door):
+        yield
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import Connection
 from agi_router.keys.file import replace_key_ring, write_key_ring
 from agi_router.keys.ring import KeyRing
+from harness.cli import run
 from harness.database import SOON, one, until
 
 PROGRAM = str(Path(sys.executable).with_name("agi-router"))
@@ -188,13 +189,8 @@ def certify(home: Path, days: int) -> tuple[bytes, bytes, ssl.SSLContext]:
 def told_by_doctor(environment: dict[str, str]) -> list[str]:
     """What it says of the door."""
     nobody = {"AGI_ROUTER_ARI_URL": "http://127.0.0.1:1"}
-    done = subprocess.run(
-        [PROGRAM, "doctor", "--json"],
-        env={**environment, **nobody},
-        check=False,
-        capture_output=True,
-    )
-    checks = json.loads(done.stdout)["checks"]
+    done = run(["doctor", "--json"], {**environment, **nobody})
+    checks = json.loads(done.out)["checks"]
     return [each["text"] for each in checks if each["check"] == "http"]
 
 
@@ -249,15 +245,8 @@ def test_certificates_that_are_none(environment: dict[str, str], tmp_path: Path)
         ({"AGI_ROUTER_HTTP_CERTIFICATE_KEY": str(tmp_path / "none")}, "no such file"),
         ({"AGI_ROUTER_HTTP_CERTIFICATE_KEY": str(tmp_path / "key.pem")}, "key values mismatch"),
     ):
-        done = subprocess.run(
-            [PROGRAM, "serve", "--door", "http"],
-            env={**environment, **own, **more},
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=4 * SOON,
-        )
-        assert (done.returncode, told in done.stderr) == (78, True), done.stderr
+        done = run(["serve", "--door", "http"], {**environment, **own, **more})
+        assert (done.code, told in done.err) == (78, True), done.err
 
 
 @pytest.mark.parametrize(
@@ -269,16 +258,9 @@ def test_certificates_that_are_none(environment: dict[str, str], tmp_path: Path)
 )
 def test_where_it_does_not_listen(environment: dict[str, str], address: str, told: str) -> None:
     """It ends with 78, and says why."""
-    done = subprocess.run(
-        [PROGRAM, "serve", "--door", "http"],
-        env={**environment, "AGI_ROUTER_HTTP_LISTEN": address},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=4 * SOON,
-    )
-    assert done.returncode == 78
-    assert told in done.stderr
+    done = run(["serve", "--door", "http"], {**environment, "AGI_ROUTER_HTTP_LISTEN": address})
+    assert done.code == 78
+    assert told in done.err
 
 
 def test_where_another_one_listens(environment: dict[str, str]) -> None:

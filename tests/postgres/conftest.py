@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 
 import pytest
 
@@ -70,11 +72,29 @@ def kills(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(scope="session")
-def server(request: pytest.FixtureRequest) -> Iterator[Server | Cells]:
-    """A running PostgreSQL, with a migrated database to clone; or several that stand for one."""
-    made = Cells() if request.param == CELLS else Server(request.param)
-    with made as running:
+def servers() -> Iterator[Callable[[str], Server | Cells]]:
+    """
+    One of each version, from when it is first asked for to the end.
+
+    What has a parameter pytest ends whenever another one's turn has come.
+    """
+    with ExitStack() as stack:
+
+        @cache
+        def running(version: str) -> Server | Cells:
+            if version == CELLS:
+                return stack.enter_context(Cells())
+            return stack.enter_context(Server(version))
+
         yield running
+
+
+@pytest.fixture(scope="session")
+def server(
+    request: pytest.FixtureRequest, servers: Callable[[str], Server | Cells]
+) -> Server | Cells:
+    """A running PostgreSQL, with a migrated database to clone; or several that stand for one."""
+    return servers(request.param)
 
 
 @pytest.fixture(scope="module")
