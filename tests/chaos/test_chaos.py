@@ -47,7 +47,7 @@ def test_router_killed_under_600_calls(
     """All calls go on and end as their callers like; the next router settles each once."""
     router.leave()
     # A list of so many channels, in one frame, is more than Asterisk's stack holds.
-    with callers.call(rate=60, talk=25.0, calls=600) as caller:
+    with callers.call(rate=60, talk=20.0, calls=600) as caller:
         caller.places(600)
         assert until(lambda: all(call.status for call in caller.so_far().calls), timeout=60)
         began = len(caller.so_far().answered)
@@ -305,15 +305,13 @@ def answered_since(caller: Caller, begin: float) -> list[Seen]:
     return [call for call in caller.so_far().between(begin) if call.answered]
 
 
-@pytest.mark.alone
 @pytest.mark.patient
 def test_asterisk_restarted(
     callers: Callers, router: Router, servers: Servers, records: CallRecords, table: Table
 ) -> None:
     """The router finds it again by itself; calls that were up give their uses back."""
     with callers.call(rate=20, talk=4.0) as caller:
-        time.sleep(5)
-        assert until(lambda: servers.channels() > 60, timeout=60)
+        assert until(lambda: servers.channels() > 100, timeout=60)
         up = servers.channels() // 2
         servers.kill("asterisk")
         try:
@@ -326,8 +324,7 @@ def test_asterisk_restarted(
             reconnected = time.monotonic() - booted
         caller.done(timeout=60)
     with callers.call(rate=20, talk=1.0) as caller:
-        time.sleep(3)
-        caller.places(20)
+        caller.places(40)
         load = caller.done(timeout=60)
     count = records.settled(0)
     table.row(
