@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,34 @@ settings.register_profile("few", settings.get_profile("untimed"), max_examples=1
 
 for name in [name for name in os.environ if name.startswith(("AGI_ROUTER_", "PG"))]:
     del os.environ[name]
+
+
+# Under coverage Python takes half as much time again. What these tests try of the rules is covered
+# by others; they are the dear ones.
+UNCOVERED = {
+    *("clients", "fastagi", "package"),
+    *("postgres/test_admit_agrees.py", "postgres/test_bindings.py", "postgres/test_cli.py"),
+    *("postgres/test_connecting.py", "postgres/test_crash.py", "postgres/test_held_rows.py"),
+    *("postgres/test_hours.py", "postgres/test_import.py", "postgres/test_lives.py"),
+    *("postgres/test_messages_agree.py", "postgres/test_modes.py", "postgres/test_open_modes.py"),
+    *("postgres/test_rights.py", "postgres/test_scope.py", "postgres/test_sessions.py"),
+    *("postgres/test_settle.py", "postgres/test_sweep.py", "http/test_openapi.py"),
+}
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run some tests without looking at what they cover, where others are looked at."""
+    coverage = sys.modules.get("coverage")
+    looking = None if coverage is None else coverage.Coverage.current()
+    folder, name = item.path.parent.name, item.path.name
+    if looking is None or UNCOVERED.isdisjoint({folder, f"{folder}/{name}"}):
+        return (yield)
+    looking.stop()
+    try:
+        return (yield)
+    finally:
+        looking.start()
 
 
 @pytest.fixture(scope="session")
