@@ -50,6 +50,7 @@ __all__ = [
     "NAME",
     "bind",
     "change",
+    "changing",
     "echo_binding",
     "extend",
     "list_",
