@@ -249,6 +249,7 @@ class Recycler:
         for batch in _steps(iter(people), _BATCH):
             self._end(run, batch)
             self._leave_groups(run, batch)
+        self._forget_past(people)
         # First: when the last caller was heard of is forgotten with him.
         self._end_texts(people)
         self._forget_callers(people)
@@ -340,22 +341,32 @@ class Recycler:
         """
         again: list[_Person] = []
         rows, owners = self._look(listed, people)
-        # Many people may be of one binding: its routes are listed once, and it ends once.
-        routes: dict[_Name, list[dict[str, Any]]] = {_name(row): [] for row in rows}
-        asked = {"block": [block for block, _ in routes], "id": [number for _, number in routes]}
-        for route in self._queries.rows("list_routes", asked):
-            routes[_name(route)].append(route)
-        for row in rows:
+        done: set[_Name] = set()
+        for row, routes in self._routed(rows):
             person = owners[row["n"] - 1]
             name = _name(row)
-            if name not in routes or not self._is_party(person.number, row, routes[name]):
+            # Many people may be of one binding: it ends once.
+            if name in done or not self._is_party(person.number, row, routes):
                 continue
             outcome = act(run, person, row)
             if outcome == "changed":
                 again.append(person)
             elif outcome in {"ended", "over", "released"}:
-                del routes[name]
+                done.add(name)
         return again
+
+    def _routed(
+        self, rows: Sequence[dict[str, Any]]
+    ) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+        """
+        Bindings with their routes, which are listed once for all who are of one.
+        """
+        routes: dict[_Name, list[dict[str, Any]]] = {_name(row): [] for row in rows}
+        asked = {"block": [block for block, _ in routes], "id": [number for _, number in routes]}
+        for route in self._queries.rows("list_routes", asked) if rows else ():
+            routes[_name(route)].append(route)
+        for row in rows:
+            yield row, routes[_name(row)]
 
     def _is_party(
         self, number: PhoneNumber, row: dict[str, Any], routes: Sequence[dict[str, Any]]
@@ -447,6 +458,27 @@ class Recycler:
                     self._queries.execute("remove_recycled_member", row)
                     values = {"group_id": group_id, "relabel": False, "label": None}
                     self._queries.execute("change_group", values)
+
+    def _forget_past(self, people: Sequence[_Person]) -> None:
+        """
+        Let nobody be known as who was bound before he had his number, in what is over.
+        """
+        sure = [each for each in people if not each.unknown]
+        for batch in _steps(iter(sure), _BATCH):
+            rows, owners = self._look("list_recycled_past", batch)
+            for row, routes in self._routed(rows):
+                person = owners[row["n"] - 1]
+                if self._is_party(person.number, row, routes):
+                    self._under_current_keys(partial(self._forget_one, person, row))
+
+    def _forget_one(self, person: _Person, row: dict[str, Any]) -> None:
+        values = {
+            "block": row["block"],
+            "id": row["id"],
+            "tags": self._keys.tags(person.number),
+            "until": person.until,
+        }
+        self._queries.row("forget_recycled", {**values, **key_ids(self._keys)})
 
     def _end_texts(self, people: Sequence[_Person]) -> None:
         """

@@ -144,6 +144,12 @@ SELECT t.n FROM told t JOIN agi_router.route r ON r.caller_tag = t.tag
  UNION
 SELECT t.n FROM told t JOIN agi_router.route r ON r.callee_tags[1] = t.tag AND r.caller IS NOT NULL
  UNION
+SELECT t.n
+  FROM told t
+  JOIN agi_router.past_route p ON p.caller_tag = t.tag
+  JOIN agi_router.binding b ON b.block = p.block AND b.id = p.binding_id
+ WHERE b.pair_tag IS NOT NULL
+ UNION
 SELECT t.n FROM told t JOIN agi_router.group_member m ON m.tag = t.tag
  UNION
 SELECT t.n
@@ -177,6 +183,29 @@ SELECT b.*, o.n, t.name AS tenant, now() AS now
   JOIN agi_router.tenant t ON t.id = b.tenant_id
  WHERE b.ended_at IS NULL AND b.expires_at > clock_timestamp()
  ORDER BY o.n, b.block, b.id;
+
+-- list_recycled_past --
+-- Bindings that are over by which a party with one of these tags is still known: a call of it would hear how they ended,
+-- or the pair would get its number again. n: the place of the tag.
+SELECT b.*, o.n
+  FROM (SELECT h.n, h.block, h.binding_id, bool_or(h.placed) AS placed
+          FROM (SELECT n.n, r.block, r.binding_id, true AS placed
+                  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
+                  JOIN agi_router.route r ON r.caller_tag = n.tag
+                 UNION ALL
+                SELECT n.n, p.block, p.binding_id, false
+                  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
+                  JOIN agi_router.past_route p ON p.caller_tag = n.tag) h
+         GROUP BY h.n, h.block, h.binding_id) o
+  JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
+ WHERE (b.ended_at IS NOT NULL OR b.expires_at <= clock_timestamp()) AND (o.placed OR b.pair_tag IS NOT NULL)
+ ORDER BY o.n, b.block, b.id;
+
+-- forget_recycled --
+-- Forget a party with these tags, whose number has a new owner since, in a binding that is over.
+SELECT *
+  FROM agi_router.forget_recycled(
+       %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(tags)s::bigint[], %(until)s::timestamptz);
 
 -- are_held --
 -- A row if any binding waits to learn whose number a party has.

@@ -58,6 +58,8 @@ from harness.database import (
     a_call,
     admit_as_router,
     bind,
+    dials,
+    expire,
     look_up,
     new_call_id,
     on_each_version,
@@ -584,6 +586,49 @@ def test_the_new_owner_inherits_nothing(
     assert run(recycler, feed, line(A, "reissued", YESTERDAY))["ended"] == 0
     assert store.find(again.id).state is BindingState.ACTIVE
     assert hears(store, a_call(A, BLOCK.number(3))) is None
+
+
+def test_the_new_owner_is_no_party_of_what_is_over(
+    connection: Connection, store: BindingStore, recycler: Recycler, feed: Feed
+) -> None:
+    """How the old owner's binding ended he does not hear, nor does he get its number; B does."""
+
+    def prefer() -> Binding:
+        return store.bind(
+            Axb(a=A, b=B),
+            Terms(expires_at=store.now() + HOUR),
+            choice=NumberPolicy(same_x=Affinity.PREFER),
+        )
+
+    def paired(made: Binding) -> bool:
+        asked = "SELECT pair_tag IS NOT NULL AS paired FROM agi_router.binding WHERE id = %s"
+        return bool(one(connection, asked, made.id.id))
+
+    before = store.now()
+    first = prefer()
+    x = dials(first.parties[0])
+    expire(connection, first.id)
+    # What is of the new owner himself is not touched.
+    run(recycler, feed, line(A, "reissued", YESTERDAY))
+    run(recycler, feed, line(A, "unknown"))
+    assert (paired(first), hears(store, a_call(A, x))) == (True, Reason.EXPIRED)
+    run(recycler, feed, line(A, "cancelled", now(store)))
+    assert (paired(first), hears(store, a_call(A, x))) == (False, Reason.NO_BINDING)
+    assert hears(store, a_call(B, x)) is Reason.EXPIRED
+    second = prefer()
+    store.unbind(second.id)
+    # Its place was taken since.
+    connection.execute(
+        "SELECT agi_router.retire_routes(array_agg(block), array_agg(x_number),"
+        " array_agg(caller_tag), array_agg(binding_id), NULL)"
+        " FROM agi_router.route WHERE binding_id = %s",
+        (second.id.id,),
+    )
+    run(recycler, feed, line(A, "reissued", before.isoformat()))
+    assert paired(second)
+    assert run(recycler, feed, line(A, "reissued", now(store)))["ended"] == 0
+    assert not paired(second)
+    assert recycler.damaged == 0
 
 
 @pytest.mark.parametrize("form", [NumberForm.PLAIN, NumberForm.SHA256])
