@@ -2,8 +2,7 @@
 The command `tests/bench/run feed`: a feed of numbers against live bindings.
 
 Plain numbers are compared with a join of the same tags in PostgreSQL: to find them costs no less.
-Two files of them are read: one of nobody's, which are looked for only, beside calls too, and one
-that ends bindings.
+Two files of them are read: one of nobody's, which are looked for only, and one that ends bindings.
 Digests have no such peer: what is told is how many numbers a core opens and compares. The start of
 the program is measured by a command that does nothing, told apart, and in no other figure.
 """
@@ -11,7 +10,6 @@ the program is measured by a command that does nothing, told apart, and in no ot
 # ruff: noqa: T201  (a command prints)
 
 import argparse
-import asyncio
 import hashlib
 import json
 import os
@@ -21,22 +19,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agi_router.calls.arrival import Call
 from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import connect
 from agi_router.keys.file import write_key_ring
-from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
-from agi_router.numbers import BLOCK_SIZE, PhoneNumber, XNumber
+from agi_router.numbers import BLOCK_SIZE, PhoneNumber
 from harness.database import Server
 
-from .beside import place_calls, told
 from .cpu import Processes
 from .fresh import fresh_database
 from .scale import fill
@@ -53,9 +46,6 @@ _FIRST_BLOCK = 70012340000
 _BOUND = 100
 # Tags of a join that is done in parts.
 _PART = 30_000
-# How many feeds calls are placed beside, and seconds of calls alone before each.
-_BESIDE = 10
-_SECONDS = 8
 # Starts a program, and tells the most memory that any of its processes had, and their CPU seconds.
 _MEASURED = """\
 import resource, subprocess, sys
@@ -106,9 +96,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--filled", type=int, metavar="N", default=0, help="other bindings, filled in by SQL"
     )
-    parser.add_argument(
-        "--rate", type=int, metavar="R", default=30, help="calls per second beside"
-    )
     parser.add_argument("--plain", action="store_true", help="no digests, which take longest")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
     args = parser.parse_args()
@@ -127,7 +114,6 @@ class Bench:
         bindings: How many bindings.
         numbers: How many numbers a feed has.
         filled: How many others.
-        rate: Calls per second beside a feed.
         digests: Whether one of digests is read, too.
     """
 
@@ -139,7 +125,6 @@ class Bench:
         bindings: int,
         numbers: int,
         filled: int,
-        rate: int,
         digests: bool,
     ) -> None:
         self._server = server
@@ -147,7 +132,6 @@ class Bench:
         self._digests = digests
         self._bindings = bindings
         self._filled = filled
-        self._rate = rate
         self._numbers = [
             # One in so many is bound, the others are of nobody.
             _party("138" if i % _BOUND == 0 else "150", i // _BOUND if i % _BOUND == 0 else i)
@@ -167,7 +151,6 @@ class Bench:
             # Numbers of nobody: all is opened or looked for, and nothing ends.
             opened = self._open(dsn) if self._digests else {}
             looked, _, _ = self._feed(dsn, "plain", "150")
-            alone, beside = self._calls(dsn)
             plain, memory, ended = self._feed(dsn, "plain", "1")
         assert ended == len(self._numbers) // _BOUND
         return {
@@ -179,8 +162,6 @@ class Bench:
             "plain_nobody_vs_join_cpu": round(looked.cpu / joined.cpu, 1),
             "plain_vs_join": round(plain.wall / joined.wall, 1),
             "plain_vs_join_cpu": round(plain.cpu / joined.cpu, 1),
-            **told("calls_alone", [alone]),
-            **told("calls_beside", [beside]),
             "plain_ended": ended,
             "plain_memory_mb": memory,
             **opened,
@@ -204,34 +185,6 @@ class Bench:
                 out.write(f"axb,A-{i:08},{a},{b},2h\n")
         self._program(dsn, "import", str(file))
         fill(self._server, dsn, self._filled)
-
-    def _calls(self, dsn: str) -> tuple[list[float], list[float]]:
-        """Milliseconds of calls with nothing beside them, and beside a feed of nobody's."""
-        with connect(dsn) as connection:
-            keys = check_keys(connection, self._keys)
-            row = connection.execute(
-                b"SELECT x_number FROM agi_router.route WHERE caller_tag = %s",
-                (keys.tag(_party("138", 0)),),
-            ).fetchone()
-        assert row is not None
-        call = Call(caller=_party("138", 0), x_number=XNumber.from_int(row["x_number"]))
-
-        def place(over: Callable[[float], bool]) -> list[float]:
-            return asyncio.run(place_calls(dsn, keys, call, rate=self._rate, over=over))
-
-        alone: list[float] = []
-        beside: list[float] = []
-        # By turns: what else the machine does weighs on both alike.
-        for turn in range(_BESIDE):
-            alone += place(lambda began: time.monotonic() - began >= _SECONDS)
-            # A file that was read is not read again, so each time it is of a feed of its own.
-            command = self._ready(dsn, "plain", "150", turn=f"-{turn}")
-            process = subprocess.Popen(
-                [_PROGRAM, *command, "--json"], env=self._env(dsn), stdout=subprocess.DEVNULL
-            )
-            beside += place(partial(_is_over, process))
-            assert process.returncode == 0
-        return alone, beside
 
     def _join(self, dsn: str) -> Cost:
         """
@@ -260,7 +213,7 @@ class Bench:
                 found.append(Cost(time.monotonic() - began, 0, self._server_cpu() - server))
         return min(found, key=lambda each: each.server)
 
-    def _ready(self, dsn: str, form: str, head: str, *, turn: str = "") -> list[str]:
+    def _ready(self, dsn: str, form: str, head: str) -> list[str]:
         """The command that reads a file of the numbers that begin so."""
         name = f"{form}-{head}"
         file, now = self._work / f"{name}.csv", datetime.now(UTC).isoformat()
@@ -271,8 +224,8 @@ class Bench:
                     text = each.digits.encode()
                     number = text.decode() if form == "plain" else hashlib.sha256(text).hexdigest()
                     out.write(f"{number},reissued,{now}\n")
-        self._program(dsn, "feed", "add", f"{name}{turn}", "--numbers", form)
-        return ["feed", "run", f"{name}{turn}", str(file)]
+        self._program(dsn, "feed", "add", name, "--numbers", form)
+        return ["feed", "run", name, str(file)]
 
     def _feed(self, dsn: str, form: str, head: str) -> tuple[Cost, int, int]:
         """What a file of the numbers that begin so costs, without the start; MiB; what ended."""
@@ -316,10 +269,6 @@ def _party(head: str, i: int) -> PhoneNumber:
     return PhoneNumber(digits=f"{head}{i * 9973 % 10**8:08}")
 
 
-def _is_over(process: "subprocess.Popen[bytes]", _began: float) -> bool:
-    return process.poll() is not None
-
-
 def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
@@ -336,7 +285,6 @@ def main() -> int:
                 bindings=args.bindings,
                 numbers=args.numbers,
                 filled=args.filled,
-                rate=args.rate,
                 digests=not args.plain,
             )
             result = bench.run()

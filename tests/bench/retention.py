@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import repeat
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -109,7 +110,7 @@ class Bench:
 
     def _place(self, over: Callable[[float], bool]) -> list[float]:
         return asyncio.run(
-            place_calls(self._dsn, self._keys, a_call(), rate=self._rate, over=over)
+            place_calls(self._dsn, self._keys, repeat(a_call()), rate=self._rate, over=over)
         )
 
 
