@@ -8,7 +8,7 @@ It never goes into a message of ours; only the SQLSTATE and the name of a constr
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -285,6 +285,23 @@ class Queries:
         """
         with translated():
             return self._connection.execute(query(name), self._constants | values).fetchall()
+
+    def row_of_each(
+        self, name: str, values: Iterable[dict[str, Any]]
+    ) -> list[dict[str, Any] | None]:
+        """
+        Run a query for each of some values, and return the first row of each.
+
+        Each is a transaction of its own, unless one is under way; none waits until the one before
+        is answered.
+        """
+        with translated(), self._connection.pipeline() as pipeline:
+            cursors = []
+            for each in values:
+                cursors.append(self._connection.execute(query(name), self._constants | each))
+                # Its own sync() waits for all answers, too.
+                pipeline._enqueue_sync()  # noqa: SLF001 - no other way
+        return [cursor.fetchone() for cursor in cursors]
 
     def stream(
         self, name: str, values: dict[str, Any], *, size: int

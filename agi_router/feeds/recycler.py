@@ -48,6 +48,8 @@ _Each = TypeVar("_Each")
 
 _Name = tuple[int, int]
 """A binding: its block, and its number there."""
+_Met = tuple["_Person", dict[str, Any]]
+"""Somebody, and a binding that he is a party of."""
 _Tags = tuple[KeyRing, str]
 """An array of tags, and the keys that they were made with."""
 
@@ -81,6 +83,10 @@ class _Person(NamedTuple):
     line: int
     unknown: bool
     until: datetime
+
+
+_Act = Callable[[Run, Sequence[_Met]], list[str]]
+"""Does something to bindings, each in a transaction of its own, and tells what came of each."""
 
 
 class _Step(NamedTuple):
@@ -268,7 +274,7 @@ class Recycler:
             _Person(number=number, line=notice.line, unknown=False, until=notice.until)
             for notice, number in self._numbers(feed.numbers, kept, held=True)
         )
-        act = partial(self._act_once, run, listed="list_held", act=self._release_one)
+        act = partial(self._act_once, run, listed="list_held", act=self._release_each)
         for batch in _steps(people, _BATCH):
             self._try(act, batch)
 
@@ -316,7 +322,7 @@ class Recycler:
         """
         End what they are party of.
         """
-        act = partial(self._act_once, run, listed="list_recycled", act=self._end_one)
+        act = partial(self._act_once, run, listed="list_recycled", act=self._end_each)
         self._try(act, people)
 
     @staticmethod
@@ -329,30 +335,32 @@ class Recycler:
         raise StoreHeld("a binding is changed all the time; read the file again, it goes on")
 
     def _act_once(
-        self,
-        run: Run,
-        people: Sequence[_Person],
-        *,
-        listed: str,
-        act: Callable[[Run, _Person, dict[str, Any]], str],
+        self, run: Run, people: Sequence[_Person], *, listed: str, act: _Act
     ) -> list[_Person]:
         """
         Do something to what they are party of; returns those who have a binding that was changed.
         """
         again: list[_Person] = []
         rows, owners = self._look(listed, people)
+        left = list(self._routed(rows))
         done: set[_Name] = set()
-        for row, routes in self._routed(rows):
-            person = owners[row["n"] - 1]
-            name = _name(row)
-            # Many people may be of one binding: it ends once.
-            if name in done or not self._is_party(person.number, row, routes):
-                continue
-            outcome = act(run, person, row)
-            if outcome == "changed":
-                again.append(person)
-            elif outcome in {"ended", "over", "released"}:
-                done.add(name)
+        while left:
+            # Many people may be of one binding: it is done by one of them, and may be over then.
+            turn: dict[_Name, _Met] = {}
+            others = []
+            for row, routes in left:
+                person = owners[row["n"] - 1]
+                if _name(row) in turn:
+                    others.append((row, routes))
+                elif _name(row) not in done and self._is_party(person.number, row, routes):
+                    turn[_name(row)] = person, row
+            outcomes = self._under_current_keys(partial(act, run, list(turn.values())))
+            for (name, (person, _)), outcome in zip(turn.items(), outcomes, strict=True):
+                if outcome == "changed":
+                    again.append(person)
+                elif outcome in {"ended", "over", "released"}:
+                    done.add(name)
+            left = others
         return again
 
     def _routed(
@@ -392,26 +400,28 @@ class Recycler:
         self.damaged += broken
         return False
 
-    def _end_one(self, run: Run, person: _Person, row: dict[str, Any]) -> str:
-        def end() -> dict[str, Any] | None:
-            values = {
-                "block": row["block"],
-                "id": row["id"],
-                "version": row["version"],
-                "tags": self._keys.tags(person.number),
-                "unknown": person.unknown,
-                "until": person.until,
-                "line": person.line,
-                "run_id": run.id,
-            }
-            return self._queries.row("end_recycled", {**values, **key_ids(self._keys)})
+    def _end_each(self, run: Run, met: Sequence[_Met]) -> list[str]:
+        ids = key_ids(self._keys)
+        return self._outcomes(
+            "end_recycled",
+            (
+                {
+                    **self._values(run, person, row),
+                    **ids,
+                    "unknown": person.unknown,
+                    "until": person.until,
+                }
+                for person, row in met
+            ),
+        )
 
-        done = self._under_current_keys(end)
-        assert done is not None  # noqa: S101 - the function returns one row always
-        return done["outcome"]  # type: ignore[no-any-return]
+    def _release_each(self, run: Run, met: Sequence[_Met]) -> list[str]:
+        return self._outcomes(
+            "release_held", (self._values(run, person, row) for person, row in met)
+        )
 
-    def _release_one(self, run: Run, person: _Person, row: dict[str, Any]) -> str:
-        values = {
+    def _values(self, run: Run, person: _Person, row: dict[str, Any]) -> dict[str, Any]:
+        return {
             "block": row["block"],
             "id": row["id"],
             "version": row["version"],
@@ -419,9 +429,12 @@ class Recycler:
             "run_id": run.id,
             "line": person.line,
         }
-        done = self._queries.row("release_held", values)
-        assert done is not None  # noqa: S101 - the function returns one row always
-        return done["outcome"]  # type: ignore[no-any-return]
+
+    def _outcomes(self, name: str, values: Iterable[dict[str, Any]]) -> list[str]:
+        """
+        What came of each, as a function says that returns one row always.
+        """
+        return [row["outcome"] for row in self._queries.row_of_each(name, values) if row]
 
     def _leave_groups(self, run: Run, people: Sequence[_Person]) -> None:
         """

@@ -35,6 +35,7 @@ from agi_router.errors import (
     FeedInvalid,
     FeedNotFound,
     PartyUnverified,
+    StoreError,
 )
 from agi_router.events.model import EventType
 from agi_router.events.store import EventStore
@@ -750,6 +751,28 @@ def test_an_end_waits_for_no_disk(
     assert flushed == ["off", "on"]
 
 
+def test_each_in_a_transaction_of_its_own(connection: Connection) -> None:
+    """One that fails is told when all are over, and takes no other with it."""
+    queries = Queries(connection)
+
+    def add(*names: str) -> Any:
+        values = [{"name": each, "needs_order": True, "consent": "off"} for each in names]
+        return queries.row_of_each("add_tenant", values)
+
+    def there() -> set[str]:
+        return {row["name"] for row in connection.execute("SELECT name FROM agi_router.tenant")}
+
+    assert len(add("a", "b")) == 2
+    assert add() == []
+    with pytest.raises(StoreError):
+        add("c", "", "d")
+    assert there() == {"default", "a", "b", "c", "d"}
+    with pytest.raises(StoreError), queries.transaction():
+        add("e", "")
+    assert there() == {"default", "a", "b", "c", "d"}
+    assert len(add("f")) == 1
+
+
 def test_what_tenants_are_told(
     connection: Connection, store: BindingStore, recycler: Recycler, feed: Feed
 ) -> None:
@@ -870,14 +893,14 @@ def test_members_of_one_group(
     """The first who has a new owner ends it; nothing is opened for the others."""
     members = [PhoneNumber.parse(f"138001380{serial:02}") for serial in range(50)]
     made = store.bind(Gxb(members=tuple(members), b=B), Terms(expires_at=store.now() + HOUR), x=X)
-    ends = []
+    ends: list[Any] = []
 
-    def counted(*arguments: Any) -> Any:
-        ends.append(arguments)
-        return end_one(*arguments)
+    def counted(feed_run: Any, met: Any) -> Any:
+        ends.extend(met)
+        return end_each(feed_run, met)
 
-    end_one = recycler._end_one
-    monkeypatch.setattr(recycler, "_end_one", counted)
+    end_each = recycler._end_each
+    monkeypatch.setattr(recycler, "_end_each", counted)
     run(recycler, feed, *(line(each, "reissued", now(store)) for each in members))
     assert store.find(made.id).state is BindingState.PARTY_RECYCLED
     assert len(ends) == 1
