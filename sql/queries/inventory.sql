@@ -134,16 +134,16 @@ SELECT k.block, k.state, t.name AS tenant, n.now, s.bound, s.resting, s.locked,
  CROSS JOIN LATERAL (
        SELECT count(*) FILTER (WHERE x.bound) AS bound,
               count(*) FILTER (WHERE NOT x.bound AND x.rests_until IS NOT NULL) AS resting,
-              count(*) FILTER (WHERE NOT x.bound AND x.rests_until IS NULL AND x.x_number = ANY (l.numbers)) AS locked
+              count(l.key) FILTER (WHERE NOT x.bound AND x.rests_until IS NULL) AS locked
          FROM agi_router.number_states(
                 k.block, k.block * 10000, k.block * 10000 + 9999, %(number_quarantine)s, n.now) x
-        CROSS JOIN (
-              SELECT ARRAY(SELECT m.key
-                             FROM agi_router.lock_mark m
-                            WHERE m.key BETWEEN k.block * 10000 AND k.block * 10000 + 9999 AND m.subject = 'number'
-                              AND m.starts_at <= n.now AND (m.ends_at IS NULL OR m.ends_at > n.now)
-                              AND (m.tenant_id IS NULL OR m.tenant_id = coalesce(%(scope)s::integer, k.tenant_id)))
-              ) l (numbers)) s
+         LEFT JOIN (
+              SELECT DISTINCT m.key
+                FROM agi_router.lock_mark m
+               WHERE m.key BETWEEN k.block * 10000 AND k.block * 10000 + 9999 AND m.subject = 'number'
+                 AND m.starts_at <= n.now AND (m.ends_at IS NULL OR m.ends_at > n.now)
+                 AND (m.tenant_id IS NULL OR m.tenant_id = coalesce(%(scope)s::integer, k.tenant_id))) l
+                ON l.key = x.x_number) s
  WHERE k.state <> 'returned' AND agi_router.in_scope(k.tenant_id, %(scope)s)
    AND (%(tenant)s::text IS NULL OR t.name IS NULL OR t.name = %(tenant)s)
    AND (%(digit)s::integer IS NULL OR k.block / 10000000 %% 10 = %(digit)s)
