@@ -47,7 +47,7 @@ def test_router_killed_under_600_calls(
     """All calls go on and end as their callers like; the next router settles each once."""
     router.leave()
     # A list of so many channels, in one frame, is more than Asterisk's stack holds.
-    with callers.call(rate=60, talk=20.0, calls=600) as caller:
+    with callers.call(rate=90, talk=22.0, calls=600) as caller:
         caller.places(600)
         assert until(lambda: all(call.status for call in caller.so_far().calls), timeout=60)
         began = len(caller.so_far().answered)
