@@ -131,6 +131,8 @@ async def run(
 async def refused(smsc: Centre, *, rate: int, to: Sequence[str]) -> list[float]:
     """Send texts for a second while nothing is stored; how long each answer took, in ms."""
     took: list[float] = []
+    # Some are stored when it goes on.
+    smsc.status = lambda _, __: Status.OK
 
     async def send(number: int) -> None:
         message = ShortMessage(
