@@ -8,8 +8,8 @@ Single binds per second through each way in, and PostgreSQL alone inserting the 
 
 import argparse
 import contextlib
+import gc
 import json
-import multiprocessing
 import os
 import platform
 import shutil
@@ -19,19 +19,22 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import count, cycle
+from itertools import count, cycle, islice
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+from agi_router.bindings.policy import NumberPolicy
+from agi_router.bindings.requests import BindRequest, make_request
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import Mode
 from agi_router.calls.arrival import Call
 from agi_router.db.connection import Queries, connect
 from agi_router.keys.file import write_key_ring
@@ -42,8 +45,9 @@ from agi_router.tenants.rules import Consent
 from harness.alibaba import beijing, sign_rpc
 from harness.database import Server
 
-from .binding import bind_for, parties, party, say
+from .binding import QUARANTINE, binder, parties, party, say
 from .cpu import Processes
+from .crew import Done, work_together
 from .errors import BenchError
 from .fresh import fresh_database
 from .http_clients import Answers, ask_all, post
@@ -55,7 +59,8 @@ from .standin import Crowd, StandIn
 ABOUT = """\
 Binds per second: of the store, through /v1, also for a tenant with the rules that a new one has
 (orders, consent that is stated), and through the door for clients of Alibaba Cloud; and of pgbench
-that inserts the same rows. Batches of 200 against COPY. Interleaved, with CPU.
+that inserts the same rows. Batches of 200 against COPY: of the store by one client and by eight,
+and through /v1. Interleaved, with CPU.
 See tests/bench/README.md.
 """
 
@@ -68,6 +73,10 @@ _STORE_CLIENTS = 8
 _HTTP_CLIENTS = 16
 _BATCH = 200
 _ROOM = 100_000
+# By then a session has planned what batches ask.
+_FIRST_BATCHES = 3
+# Of all clients, for each second of the other sides.
+_BATCHES = 48
 _SIGNED = 6_000
 _DAY = timedelta(days=1)
 _START = 30.0
@@ -254,27 +263,16 @@ class Bench:
     def store(self, seconds: int) -> dict[str, float]:
         """The store, by as many processes."""
         with self.database() as dsn:
-            first = next(self._serials)
-            # They start where no other side has been.
-            work = [
-                (dsn, self._keys.to_text(), first + _ROOM * (each + 1), seconds)
-                for each in range(_STORE_CLIENTS)
-            ]
-            before = self._server_cpu()
-            children = os.times()
-            with multiprocessing.get_context("spawn").Pool(_STORE_CLIENTS) as pool:
-                made = sum(pool.starmap(bind_for, work))
-                pool.close()
-                pool.join()
-            ended = os.times()
-            used = ended.children_user + ended.children_system
-            used -= children.children_user + children.children_system
-            return {
-                "store_per_second": made / seconds,
-                "store_server_ms": 1000 * (self._server_cpu() - before) / made,
-                # With the start of the processes.
-                "store_client_ms": 1000 * used / made,
-            }
+            return self._by_store(binder, dsn, _STORE_CLIENTS, seconds).describe("store")
+
+    def _by_store(self, prepare: Any, dsn: str, clients: int, work: int) -> Done:
+        first = next(self._serials)
+        # They start where no other side has been.
+        each = [
+            (dsn, self._keys.to_text(), first + _ROOM * (client + 1), work)
+            for client in range(clients)
+        ]
+        return work_together(prepare, each, self._server_cpu)
 
     def rest(self, seconds: int) -> dict[str, float]:
         """Through /v1; then at half of that rate, alone and beside calls: how long both take."""
@@ -380,17 +378,30 @@ class Bench:
             )
 
     def batches(self, seconds: int) -> dict[str, float]:
-        """Batches of 200 by one client, and COPY of the rows that they have made."""
+        """Batches of 200 through /v1 by one client."""
         with self.door() as door:
             made = self._batches(door, seconds)
-            with connect(door.dsn) as connection:
-                pieces = copied(connection, _BATCH)
-        with self.database() as dsn, connect(dsn) as connection:
-            begun = time.monotonic()
-            copy_in(connection, pieces)
-            copy = len(pieces) * _BATCH / (time.monotonic() - begun)
-        ours = made.count * _BATCH / made.seconds
-        return {"batch_per_second": ours, "copy_per_second": copy, "batch_vs_copy": ours / copy}
+        return {"batch_per_second": made.count * _BATCH / made.seconds}
+
+    def store_batches(self, seconds: int) -> dict[str, float]:
+        """Batches of the store, and COPY of the rows that they have made, by as many clients."""
+        found: dict[str, float] = {}
+        for clients in (1, _STORE_CLIENTS):
+            with self.database() as dsn:
+                batches = _BATCHES * seconds // clients
+                made = self._by_store(batch_binder, dsn, clients, batches)
+                with connect(dsn) as connection:
+                    pieces = copied(connection, _BATCH)
+            with self.database() as dsn:
+                shares = [(dsn, pieces[each::clients]) for each in range(clients)]
+                copy = work_together(copier, shares, self._server_cpu)
+            ratio = made.count / made.seconds / (copy.count / copy.seconds)
+            found |= {
+                **made.describe(f"store_batch_by_{clients}"),
+                **copy.describe(f"copy_by_{clients}"),
+                f"store_batch_by_{clients}_vs_copy": ratio,
+            }
+        return found
 
     def _batches(self, door: Door, seconds: int) -> Answers:
         return ask_all(
@@ -419,6 +430,59 @@ class Bench:
         return Processes().cpu(self._server.pid)
 
 
+@contextmanager
+def batch_binder(dsn: str, keys: str, first: int, batches: int) -> Iterator[Callable[[], int]]:
+    """One client of the store, who binds so many batches: see :mod:`bench.crew`."""
+    with connect(dsn) as connection:
+        store, serials = BindingStore(connection, KeyRing.parse(keys), QUARANTINE), count(first)
+        # What is asked for is there before, as the rows are that are copied.
+        asked = [
+            [_request(each) for each in islice(serials, _BATCH)]
+            for _ in range(_FIRST_BATCHES + batches)
+        ]
+        gc.freeze()
+        for each in asked[:_FIRST_BATCHES]:
+            bind_batch(store, each)
+
+        def bind() -> int:
+            for each in asked[_FIRST_BATCHES:]:
+                bind_batch(store, each)
+            return batches * _BATCH
+
+        yield bind
+
+
+def _request(serial: int) -> BindRequest:
+    a, b = party(2 * serial), party(2 * serial + 1)
+    return make_request({"mode": Mode.AXB, "a": a, "b": b, "ttl": _DAY})
+
+
+def bind_batch(store: BindingStore, requests: Sequence[BindRequest]) -> None:
+    """
+    What /v1 does with a batch, without what it reads and answers.
+    """
+    with Queries(store.connection).transaction():
+        store.hold_together(requests)
+        asked = [(each, NumberPolicy()) for each in requests]
+        made = store.make_together(asked, default_ttl=_DAY)
+        for place, request in enumerate(requests):
+            if place not in made:
+                store.make(request, default_ttl=_DAY)
+
+
+@contextmanager
+def copier(dsn: str, pieces: Sequence[tuple[bytes, bytes]]) -> Iterator[Callable[[], int]]:
+    """One client, who copies batches: see :mod:`bench.crew`."""
+    with connect(dsn) as connection:
+        copy_in(connection, pieces[:_FIRST_BATCHES])
+
+        def copy() -> int:
+            copy_in(connection, pieces[_FIRST_BATCHES:])
+            return _BATCH * len(pieces[_FIRST_BATCHES:])
+
+        yield copy
+
+
 def arguments() -> argparse.Namespace:
     """Parse the command line; exits with 2 if it is none of ours."""
     parser = argparse.ArgumentParser(prog="tests/bench/run api", description=ABOUT)
@@ -440,8 +504,9 @@ def main() -> int:
             for number in range(1, args.rounds + 1):
                 one: dict[str, float] = {}
                 sides = (bench.raw, bench.store, bench.rest, bench.ruled, bench.alibaba)
-                for side in (*sides, bench.batches):
+                for side in (*sides, bench.batches, bench.store_batches):
                     one |= side(args.seconds)
+                one["batch_vs_copy"] = one["batch_per_second"] / one["copy_by_1_per_second"]
                 for name in ("store", "rest", "alibaba"):
                     one[f"{name}_vs_raw"] = one[f"{name}_per_second"] / one["raw_per_second"]
                 for ruled, free in (("ruled", "rest"), ("ruled_batch", "batch")):

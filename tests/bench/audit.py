@@ -35,8 +35,9 @@ from agi_router.records.heads import open_heads, read_heads
 from agi_router.records.signing import AuditChain
 from harness.database import Server, database_of
 
-from .binding import QUARANTINE, bind_for, parties, say
+from .binding import QUARANTINE, binder, parties, say
 from .cpu import Taken
+from .crew import work_together
 from .fresh import fresh_database
 
 ABOUT = """\
@@ -114,8 +115,8 @@ def write_and_sign(dsn: str, work: Path, over: Any, held: Any) -> None:
 def binds(dsn: str, keys: str, serials: "count[int]", *, seconds: int) -> float:
     """Binds per second of some processes."""
     work = [(dsn, keys, next(serials), seconds) for _ in range(_CLIENTS)]
-    with multiprocessing.get_context("spawn").Pool(_CLIENTS) as pool:
-        return sum(pool.starmap(bind_for, work)) / seconds
+    done = work_together(binder, work)
+    return done.count / done.seconds
 
 
 def cpu_of_binds(

@@ -9,15 +9,14 @@ number of clients; and a bind in a block that is nearly full against one in an e
 
 import argparse
 import json
-import multiprocessing
 import os
 import platform
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -36,6 +35,7 @@ from agi_router.numbers import Block, PhoneNumber, XNumber
 from harness.database import Server
 
 from .cpu import Processes
+from .crew import work_together
 from .errors import BenchError
 from .fresh import fresh_database
 from .pgbench import Recorder, pgbench, script
@@ -54,7 +54,8 @@ _TAKEN = 9_500
 _ROOM = 100_000
 _DAY = timedelta(days=1)
 QUARANTINE = Quarantine(number=timedelta(hours=1), party=_DAY)
-_GENERAL = "default"
+# By then a session has planned what binding asks.
+_FIRST_BINDS = 40
 
 
 def say(text: str) -> None:
@@ -105,15 +106,13 @@ class Bench:
     def rates(self, *, seconds: int) -> dict[str, float]:
         """Binds per second and PostgreSQL's CPU per bind, of the program and of pgbench."""
         with self.database() as dsn:
-            before, first = self._cpu(), next(self._serials)
+            first = next(self._serials)
             # A ring does not travel as it is.
             work = [
                 (dsn, self._keys.to_text(), first + _ROOM * each, seconds)
                 for each in range(_CLIENTS)
             ]
-            with multiprocessing.get_context("spawn").Pool(_CLIENTS) as pool:
-                made = sum(pool.starmap(bind_for, work))
-            ours = made / seconds, (self._cpu() - before) / made
+            ours = work_together(binder, work, self._cpu)
         with self.database() as dsn:
             scripts = self._scripts(dsn)
             before = self._cpu()
@@ -122,9 +121,9 @@ class Bench:
             )
             theirs = rate, (self._cpu() - before) / (rate * seconds)
         return {
-            "binds_per_second": ours[0],
+            "binds_per_second": ours.count / ours.seconds,
             "pgbench_per_second": theirs[0],
-            "server_ms": 1000 * ours[1],
+            "server_ms": 1000 * ours.server / ours.count,
             "pgbench_server_ms": 1000 * theirs[1],
         }
 
@@ -199,17 +198,25 @@ class Bench:
         return "resting", "held", courier
 
 
-def bind_for(dsn: str, keys: str, first: int, seconds: int) -> int:
-    """Bind one after the other for a time, as one client; returns how often."""
+@contextmanager
+def binder(dsn: str, keys: str, first: int, seconds: int) -> Iterator[Callable[[], int]]:
+    """One client, who binds one after the other for a time: see :mod:`bench.crew`."""
     with connect(dsn) as connection:
         store = BindingStore(connection, KeyRing.parse(keys), QUARANTINE)
-        expires_at = store.now() + _DAY
-        until = time.monotonic() + seconds
-        for serial in count(first):
-            store.bind(parties(serial), Terms(expires_at=expires_at))
-            if time.monotonic() >= until:
-                return serial - first + 1
-    raise AssertionError
+        terms = Terms(expires_at=store.now() + _DAY)
+        serials = count(first)
+        for _ in range(_FIRST_BINDS):
+            store.bind(parties(next(serials)), terms)
+
+        def bind() -> int:
+            until = time.monotonic() + seconds
+            for made in count(1):
+                store.bind(parties(next(serials)), terms)
+                if time.monotonic() >= until:
+                    return made
+            raise AssertionError
+
+        yield bind
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
