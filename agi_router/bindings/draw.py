@@ -6,18 +6,20 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import attrgetter
+from types import MappingProxyType
 from typing import Any
 
 from agi_router.bindings.choose import OpenBlocks, draw_numbers, draw_stride
 from agi_router.bindings.conflicts import RouteConflicts
 from agi_router.bindings.expiry import LONGEST_LIFE
-from agi_router.bindings.model import Binding
+from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Parties, compile_routes
 from agi_router.bindings.parties import mode_columns, parties_of_rows
 from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.pools import Pool
 from agi_router.bindings.routes import RouteRow
-from agi_router.bindings.rows import order_tags, read_binding
+from agi_router.bindings.rows import order_tags
 from agi_router.bindings.sealed_routes import SealedRoute, find_back, route_columns, seal_routes
 from agi_router.bindings.terms import TERMS, Terms
 from agi_router.bindings.words import BindingState
@@ -30,6 +32,9 @@ __all__ = ["Drawn", "NumberDrawing", "Place", "Wish", "can_draw", "new_binding",
 
 # A statement is given up after ten seconds, and large groups have two hundred members each.
 _PEOPLE = 1000
+_NAMES = tuple(term.name for term in TERMS)
+_said = attrgetter(*_NAMES)
+_NO_TAGS: Mapping[str, Sequence[int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,19 +208,20 @@ class NumberDrawing(RouteConflicts):
         """
         Each of *wishes*, of which there is one at least, on the number drawn for it.
         """
-        compiled = {
-            wish.binding_id: (wish, compile_routes(wish.parties, number, number))
-            for wish, number in zip(wishes, drawn, strict=True)
-        }
-        routes = [
-            (number, route)
-            for number, (wish, rows) in enumerate(compiled.values(), 1)
-            for route in self._seal(wish, rows)
-        ]
+        block = drawn[0].block
+        known = self._tags(wishes)
+        compiled, tags, routes = {}, [], []
+        for number, (wish, x) in enumerate(zip(wishes, drawn, strict=True), 1):
+            rows = compile_routes(wish.parties, x, x)
+            compiled[wish.binding_id] = wish, rows
+            tags.append(array_of_integers(tag for each in _callers(wish) for tag in known[each]))
+            routes += [(number, route) for route in self._seal(wish, rows, known)]
+        # One order for all: two binds of the same parties could wait for each other in a circle.
+        routes.sort(key=lambda each: (each[1].x_number, each[1].caller_tag))
         values = {
-            "block": drawn[0].block.value,
+            "block": block.value,
             **key_ids(self.keys),
-            "tenant": wishes[0].terms.tenant,
+            "tenant_id": place.opening.tenant_id,
             "digit": place.opening.digit,
             # As text: psycopg takes longer for a Jsonb than for all the rest.
             "terms": json.dumps(list(map(self._written, wishes, drawn))),
@@ -227,13 +233,23 @@ class NumberDrawing(RouteConflicts):
             "stride": stride,
             "id": array_of_integers(compiled),
             "drawn": array_of_integers(number.value for number in drawn),
-            "tags": array_of_texts(
-                self.chooser.tags((*wish.parties.side_a, *wish.parties.side_b)) for wish in wishes
-            ),
+            "tags": array_of_texts(tags),
             "place": array_of_integers(number for number, _ in routes),
             **route_columns([route for _, route in routes]),
         }
         return Drawn(values, compiled)
+
+    def _tags(self, wishes: Sequence[Wish]) -> dict[str, Sequence[int]]:
+        """
+        The tags of all who call by *wishes*, by their digits, under every key, the current first.
+        """
+        if len(wishes) == 1:
+            parties = wishes[0].parties
+            people = (*parties.side_a, *parties.side_b)
+            return {each.digits: self.keys.tags(each) for each in people}
+        callers = list({digits for wish in wishes for digits in _callers(wish)})
+        tags = self.keys.bulk_tags([digits.encode("ascii") for digits in callers])
+        return {digits: tags[place :: len(callers)] for place, digits in enumerate(callers)}
 
     def _rules(self, wishes: Sequence[Wish], place: Place) -> str | None:
         """
@@ -273,9 +289,11 @@ class NumberDrawing(RouteConflicts):
         # What is left out is null, and an end is by the life then.
         return {name: value for name, value in written.items() if value is not None}
 
-    def _seal(self, wish: Wish, rows: Sequence[RouteRow]) -> list[SealedRoute]:
+    def _seal(
+        self, wish: Wish, rows: Sequence[RouteRow], tags: Mapping[str, Sequence[int]] = _NO_TAGS
+    ) -> list[SealedRoute]:
         back = find_back(wish.parties.sealed_for, rows, self.keys, binding_id=wish.binding_id)
-        return seal_routes(rows, self.keys, binding_id=wish.binding_id, back=back)
+        return seal_routes(rows, self.keys, binding_id=wish.binding_id, back=back, tags=tags)
 
     def _order_tag(self, parties: Parties, terms: Terms) -> int | None:
         if terms.order_id is None:
@@ -283,15 +301,21 @@ class NumberDrawing(RouteConflicts):
         return order_tags(parties, tenant=terms.tenant, order_id=terms.order_id, keys=self.keys)[0]
 
 
+def _callers(wish: Wish) -> list[str]:
+    return [each.digits for each in (*wish.parties.side_a, *wish.parties.side_b)]
+
+
 def terms_columns(terms: Terms) -> dict[str, Any]:
     """
-    What is agreed, as columns of a binding.
+    What is agreed, as columns of a binding; those are left out that would be null.
     """
-    return {
-        "expires_at": terms.expires_at.isoformat(),
-        **{term.name: term.store(getattr(terms, term.name)) for term in TERMS},
-        "order_id": terms.order_id,
+    said = {
+        term.name: term.store(value)
+        for term, value in zip(TERMS, _said(terms), strict=True)
+        if value is not None
     }
+    order = {} if terms.order_id is None else {"order_id": terms.order_id}
+    return {"expires_at": terms.expires_at.isoformat(), **said, **order}
 
 
 def new_binding(
@@ -306,19 +330,26 @@ def new_binding(
         rows: Its rows.
         made: Its number, *begins_at* and *expires_at*, as the store has told them.
     """
-    a_number = rows[0].x_number
-    row = {
-        **terms_columns(terms),
-        **mode_columns(parties, a_number),
-        **made,
-        "block": a_number.block.value,
-        "tenant": terms.tenant,
-        "state": BindingState.ACTIVE,
-        "ended_at": None,
-        "calls_used": 0,
-        "messages_used": 0,
-        "parent_id": None,
-        "version": 1,
-        "now": made["begins_at"],
-    }
-    return read_binding(row, *parties_of_rows(parties.mode, rows))
+    people, called_back = parties_of_rows(parties.mode, rows)
+    return Binding(
+        **dict(zip(_NAMES, _said(terms), strict=True)),
+        id=BindingId(rows[0].x_number.block, made["id"]),
+        mode=parties.mode,
+        state=BindingState.ACTIVE,
+        tenant=terms.tenant,
+        order_id=terms.order_id,
+        begins_at=made["begins_at"],
+        expires_at=made["expires_at"],
+        ended_at=None,
+        calls_used=0,
+        messages_used=0,
+        version=1,
+        group=parties.group,
+        callback=parties.callback,
+        callback_window=parties.window,
+        extension=parties.extension,
+        y_ttl=parties.y_ttl,
+        parent=None,
+        parties=people,
+        called_back=called_back,
+    )

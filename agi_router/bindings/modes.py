@@ -731,11 +731,12 @@ def compile_routes(parties: Parties, a_number: XNumber, b_number: XNumber) -> tu
         ModeError: The mode has one number and two are given, or the other way round; or they lie
             in two blocks.
     """
-    if (a_number != b_number) != (parties.numbers == 2):  # noqa: PLR2004
+    two = a_number != b_number
+    if two != (parties.numbers == 2):  # noqa: PLR2004
         raise ModeError(
             f"a binding by {parties.mode} has "
             + ("one number" if parties.numbers == 1 else "two different numbers")
         )
-    if a_number.block != b_number.block:
+    if two and a_number.block != b_number.block:
         raise ModeError("the numbers of a binding lie in one block")
     return parties.routes(a_number, b_number)

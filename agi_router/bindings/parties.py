@@ -82,17 +82,20 @@ def parties_of_rows(
     They are what :func:`read_parties` and :func:`who_rings` read once the rows are written.
     """
     back = next((row for row in rows if row.side is Side.B), None)
-    found: set[Party] = set()
+    # By digits: they keep their hash.
+    found: dict[tuple[Side, str], Party] = {}
     for row in rows:
         if row.side is Side.A:
             if row.caller is not None:
-                found.add(Party(side=Side.A, number=row.caller, dials=row.x_number))
+                party = Party(side=Side.A, number=row.caller, dials=row.x_number)
+                found[Side.A, row.caller.digits] = party
             if not mode.open:
                 dials = row.shown if back is None else back.x_number
-                found |= {Party(side=Side.B, number=each, dials=dials) for each in row.callees}
+                for each in row.callees:
+                    found[Side.B, each.digits] = Party(side=Side.B, number=each, dials=dials)
     calls_back = Side.A if mode.open else Side.B
     rung = next((row.callees for row in rows if row.side is calls_back), ())
-    return tuple(sorted(found, key=lambda party: (party.side, party.number.digits))), rung
+    return tuple([found[each] for each in sorted(found)]), rung
 
 
 def parties_of(binding: Binding, called_back: Sequence[PhoneNumber]) -> Parties:

@@ -3,6 +3,7 @@ Route rows as the store keeps them: callers tagged, callees sealed.
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from agi_router.bindings.routes import RouteRow
@@ -23,6 +24,8 @@ __all__ = [
     "tag_caller",
     "tags_of_caller",
 ]
+
+_NO_TAGS: Mapping[str, Sequence[int]] = MappingProxyType({})
 
 
 def tag_caller(row: RouteRow, keys: KeyRing) -> int:
@@ -114,7 +117,12 @@ class SealedRoute(NamedTuple):
 
 
 def seal_routes(
-    rows: Sequence[RouteRow], keys: KeyRing, *, binding_id: int, back: Row | None
+    rows: Sequence[RouteRow],
+    keys: KeyRing,
+    *,
+    binding_id: int,
+    back: Row | None,
+    tags: Mapping[str, Sequence[int]] = _NO_TAGS,
 ) -> list[SealedRoute]:
     """
     Route rows, numbers tagged and sealed.
@@ -124,14 +132,16 @@ def seal_routes(
         keys: To tag and seal with.
         binding_id: Their binding.
         back: See :func:`find_back`.
+        tags: Those of numbers that are known already, by their digits; the current key's first.
     """
     # By digits: they keep their hash, a number is hashed anew each time.
-    tags: dict[str, int] = {}
+    known: dict[str, int] = {}
     for row in rows:
         for each in (row.caller, *row.callees):
-            if each is not None and each.digits not in tags:
-                tags[each.digits] = keys.tag(each)
-    return [_seal_route(row, keys, binding_id, back, tags) for row in rows]
+            if each is not None and each.digits not in known:
+                found = tags.get(each.digits)
+                known[each.digits] = keys.tag(each) if found is None else found[0]
+    return [_seal_route(row, keys, binding_id, back, known) for row in rows]
 
 
 def _seal_route(

@@ -194,6 +194,7 @@ class KeyRing:
     _ciphers: dict[tuple[int, int], _Aead] = field(init=False, compare=False)
     # Those of the tag keys, the current one first; copied for each message.
     _macs: tuple[hmac.HMAC, ...] = field(init=False, compare=False)
+    _current: bytes = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         for kind, keys, floor in (
@@ -223,6 +224,7 @@ class KeyRing:
         object.__setattr__(self, "_ciphers", prepared)
         macs = tuple(hmac.new(key, digestmod="sha256") for _, key in reversed(self.tag_keys))
         object.__setattr__(self, "_macs", macs)
+        object.__setattr__(self, "_current", self._header(self.tag_key_id))
         try:
             prepared[_VERSIONS[self.cipher], self.seal_key_id].encrypt(bytes(_NONCE), b"", b"")
         except UnsupportedAlgorithm:
@@ -543,7 +545,7 @@ class KeyRing:
 
         What begins otherwise was sealed or tagged with an older key, or by the other cipher.
         """
-        return self._header(self.tag_key_id)
+        return self._current
 
     @property
     def secret_header(self) -> bytes:

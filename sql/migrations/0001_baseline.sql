@@ -346,7 +346,7 @@ COMMENT ON COLUMN agi_router.pool.tenant_id IS 'Whose it is';
 COMMENT ON COLUMN agi_router.pool.name IS 'What its tenant calls it: no other of its pools has this name';
 COMMENT ON COLUMN agi_router.pool.blocks IS 'Numbers come from these blocks alone; none: from all that are open to the tenant';
 COMMENT ON COLUMN agi_router.pool.operator_digit IS 'Numbers have this digit after 700; null: any';
-COMMENT ON COLUMN agi_router.pool.mode IS 'The only mode of its bindings, and that of those that say none; null: any. Which there are, check_mode says';
+COMMENT ON COLUMN agi_router.pool.mode IS 'The only mode of its bindings, and that of those that say none; null: any. Which there are, check_binding says';
 COMMENT ON COLUMN agi_router.pool.callback IS 'Who is called back, where a binding does not say';
 COMMENT ON COLUMN agi_router.pool.callback_window IS 'Seconds for which who called last is, where a binding does not say';
 COMMENT ON COLUMN agi_router.pool.language IS 'Language of prompts, where a binding does not say';
@@ -400,8 +400,8 @@ COMMENT ON COLUMN agi_router.group_member.added_at IS 'When it came in; by a fee
 --
 -- A call pays for what changes with it, and for nothing else. PostgreSQL reads every CHECK of a table
 -- anew, from its text in the catalogue, for each statement that writes a row, whatever that statement
--- sets. So what a call changes is left to the one CHECK below; everything else that a binding may not
--- be is refused by triggers of some columns, under the same error (functions/bindings/check_*.sql).
+-- sets. So there is none here and on routes: what a binding or a route may not be is refused by triggers
+-- of some columns, under the same error (functions/bindings/check_*.sql).
 
 CREATE SEQUENCE agi_router.binding_id;
 COMMENT ON SEQUENCE agi_router.binding_id IS 'Numbers of bindings; gaps mean nothing';
@@ -452,8 +452,7 @@ CREATE TABLE agi_router.binding (
     record          text,
     CONSTRAINT binding_pkey PRIMARY KEY (block, id),
     CONSTRAINT binding_block_parent_id_fkey
-        FOREIGN KEY (block, parent_id) REFERENCES agi_router.binding (block, id),
-    CONSTRAINT binding_uses CHECK (calls_used BETWEEN 0 AND max_calls AND messages_used BETWEEN 0 AND max_messages)
+        FOREIGN KEY (block, parent_id) REFERENCES agi_router.binding (block, id)
 ) WITH (fillfactor = 85);
 -- The newest and the number of those that live, and what the clock has ended: without looking at the rest.
 CREATE INDEX binding_alive ON agi_router.binding (block, id) INCLUDE (expires_at) WHERE ended_at IS NULL;
@@ -532,7 +531,7 @@ CREATE TABLE agi_router.route (
     caller_tag  bigint      NOT NULL,
     binding_id  bigint      NOT NULL,
     shown       bigint,
-    side        text        NOT NULL CONSTRAINT route_side_check CHECK (side IN ('a', 'b')),
+    side        text        NOT NULL,
     callee      bytea,
     callee_tags bigint[],
     caller      bytea,
@@ -546,10 +545,7 @@ CREATE TABLE agi_router.route (
     CONSTRAINT route_block_binding_id_fkey
         FOREIGN KEY (block, binding_id) REFERENCES agi_router.binding (block, id),
     CONSTRAINT route_block_child_id_fkey
-        FOREIGN KEY (block, child_id) REFERENCES agi_router.binding (block, id),
-    CONSTRAINT route_x_number_in_block CHECK (x_number / 10000 = block),
-    CONSTRAINT route_shown_in_block CHECK (shown / 10000 = block),
-    CONSTRAINT route_last_callee_with_time CHECK ((last_callee IS NULL) = (last_at IS NULL))
+        FOREIGN KEY (block, child_id) REFERENCES agi_router.binding (block, id)
 );
 CREATE INDEX route_binding ON agi_router.route (block, binding_id);
 -- For the foreign key: else each binding that is deleted would have all routes looked through.

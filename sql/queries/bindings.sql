@@ -158,7 +158,7 @@ SELECT x_number, caller_tag, until
 -- Make bindings on numbers that were drawn for them; see agi_router.bind_drawn.
 SELECT *
   FROM agi_router.bind_drawn(
-       %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(tenant)s, %(digit)s::integer, %(terms)s::jsonb,
+       %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(tenant_id)s::integer, %(digit)s::integer, %(terms)s::jsonb,
        %(life)s::interval, %(longest)s, %(number_quarantine)s, %(party_quarantine)s, %(scope)s::integer,
        %(rules)s::jsonb, %(stride)s::integer, %(id)s::bigint[], %(drawn)s::bigint[], %(tags)s::text[], %(place)s::integer[],
        %(x_number)s::bigint[], %(caller_tag)s::bigint[], %(shown)s::bigint[], %(side)s::text[],

@@ -30,7 +30,7 @@ SELECT *
   FROM agi_router.bind_asked(
        %(block)s, %(api_key)s, %(api_scope)s, %(nonce)s::bytea, %(signed_at)s::timestamptz, %(pool)s, %(name)s::bytea,
        %(payload)s::bytea, %(status)s::integer, %(headers)s::jsonb, %(answer)s, %(once)s::bigint[],
-       %(tag_key)s::integer, %(seal_key)s::integer, %(tenant)s, %(digit)s::integer, %(terms)s::jsonb,
+       %(tag_key)s::integer, %(seal_key)s::integer, %(tenant_id)s::integer, %(digit)s::integer, %(terms)s::jsonb,
        %(life)s::interval, %(longest)s, %(number_quarantine)s, %(party_quarantine)s, %(scope)s::integer,
        %(rules)s::jsonb, %(stride)s::integer, %(id)s::bigint[], %(drawn)s::bigint[], %(tags)s::text[], %(place)s::integer[],
        %(x_number)s::bigint[], %(caller_tag)s::bigint[], %(shown)s::bigint[], %(side)s::text[],

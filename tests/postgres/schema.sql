@@ -488,8 +488,7 @@ CREATE TABLE agi_router.binding (
     scene text,
     hours text,
     consent text,
-    record text,
-    CONSTRAINT binding_uses CHECK ((((calls_used >= 0) AND (calls_used <= max_calls)) AND ((messages_used >= 0) AND (messages_used <= max_messages))))
+    record text
 )
 WITH (fillfactor='85');
 
@@ -2344,7 +2343,7 @@ COMMENT ON COLUMN agi_router.pool.blocks IS 'Numbers come from these blocks alon
 
 COMMENT ON COLUMN agi_router.pool.operator_digit IS 'Numbers have this digit after 700; null: any';
 
-COMMENT ON COLUMN agi_router.pool.mode IS 'The only mode of its bindings, and that of those that say none; null: any. Which there are, check_mode says';
+COMMENT ON COLUMN agi_router.pool.mode IS 'The only mode of its bindings, and that of those that say none; null: any. Which there are, check_binding says';
 
 COMMENT ON COLUMN agi_router.pool.callback IS 'Who is called back, where a binding does not say';
 
@@ -2537,11 +2536,7 @@ CREATE TABLE agi_router.route (
     last_callee bytea,
     last_tag bigint,
     last_at timestamp with time zone,
-    child_id bigint,
-    CONSTRAINT route_last_callee_with_time CHECK (((last_callee IS NULL) = (last_at IS NULL))),
-    CONSTRAINT route_shown_in_block CHECK (((shown / 10000) = block)),
-    CONSTRAINT route_side_check CHECK ((side = ANY (ARRAY['a'::text, 'b'::text]))),
-    CONSTRAINT route_x_number_in_block CHECK (((x_number / 10000) = block))
+    child_id bigint
 );
 
 COMMENT ON TABLE agi_router.route IS 'Compiled bindings: who dials what rings whom. The key is the rule: one caller on one number has one route';
@@ -3351,17 +3346,25 @@ ALTER INDEX agi_router.message_tenant ATTACH PARTITION agi_router.message_other_
 
 CREATE TRIGGER binding_end AFTER UPDATE OF ended_at ON agi_router.binding FOR EACH ROW WHEN (((new.y_ttl IS NOT NULL) AND (new.ended_at IS NOT NULL) AND (old.ended_at IS NULL))) EXECUTE FUNCTION agi_router.end_children();
 
-CREATE TRIGGER binding_mode AFTER INSERT OR UPDATE OF block, mode, callback, callback_window, extension, open_number, y_ttl, parent_id, party_group ON agi_router.binding FOR EACH ROW EXECUTE FUNCTION agi_router.check_mode();
+CREATE TRIGGER binding_mode AFTER UPDATE OF block, mode, callback, callback_window, extension, open_number, y_ttl, parent_id, party_group ON agi_router.binding FOR EACH ROW EXECUTE FUNCTION agi_router.check_binding('mode');
 
 COMMENT ON TRIGGER binding_mode ON agi_router.binding IS 'What belongs to which mode';
 
-CREATE TRIGGER binding_state AFTER INSERT OR UPDATE OF state, ended_at, calls_settled ON agi_router.binding FOR EACH ROW EXECUTE FUNCTION agi_router.check_state();
+CREATE TRIGGER binding_new AFTER INSERT ON agi_router.binding FOR EACH ROW EXECUTE FUNCTION agi_router.check_binding();
+
+COMMENT ON TRIGGER binding_new ON agi_router.binding IS 'What a new binding may be: all that the others look at';
+
+CREATE TRIGGER binding_state AFTER UPDATE OF state, ended_at, calls_settled ON agi_router.binding FOR EACH ROW EXECUTE FUNCTION agi_router.check_binding('state');
 
 COMMENT ON TRIGGER binding_state ON agi_router.binding IS 'What ended a binding goes with when it ended';
 
-CREATE TRIGGER binding_terms AFTER INSERT OR UPDATE OF max_calls, ring_timeout, max_duration, language, order_id, counting, direction, display_a, display_b, prompts, out_id, user_data, industrial_id, pool, messages, max_messages, hours, record ON agi_router.binding FOR EACH ROW EXECUTE FUNCTION agi_router.check_terms();
+CREATE TRIGGER binding_terms AFTER UPDATE OF max_calls, ring_timeout, max_duration, language, order_id, counting, direction, display_a, display_b, prompts, out_id, user_data, industrial_id, pool, messages, max_messages, hours, record ON agi_router.binding FOR EACH ROW EXECUTE FUNCTION agi_router.check_binding('terms');
 
 COMMENT ON TRIGGER binding_terms ON agi_router.binding IS 'What the terms of a binding may be; null is none';
+
+CREATE TRIGGER binding_uses AFTER INSERT OR UPDATE OF calls_used, max_calls, messages_used, max_messages ON agi_router.binding FOR EACH ROW EXECUTE FUNCTION agi_router.check_uses();
+
+COMMENT ON TRIGGER binding_uses ON agi_router.binding IS 'How much of it may be used';
 
 CREATE TRIGGER keep_route_ends AFTER UPDATE OF expires_at, ended_at ON agi_router.binding FOR EACH ROW WHEN ((COALESCE(new.ended_at, new.expires_at) <> COALESCE(old.ended_at, old.expires_at))) EXECUTE FUNCTION agi_router.keep_route_ends();
 
@@ -3399,9 +3402,11 @@ CREATE TRIGGER note_tenant_check AFTER INSERT OR DELETE OR UPDATE ON agi_router.
 
 CREATE TRIGGER note_webhook AFTER INSERT OR UPDATE OF url, types, format, numbers, batch, batch_wait, secret, state ON agi_router.webhook FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('id');
 
-CREATE TRIGGER route_alone AFTER INSERT ON agi_router.route REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION agi_router.check_alone();
+CREATE TRIGGER route_new AFTER INSERT ON agi_router.route REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION agi_router.check_new_routes();
 
-CREATE TRIGGER route_seals AFTER INSERT ON agi_router.route REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION agi_router.count_new_seals();
+CREATE TRIGGER route_sound AFTER UPDATE OF block, x_number, shown, side, last_callee, last_at ON agi_router.route FOR EACH ROW EXECUTE FUNCTION agi_router.check_route();
+
+COMMENT ON TRIGGER route_sound ON agi_router.route IS 'What a route may become';
 
 CREATE TRIGGER tell_binding_change AFTER UPDATE OF version ON agi_router.binding FOR EACH ROW WHEN (((new.version <> old.version) AND (new.ended_at IS NULL) AND (new.parent_id IS NULL))) EXECUTE FUNCTION agi_router.tell_binding_event('binding.changed');
 

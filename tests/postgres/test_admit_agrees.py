@@ -171,7 +171,7 @@ def build(connection: Connection, keys: KeyRing, world: dict[str, Any]) -> None:
     # Without its row nothing refers to the block, so constraints are dropped for the moment.
     connection.execute(b"ALTER TABLE agi_router.binding DROP CONSTRAINT binding_block_fkey")
     # Two bindings of any modes meet on one number here.
-    connection.execute(b"ALTER TABLE agi_router.route DISABLE TRIGGER route_alone")
+    connection.execute(b"ALTER TABLE agi_router.route DISABLE TRIGGER route_new")
     if world["block"] is not None:
         connection.execute(
             "INSERT INTO agi_router.block (block, state, valid_from, valid_until)"

@@ -139,3 +139,28 @@ def test_what_is_not_inserted(store: BindingStore, name: str, column: str, value
     statement = f"INSERT INTO agi_router.binding ({names}) VALUES ({values})"
 
     assert refusal(store, statement).constraint_name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value"),
+    [
+        ("route_side_check", "side", "'c'"),
+        ("route_x_number_in_block", "x_number", "x_number + 10000"),
+        ("route_shown_in_block", "shown", "shown + 10000"),
+        ("route_last_callee_with_time", "last_at", "now()"),
+    ],
+)
+def test_what_a_route_may_not_be(store: BindingStore, name: str, column: str, value: str) -> None:
+    made = bind(store)
+    columns = ["block", "x_number", "caller_tag", "binding_id", "shown", "side", "callee"]
+    columns += ["callee_tags", "ends_at", "last_at"]
+    given = {"caller_tag": "caller_tag + 1", column: value}
+    names, values = ", ".join(columns), ", ".join(given.get(each, each) for each in columns)
+    for statement in (
+        f"UPDATE agi_router.route SET {column} = {value}",
+        f"INSERT INTO agi_router.route ({names}) SELECT {values} FROM agi_router.route",
+    ):
+        refused = refusal(store, statement)
+
+        assert (refused.constraint_name, refused.table_name) == (name, "route")
+    assert store.find(made.id) == made

@@ -201,7 +201,7 @@ async def test_no_number_can_be_had(
     """The call is not admitted, and says what is missing; nothing is counted."""
     made = make(store)
     # B is on every other number.
-    connection.execute("ALTER TABLE agi_router.route DISABLE TRIGGER route_alone")
+    connection.execute("ALTER TABLE agi_router.route DISABLE TRIGGER route_new")
     other = bind(store, C, B, x=BLOCK.number(0))
     connection.execute(
         "CREATE FUNCTION pg_temp.taken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"

@@ -204,7 +204,7 @@ def test_what_no_file_has_is_dropped(connection: Connection) -> None:
     connection.execute(
         "CREATE FUNCTION agi_router.old() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'"
     )
-    for name, function in (("old", "old"), ("more", "check_terms")):
+    for name, function in (("old", "old"), ("more", "check_binding")):
         connection.execute(
             f"CREATE TRIGGER {name} AFTER UPDATE ON agi_router.route FOR EACH ROW"
             f" EXECUTE FUNCTION agi_router.{function}()"

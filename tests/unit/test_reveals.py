@@ -18,6 +18,7 @@ READS = {
     "calls/router": "to tell callers apart, by a hash",
     "bulk/exporter": "to show them: after a row of the audit",
     "events/parties": "to send them, where a webhook was made for it: after a row of the audit",
+    "bindings/draw": "to tag each once",
     "bindings/parties": "to order by them",
     "bindings/views": "to show them: after a row of the audit",
     "bindings/rows": "to order by them",

@@ -22,7 +22,11 @@ BEGIN
     made.state := 'active';
     made.version := 1;
     IF made.open_number IS NOT NULL THEN
-        -- Nobody may come to the number meanwhile; see agi_router.check_alone.
+        -- Nobody may come to the number meanwhile; see agi_router.check_new_routes. Locks are waited for first, as whoever
+        -- binds on a number drawn does: else each could wait for the other.
+        PERFORM agi_router.await_locks(
+            _x_number || _caller_tag || _shown || ARRAY[_block, made.tenant_id]
+            || ARRAY(SELECT unnest(c::bigint[]) FROM unnest(_callee_tags) c));
         PERFORM 1 FROM agi_router.block k WHERE k.block = _block FOR UPDATE;
     END IF;
     PERFORM 1

@@ -1,28 +1,33 @@
 CREATE OR REPLACE FUNCTION agi_router.bind_drawn(
-    _block bigint, _tag_key integer, _seal_key integer, _tenant text, _digit integer, _terms jsonb,
+    _block bigint, _tag_key integer, _seal_key integer, _tenant_id integer, _digit integer, _terms jsonb,
     _life interval, _longest interval, _number_quarantine interval, _party_quarantine interval, _scope integer,
     _rules jsonb, _stride integer, _id bigint[], _drawn bigint[], _tags text[], _place integer[], _x_number bigint[],
     _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[], _callee_tags text[], _caller bytea[])
 RETURNS TABLE (id bigint, x_number bigint, begins_at timestamptz, expires_at timestamptz)
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
--- For the settings see agi_router.bind. Arrays are read in select lists: as tables each would be kept by a
--- store of its own, which takes more than all looks together. What cannot be bound so is left out, and
--- nothing says why: the caller then asks step by step.
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+-- For the settings see agi_router.bind; a bitmap for one row takes longer to begin than the row to find. Statements take
+-- longer to begin than to run, too, so there are few, and what needs none is an assignment. Arrays are read in select
+-- lists: as tables each would be kept by a store of its own, which takes more than all looks together; what is made of
+-- their subscripts comes in their order. What cannot be bound so is left out, and nothing says why: the caller then asks
+-- step by step.
 DECLARE
     made    agi_router.binding;
     _told   boolean;
-    _ordered boolean; -- whether each needs an order
     _ruled  boolean;
+    _outdated boolean; -- whether these are not the current keys
     kept    record; -- the rules, if it has any
     _pool   bigint[]; -- the blocks of their pool
-    _fit    boolean[]; -- which of them are as the rules ask; null: all
+    _fit    boolean[]; -- which of them are as the rules ask
     _made   boolean[];
     _refused bigint[] := '{}';
+    _awaited text;
     _now    timestamptz;
     _looked timestamptz;
     _end    timestamptz[]; -- of each that can be made, where it stands in _id; null of the others
 BEGIN
-    PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
+    -- As agi_router.assert_current_keys does; its look is part of the one below.
+    LOCK TABLE agi_router.key IN ROW SHARE MODE;
     IF _rules IS NOT NULL THEN
         IF (_rules ->> 'consents')::boolean THEN
             -- Before all that others may wait for, as agi_router/consent/store.py says.
@@ -42,6 +47,7 @@ BEGIN
     _now := clock_timestamp();
     -- What every new binding has; the terms say the rest, and its number, for which it was sealed.
     made.block := _block;
+    made.tenant_id := _tenant_id;
     made.calls_used := 0;
     made.messages_used := 0;
     made.calls_settled := 0;
@@ -50,10 +56,35 @@ BEGIN
     made.expires_at := made.begins_at + _life;
     made.state := 'active';
     made.version := 1;
-    SELECT t.id, 'binding.created' = ANY (t.told), t.needs_order, t.ruled
-      INTO made.tenant_id, _told, _ordered, _ruled
+    -- A lock that is just being set is seen, and one that comes later waits: see agi_router.set_lock.
+    _awaited := agi_router.await_locks(
+        ('{' || translate(array_to_string(_tags, ','), '{}', '') || '}')::bigint[] || _drawn || ARRAY[_block, _tenant_id]);
+    _looked := clock_timestamp();
+    SELECT 'binding.created' = ANY (t.told), t.ruled,
+           (SELECT true FROM agi_router.find_key_faults(_tag_key, _seal_key) f LIMIT 1),
+           ARRAY(
+                SELECT CASE WHEN n.expires_at > _now AND n.expires_at <= _now + _longest
+                             AND (NOT t.needs_order OR _terms -> n.place - 1 ->> 'order_id' IS NOT NULL)
+                             -- Nobody is in the way, nor has to be moved out of it.
+                             AND (SELECT f.free
+                                    FROM agi_router.find_free_x(
+                                         _block, n.x_number, n.tags, _number_quarantine, _party_quarantine, _looked, true) f)
+                             AND (SELECT true
+                                    FROM agi_router.binding b
+                                   WHERE b.block = _block AND b.open_number = n.x_number AND b.ended_at IS NULL
+                                   LIMIT 1) IS NULL
+                             -- The one look at persons. Who is locked may be a stranger: that is found out step by step.
+                             AND (SELECT true
+                                    FROM agi_router.find_locks(
+                                         n.tags || ARRAY[_block, t.id], t.id, _looked, '{}') f
+                                   LIMIT 1) IS NULL
+                            THEN n.expires_at END
+                  FROM (SELECT p.place, _drawn[p.place] AS x_number, _tags[p.place]::bigint[] AS tags,
+                               coalesce((_terms -> p.place - 1 ->> 'expires_at')::timestamptz, made.expires_at) AS expires_at
+                          FROM (SELECT generate_subscripts(_id, 1) AS place) p OFFSET 0) n)
+      INTO _told, _ruled, _outdated, _end
       FROM agi_router.block k, agi_router.tenant t
-     WHERE k.block = _block AND t.name = _tenant AND t.active AND agi_router.in_scope(t.id, _scope)
+     WHERE k.block = _block AND t.id = _tenant_id AND t.active AND agi_router.in_scope(t.id, _scope)
        -- Whoever does not know of other rules of its own is to ask step by step.
        AND (NOT t.ruled OR _rules IS NOT NULL)
        AND t.qualified_from <= _now AND t.qualified_until > _now
@@ -71,6 +102,9 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
+    IF _outdated THEN
+        PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
+    END IF;
     IF _ruled THEN
         SELECT t.consent, t.needs_real_name, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs,
                t.bind_limits
@@ -87,43 +121,12 @@ BEGIN
         END IF;
         _fit := agi_router.fit_rules(
             _block, made.tenant_id, kept.scenes, kept.consent, kept.needs_real_name, _terms, _rules);
-        IF NOT true = ANY (_fit) THEN
+        _end := ARRAY(SELECT CASE WHEN _fit[p.place] THEN _end[p.place] END
+                        FROM (SELECT generate_subscripts(_id, 1) AS place) p);
+        IF array_remove(_end, NULL) = '{}' THEN
             RETURN;
         END IF;
     END IF;
-    -- A lock that is just being set is seen, and one that comes later waits: see agi_router.set_lock.
-    PERFORM agi_router.await_locks(
-        ARRAY(SELECT unnest(t.tags::bigint[]) FROM (SELECT unnest(_tags) AS tags) t)
-        || _drawn || ARRAY[_block, made.tenant_id]);
-    _looked := clock_timestamp();
-    _end := ARRAY(
-        SELECT CASE WHEN n.expires_at > _now AND n.expires_at <= _now + _longest
-                     AND (_fit IS NULL OR _fit[n.place])
-                     AND (NOT _ordered OR _terms -> n.place - 1 ->> 'order_id' IS NOT NULL)
-                     -- Nobody is in the way, nor has to be moved out of it.
-                     AND (SELECT true
-                            FROM agi_router.route r
-                           WHERE r.block = _block AND r.x_number = n.x_number AND r.caller_tag = ANY (n.tags)
-                           LIMIT 1) IS NULL
-                     AND (SELECT true
-                            FROM agi_router.binding b
-                           WHERE b.block = _block AND b.open_number = n.x_number AND b.ended_at IS NULL
-                           LIMIT 1) IS NULL
-                     AND (SELECT true
-                            FROM agi_router.find_rests_of_x(
-                                 _block, n.x_number, n.tags, _number_quarantine, _party_quarantine, _looked) f
-                           LIMIT 1) IS NULL
-                     -- The one look at persons. Who is locked may be a stranger: that is found out step by step.
-                     AND (SELECT true
-                            FROM agi_router.find_locks(
-                                 n.tags || ARRAY[n.x_number, _block, made.tenant_id], made.tenant_id, _looked,
-                                 '{}') f
-                           LIMIT 1) IS NULL
-                    THEN n.expires_at END
-          FROM (SELECT p.place, _drawn[p.place] AS x_number, _tags[p.place]::bigint[] AS tags,
-                       coalesce((_terms -> p.place - 1 ->> 'expires_at')::timestamptz, made.expires_at) AS expires_at
-                  FROM (SELECT generate_subscripts(_id, 1) AS place) p OFFSET 0) n
-         ORDER BY n.place);
     IF array_remove(_end, NULL) = '{}' THEN
         IF _stride IS NOT NULL THEN
             -- Few are free, or few for this party: one is looked for, and is not bound before it is sealed for.
@@ -141,6 +144,7 @@ BEGIN
       FROM (SELECT jsonb_populate_record(made, _terms -> p.place - 1) AS written
               FROM (SELECT generate_subscripts(_id, 1) AS place) p
              WHERE _end[p.place] IS NOT NULL OFFSET 0) n;
+    -- They come in one order for all, by number and caller, or two binds of the same parties could deadlock.
     INSERT INTO agi_router.route (block, binding_id, x_number, caller_tag, shown, side, callee, callee_tags,
                                   caller, begins_at, ends_at)
     SELECT _block, _id[n.place], n.x_number, n.caller_tag, n.shown, n.side, n.callee, n.callee_tags::bigint[],
@@ -148,8 +152,7 @@ BEGIN
       FROM (SELECT unnest(_place) AS place, unnest(_x_number) AS x_number, unnest(_caller_tag) AS caller_tag,
                    unnest(_shown) AS shown, unnest(_side) AS side, unnest(_callee) AS callee,
                    unnest(_callee_tags) AS callee_tags, unnest(_caller) AS caller) n
-     WHERE _end[n.place] IS NOT NULL
-     ORDER BY n.x_number, n.caller_tag; -- one order for all, or two binds of the same parties could deadlock
+     WHERE _end[n.place] IS NOT NULL;
     IF _told THEN
         PERFORM agi_router.tell_binding(_block, _id[p.place], 'binding.created')
            FROM (SELECT generate_subscripts(_id, 1) AS place) p
@@ -189,4 +192,4 @@ EXCEPTION
         RETURN QUERY SELECT n.refused, NULL::bigint, NULL::timestamptz, NULL::timestamptz FROM unnest(_refused) n (refused);
 END
 $$;
-COMMENT ON FUNCTION agi_router.bind_drawn IS 'Makes bindings of a tenant in one block, under these keys, each on the number drawn for it; one that cannot be had so is left out. _terms: columns of each by name, its id among them; one without an end lives for _life from its beginning. _id, _drawn, _tags: of each, the number drawn, which no other has, and the tags of its callers under every key. _place and the arrays behind it: their routes, each by the place of its binding in _id. None is made where somebody is faster, a row is refused, or these are not the current keys. _stride: if none is made, look through numbers that lie so far apart, and tell one that the first of the bindings could be made on; it begins at no time. _rules: null where the caller knows of no rule but that of orders, and of no pool and no quota; else tenant_id, pool and pool_version (null: none), consents and real_names (whether people are told because of them), pairs (whether they are), within (the time in which pairs are counted), counted (whether quotas are), api_key (null: its is not), and for each binding people (see agi_router.state_consents), and pair, a and b: the tag of both together and those of either. Those that the rules refuse after all, if any, are told without a number, and none is made';
+COMMENT ON FUNCTION agi_router.bind_drawn IS 'Makes bindings of a tenant in one block, under these keys, each on the number drawn for it; one that cannot be had so is left out. _terms: columns of each by name, its id among them; one without an end lives for _life from its beginning. _id, _drawn, _tags: of each, the number drawn, which no other has, and the tags of its callers under every key. _place and the arrays behind it: their routes, each by the place of its binding in _id; in the order of their numbers and callers. None is made where somebody is faster, a row is refused, or these are not the current keys. _stride: if none is made, look through numbers that lie so far apart, and tell one that the first of the bindings could be made on; it begins at no time. _rules: null where the caller knows of no rule but that of orders, and of no pool and no quota; else tenant_id, pool and pool_version (null: none), consents and real_names (whether people are told because of them), pairs (whether they are), within (the time in which pairs are counted), counted (whether quotas are), api_key (null: its is not), and for each binding people (see agi_router.state_consents), and pair, a and b: the tag of both together and those of either. Those that the rules refuse after all, if any, are told without a number, and none is made';

@@ -8,10 +8,9 @@ LANGUAGE sql STABLE AS $$
       FROM (SELECT n.x_number, n.place, t.now
               FROM (SELECT clock_timestamp() AS now OFFSET 0) t
              CROSS JOIN unnest(_x_number) WITH ORDINALITY n (x_number, place)
-             WHERE (SELECT true
-                      FROM agi_router.find_rests_of_x(
-                           _block, n.x_number, _tags, _number_quarantine, _party_quarantine, t.now) f
-                     LIMIT 1) IS NULL
+             WHERE (SELECT f.free
+                      FROM agi_router.find_free_x(
+                           _block, n.x_number, _tags, _number_quarantine, _party_quarantine, t.now, false) f)
              LIMIT _few) c
      ORDER BY (SELECT count(*) FROM agi_router.route o
                 WHERE o.block = _block AND o.x_number = c.x_number AND o.ends_at > c.now), c.place

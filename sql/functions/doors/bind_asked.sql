@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION agi_router.bind_asked(
     _block bigint, _api_key text, _api_scope text, _nonce bytea, _signed_at timestamptz, _pool text, _name bytea,
     _payload bytea, _status integer, _headers jsonb, _answer text, _once bigint[],
-    _tag_key integer, _seal_key integer, _tenant text, _digit integer, _terms jsonb,
+    _tag_key integer, _seal_key integer, _tenant_id integer, _digit integer, _terms jsonb,
     _life interval, _longest interval, _number_quarantine interval, _party_quarantine interval, _scope integer,
     _rules jsonb, _stride integer, _id bigint[], _drawn bigint[], _tags text[], _place integer[], _x_number bigint[],
     _caller_tag bigint[], _shown bigint[], _side text[], _callee bytea[], _callee_tags text[], _caller bytea[])
@@ -26,8 +26,7 @@ BEGIN
     IF _pool IS NOT NULL THEN
         PERFORM p.id
            FROM agi_router.pool p
-           JOIN agi_router.tenant t ON t.id = p.tenant_id
-          WHERE p.name = _pool AND t.name = _tenant;
+         WHERE p.name = _pool AND p.tenant_id = _tenant_id;
         IF FOUND THEN
             RETURN;
         END IF;
@@ -61,7 +60,7 @@ BEGIN
         SELECT d.id, d.x_number, d.begins_at
           INTO _made_id, _made_x, _made_at
           FROM agi_router.bind_drawn(
-               _block, _tag_key, _seal_key, _tenant, _digit, _terms, _life, _longest, _number_quarantine,
+               _block, _tag_key, _seal_key, _tenant_id, _digit, _terms, _life, _longest, _number_quarantine,
                _party_quarantine, _scope, _rules, _stride, _id, _drawn, _tags, _place, _x_number, _caller_tag, _shown,
                _side, _callee, _callee_tags, _caller) d;
     END IF;

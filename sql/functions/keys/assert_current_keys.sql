@@ -5,14 +5,8 @@ DECLARE
     _rotated boolean;
 BEGIN
     LOCK TABLE agi_router.key IN ROW SHARE MODE;
-    -- A statement of its own: it looks anew, and so after the lock is there. It finds a row only where something is
-    -- wrong, which is half of what telling all rows costs. Nonces are random: see agi_router/keys/ring.py.
-    SELECT k.id <> CASE k.kind WHEN 'tag' THEN _tag_key ELSE _seal_key END
-      INTO _rotated
-      FROM agi_router.key k
-     WHERE k.state = 'current'
-       AND (k.id <> CASE k.kind WHEN 'tag' THEN _tag_key ELSE _seal_key END
-            OR k.kind = 'seal' AND agi_router.seals_so_far() - k.sealed_before >= 4294967296);
+    -- A statement of its own: it looks anew, and so after the lock is there.
+    SELECT f.rotated INTO _rotated FROM agi_router.find_key_faults(_tag_key, _seal_key) f;
     IF NOT FOUND THEN
         RETURN;
     END IF;

@@ -1,11 +1,27 @@
-CREATE OR REPLACE FUNCTION agi_router.check_alone() RETURNS trigger
+CREATE OR REPLACE FUNCTION agi_router.check_new_routes() RETURNS trigger
 -- Without statistics the planner would look for such bindings by reading all.
 LANGUAGE plpgsql SET enable_seqscan = off AS $$
+-- One look for three things: each look takes a bind longer to begin than to run.
+--
 -- Nobody may be on an X of AX, and on one of AXE only others of AXE. Whoever adds routes holds the
 -- block by its foreign key; a binding that strangers may call takes it whole, so that none of them
 -- can miss the other. Without such bindings this is one look into an index.
+DECLARE
+    _seals   bigint;
+    _counted text;
+    _fault   text;
+    _open    boolean; -- whether strangers may call any binding
 BEGIN
-    IF NOT EXISTS (SELECT 1 FROM agi_router.binding b WHERE b.open_number IS NOT NULL) THEN
+    SELECT count(n.callee) + count(n.caller),
+           min(agi_router.fault_of_route(n.block, n.x_number, n.shown, n.side, n.last_callee, n.last_at)),
+           EXISTS (SELECT 1 FROM agi_router.binding b WHERE b.open_number IS NOT NULL)
+      INTO _seals, _fault, _open
+      FROM fresh n;
+    IF _fault IS NOT NULL THEN
+        PERFORM agi_router.refuse_row(TG_TABLE_NAME, _fault);
+    END IF;
+    _counted := agi_router.count_seals(_seals); -- an assignment, which starts no executor
+    IF NOT _open THEN
         RETURN NULL;
     END IF;
     IF NOT EXISTS (SELECT 1
@@ -58,8 +74,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION agi_router.check_alone IS 'Refuses a route on a number that another binding has for itself, and such a binding where others are';
+COMMENT ON FUNCTION agi_router.check_new_routes IS 'Looks at new routes: counts their sealed values, refuses one that is not sound, and one on a number that another binding has for itself, and such a binding where others are';
 
-CREATE OR REPLACE TRIGGER route_alone AFTER INSERT ON agi_router.route
+CREATE OR REPLACE TRIGGER route_new AFTER INSERT ON agi_router.route
     REFERENCING NEW TABLE AS fresh
-    FOR EACH STATEMENT EXECUTE FUNCTION agi_router.check_alone();
+    FOR EACH STATEMENT EXECUTE FUNCTION agi_router.check_new_routes();
