@@ -815,7 +815,7 @@ class SceneUnknown(StoreError):
 
 class ConsentMissing(StoreError):
     """
-    A party has not agreed, or no longer does: state its consent, or have it written down first.
+    A party has not agreed, or no longer does: write it down first, or state it if the tenant may.
     """
 
 
