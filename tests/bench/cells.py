@@ -141,9 +141,9 @@ def figures(found: dict[str, Way], calls: int) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="tests/bench/run cells", description=__doc__)
-    parser.add_argument("--calls", type=int, default=500, help="of a round; default 500")
+    parser.add_argument("--calls", type=int, default=300, help="of a round; default 300")
     parser.add_argument("--clients", type=int, default=1, help="calls at once; default 1")
-    parser.add_argument("--rounds", type=int, default=60, help="of each; default 60")
+    parser.add_argument("--rounds", type=int, default=40, help="of each; default 40")
     parser.add_argument("--json", type=Path, help="also write the result there")
     args = parser.parse_args()
     found = figures(asyncio.run(measure(args)), args.calls // args.clients * args.clients)
