@@ -2,9 +2,9 @@
 The command `tests/bench/run audit`: what a bind notices of the audit, and a look at all of it.
 
 Binds of several processes are counted alone, and beside one that writes rows of the audit and
-signs each, in turn; a bind waits for no chain. With --cpu one client binds alone, beside that one,
-beside one that does the same in another database, which shares the machine alone, and with a row
-of the audit of its own; a few binds each in turn, and the CPU of each is taken.
+signs each, in turn; a bind waits for no chain. With --cpu one client binds beside that one, and
+beside one that does the same in another database, which shares the machine alone; a few binds each
+in turn, and the CPU of each is taken, until it is sure on which side of the bar the ratio lies.
 """
 
 # ruff: noqa: T201  (a command prints)
@@ -17,8 +17,10 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import count
+from math import sqrt
 from pathlib import Path
 from random import shuffle
 from statistics import median
@@ -36,7 +38,7 @@ from agi_router.records.signing import AuditChain
 from harness.database import Server, database_of
 
 from .binding import QUARANTINE, binder, parties, say
-from .cpu import Taken
+from .cpu import Taken, favour
 from .crew import work_together
 from .fresh import fresh_database
 
@@ -46,13 +48,16 @@ Binds per second beside a writer and signer of the audit ÷ alone, interleaved; 
 """
 
 _FIRST = 70012340000
-# Binds of a turn, and turns before they count.
+# Binds of a turn, turns before they count, and after how many it is looked whether that is enough.
 _BINDS = 100
-_WARM = 5
+_WARM = 10
+_LOOK = 50
+_BAR = 1.03
 _CLIENTS = 4
 _ROOM = 100_000
-# Seconds between two heads, which are an hour apart in service.
+# Seconds between two heads, which are an hour apart in service; and where CPU is taken.
 _PAUSE = 0.2
+_SHORT_PAUSE = 0.02
 _ENTRY = AuditEntry(act="bench", subject="binding", reason=None)
 _FILL = """
 INSERT INTO agi_router.audit (uid, name, effective_uid, host, act, subject)
@@ -67,7 +72,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, metavar="N", default=7)
     parser.add_argument("--seconds", type=int, metavar="S", default=5)
     parser.add_argument(
-        "--cpu", type=int, metavar="N", help="instead: CPU of a bind, over N turns of each kind"
+        "--cpu",
+        type=int,
+        metavar="N",
+        help="instead: CPU of a bind, over N turns of each kind at most; root runs it by the"
+        " real-time scheduler, so that nobody else has its core",
+    )
+    parser.add_argument(
+        "--row", action="store_true", help="with --cpu: also a bind with a row of its own"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
     return parser.parse_args()
@@ -80,15 +92,19 @@ class Signing:
     Args:
         dsn: The database.
         work: Directory for key and heads.
+        pause: Seconds between two.
+        favoured: Whether it may have a core whenever it wants one.
     """
 
-    def __init__(self, dsn: str, work: Path) -> None:
+    def __init__(
+        self, dsn: str, work: Path, *, pause: float = _PAUSE, favoured: bool = False
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self._over = context.Event()
         self.held = context.Event()
         """As long as it is set, nothing is written."""
-        events = self._over, self.held
-        self._process = context.Process(target=write_and_sign, args=(dsn, work, *events))
+        given = (dsn, work, self._over, self.held, pause, favoured)
+        self._process = context.Process(target=write_and_sign, args=given)
 
     def __enter__(self) -> Self:
         self._process.start()
@@ -99,12 +115,21 @@ class Signing:
         self._process.join()
 
 
-def write_and_sign(dsn: str, work: Path, over: Any, held: Any) -> None:
+def write_and_sign(
+    dsn: str,
+    work: Path,
+    over: Any,
+    held: Any,
+    pause: float,
+    favoured: bool,  # noqa: FBT001
+) -> None:
     """Write a row and sign the audit, again and again; as two connections."""
     key = SigningKey.parse((work / "signing").read_bytes())
     with connect(dsn) as writer, connect(dsn) as signer:
         audit, chain = Audit(Queries(writer)), AuditChain(Queries(signer))
-        while not over.wait(_PAUSE):
+        if favoured:
+            favour(os.getpid(), writer.info.backend_pid, signer.info.backend_pid)
+        while not over.wait(pause):
             if held.is_set():
                 continue
             audit.record(_ENTRY)
@@ -120,14 +145,16 @@ def binds(dsn: str, keys: str, serials: "count[int]", *, seconds: int) -> float:
 
 
 def cpu_of_binds(
-    dsn: str, elsewhere: str, keys: KeyRing, work: Path, turns: int
+    dsn: str, elsewhere: str, keys: KeyRing, work: Path, turns: int, *, row: bool
 ) -> dict[str, Any]:
     """
     Microseconds of CPU of a bind, of PostgreSQL's backend and of the client: medians of turns.
 
-    A bind with a row of its own is one by hand, in one transaction with its row of the audit.
+    A ratio is the median of those of turns that followed each other, with the bounds between
+    which it is with 95 %: no mean, because what else runs on a machine costs some turns many times
+    as much. A bind with a row of its own is one by hand, in one transaction with that row.
     """
-    kinds = ["alone", "beside", "elsewhere", "row"]
+    kinds = ["beside", "elsewhere", *(["row", "alone"] if row else [])]
     taken: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
     (work / "elsewhere").mkdir()
     (work / "elsewhere" / "signing").write_text((work / "signing").read_text())
@@ -148,7 +175,11 @@ def cpu_of_binds(
             spent = (Taken.by(backend) - server).cpu
             taken[kind].append((spent / _BINDS / 1000, mine / _BINDS / 1000))
 
-        with Signing(dsn, work) as here, Signing(elsewhere, work / "elsewhere") as there:
+        with (
+            Signing(dsn, work, pause=_SHORT_PAUSE, favoured=True) as here,
+            Signing(elsewhere, work / "elsewhere", pause=_SHORT_PAUSE, favoured=True) as there,
+        ):
+            favour(os.getpid(), backend)
             for number in range(_WARM + turns):
                 # Whichever comes first finds the caches as the last one has left them.
                 shuffle(kinds)
@@ -156,24 +187,48 @@ def cpu_of_binds(
                     for signing, of in ((here, "beside"), (there, "elsewhere")):
                         (signing.held.clear if kind == of else signing.held.set)()
                     turn(kind)
-                if number < _WARM:
+                if number == _WARM - 1:
                     for found in taken.values():
                         found.clear()
-    medians = {
-        kind: tuple(median(each[place] for each in found) for place in (0, 1))
+                elif is_sure(taken["beside"], taken["elsewhere"]):
+                    break
+    signed = len(read_heads(work / "heads")) / (len(taken["beside"]) + _WARM)
+    return told(taken) | {"signed_in_a_turn": round(signed, 1)}
+
+
+def told(taken: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, Any]:
+    """What was measured, by name."""
+    said: dict[str, Any] = {
+        f"{kind}_{where}_us": round(median(each[place] for each in found), 1)
         for kind, found in taken.items()
-    }
-    ratios = {
-        f"{kind}_vs_{other}": round(
-            median(sum(a) / sum(b) for a, b in zip(taken[kind], taken[other], strict=True)), 3
-        )
-        for kind, other in (("beside", "elsewhere"), ("beside", "alone"), ("row", "alone"))
-    }
-    return {
-        f"{kind}_{where}_us": round(medians[kind][place], 1)
-        for kind in medians
         for place, where in enumerate(("server", "client"))
-    } | ratios
+    }
+    for kind, other in (("beside", "elsewhere"), ("row", "alone")):
+        if kind in taken:
+            low, ratio, high = bounds(taken[kind], taken[other])
+            said[f"{kind}_vs_{other}"] = f"{ratio:.3f} ({low:.3f} to {high:.3f})"
+    return said | {"turns": len(taken["beside"]), "binds_of_a_turn": _BINDS}
+
+
+def is_sure(ones: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]) -> bool:
+    """Whether the ratio lies on one side of the bar; it is looked now and then."""
+    if not ones or len(ones) % _LOOK:
+        return False
+    low, ratio, high = bounds(ones, others)
+    say(f"{len(ones)} turns: {ratio:.3f} ({low:.3f} to {high:.3f})")
+    return high <= _BAR or low > _BAR
+
+
+def bounds(
+    ones: Sequence[tuple[float, float]], others: Sequence[tuple[float, float]]
+) -> tuple[float, float, float]:
+    """
+    The median of the ratios of turns, between the ranks that hold it with 95 %.
+    """
+    ratios = sorted(sum(one) / sum(other) for one, other in zip(ones, others, strict=True))
+    away = sqrt(len(ratios))
+    first, last = (round(len(ratios) / 2 + each * 0.98 * away) for each in (-1, 1))
+    return ratios[max(first - 1, 0)], median(ratios), ratios[min(last, len(ratios) - 1)]
 
 
 def verify(server: Server, dsn: str, work: Path, rows: int) -> dict[str, Any]:
@@ -213,7 +268,7 @@ def main() -> int:
                 check_keys(connection, keys)
             if args.cpu:
                 with fresh_database(server, keys, first=_FIRST, blocks=1) as elsewhere:
-                    result = cpu_of_binds(dsn, elsewhere, keys, work, args.cpu)
+                    result = cpu_of_binds(dsn, elsewhere, keys, work, args.cpu, row=args.row)
                 tell(result, args.json)
                 return 0
             for number in range(1, args.rounds + 1):

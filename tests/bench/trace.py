@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +34,7 @@ from agi_router.traces.store import Tracer
 from agi_router.traces.views import describe_trace
 from harness.database import Server, database_of
 
+from .cpu import favour
 from .errors import BenchError
 from .fresh import fresh_database
 from .scale import party, say
@@ -135,12 +136,25 @@ _KNOWN_CALLS = """
                SELECT k.at + make_interval(secs => (n + random()) * %(life)s * 86400 / 3)) c (at)
 """
 _INDEXES = """
-SELECT i.indexrelid::regclass::text AS name, pg_get_indexdef(i.indexrelid) AS made
+SELECT i.indexrelid::regclass::text AS name,
+       -- Of a table with parts: of these, too.
+       replace(pg_get_indexdef(i.indexrelid), ' ON ONLY ', ' ON ') AS made
   FROM pg_index i
- WHERE i.indrelid IN ('agi_router.binding'::regclass, 'agi_router.route'::regclass)
-   AND NOT i.indisunique
+ WHERE i.indrelid IN (SELECT unnest(%s::text[])::regclass) AND NOT i.indisunique
 """
+_TABLES = {"bindings": ["agi_router.binding", "agi_router.route"], "calls": ["agi_router.call"]}
 _STEP = 1_000_000
+_SERVING = {"shared_buffers": "2GB", "max_wal_size": "4GB", "checkpoint_timeout": "30min"}
+# While rows are filled in nothing is to survive anything.
+_SEEDING = {
+    "shared_buffers": "2GB",
+    "max_wal_size": "32GB",
+    "checkpoint_timeout": "1h",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+}
 
 
 def arguments() -> argparse.Namespace:
@@ -201,22 +215,25 @@ class Seeding:
         with self._admin() as admin:
             for statement in _MOVE:
                 admin.execute(statement.encode(), self._values)
-            indexes = admin.execute(_INDEXES.encode()).fetchall()
-            for row in indexes:
-                admin.execute(f"DROP INDEX {row['name']}".encode())
+            indexes = {}
+            for of, tables in _TABLES.items():
+                indexes[of] = admin.execute(_INDEXES.encode(), [tables]).fetchall()
+                for row in indexes[of]:
+                    admin.execute(f"DROP INDEX {row['name']}".encode())
         # On two cores.
-        other = threading.Thread(target=self._fill_calls)
+        other = threading.Thread(target=self._fill_calls, args=(indexes["calls"],))
         other.start()
         with self._admin() as admin:
             for statement in (_BINDINGS, _ROUTES):
                 admin.execute(statement.encode(), self._values)
-            say("indexing")
-            for row in indexes:
+            say("indexing bindings")
+            for row in indexes["bindings"]:
                 admin.execute(row["made"].encode())
+            for table in ("binding", "route"):
+                admin.execute(f"VACUUM ANALYZE agi_router.{table}".encode())
         other.join()
-        say("analysing")
         with self._admin() as admin:
-            for table in ("binding", "route", "past_route", "block", "call", "message"):
+            for table in ("past_route", "block", "message"):
                 admin.execute(f"VACUUM ANALYZE agi_router.{table}".encode())
             admin.execute("CHECKPOINT")
 
@@ -263,13 +280,18 @@ class Seeding:
         if done.returncode or json.loads(done.stdout)["bound"] != self._known:
             raise BenchError("the import failed")
 
-    def _fill_calls(self) -> None:
+    def _fill_calls(self, indexes: Sequence[dict[str, Any]]) -> None:
         calls = self._values["calls"]
         with self._admin() as admin:
             for begin in range(0, calls, _STEP):
                 span = {"from": begin, "to": min(begin + _STEP, calls)}
                 admin.execute(_CALLS.encode(), {**self._values, **span})
             admin.execute(_KNOWN_CALLS.encode(), self._values)
+            say("indexing calls")
+            for row in indexes:
+                admin.execute(row["made"].encode())
+            say("analysing calls")
+            admin.execute(b"VACUUM ANALYZE agi_router.call")
 
 
 class Bench:
@@ -360,16 +382,14 @@ def _percentiles(name: str, taken: Sequence[float]) -> dict[str, float]:
     }
 
 
-def give_memory(server: Server) -> None:
-    """Start the server anew as one for such a database would be set; its WAL need not be kept."""
+def configure(server: Server, settings: Mapping[str, str]) -> None:
+    """Start the server anew, with these settings and no others."""
     with server.admin() as admin:
-        for name, value in (
-            ("shared_buffers", "2GB"),
-            ("max_wal_size", "4GB"),
-            ("checkpoint_timeout", "30min"),
-        ):
+        admin.execute(b"ALTER SYSTEM RESET ALL")
+        for name, value in settings.items():
             admin.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
-    server.kill()
+    server.stop_smartly()
+    server.wait()
     server.start()
 
 
@@ -382,10 +402,12 @@ def main() -> int:
     blocks = -(-args.bindings // (_TURNS * BLOCK_SIZE))
     try:
         with Server("18", durable=True) as server:
-            give_memory(server)
+            configure(server, _SEEDING)
             with fresh_database(server, keys, first=_FIRST, blocks=blocks) as dsn:
                 began = time.monotonic()
                 Seeding(server, dsn, work, bindings=args.bindings, calls=args.calls).seed()
+                configure(server, _SERVING)
+                favour(os.getpid(), int((server.data / "postmaster.pid").read_text().split()[0]))
                 say(f"seeded in {time.monotonic() - began:.0f} s")
                 if hold := os.environ.get("BENCH_HOLD"):
                     print(dsn, work, flush=True)
