@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from unit.test_acts import commands
 
 from agi_router.doors.http.app import describe_api
 from agi_router.keys.file import write_key_ring
@@ -92,3 +93,17 @@ def test_problems(code: str) -> None:
         assert found in ([], [str(status)])
     else:
         assert [str(status) in each.split(", ") for each in found] == [True]
+
+
+def test_what_commands_have_of_it() -> None:
+    """Each command of the record stands in the table, with operations that there are."""
+    table = PAGE.partition("### What commands have of it")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"(?m)^\| `([^`]+)` \| (.*) \|$", table))
+    rooms = ("trace", "audit", "retention", "export-day", "recording", "migrate-x")
+    assert rows.keys() == {name for name in dict(commands()) if name.partition(" ")[0] in rooms}
+    paths = describe_api()["paths"]
+    for command, told in rows.items():
+        named = re.findall(r"`([A-Z]+) (/v1/[^`]+)`", told)
+        assert named or told.startswith("no: "), command
+        for method, path in named:
+            assert method.lower() in paths[path], (command, path)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
+import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from math import inf
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -47,7 +45,6 @@ RETENTION = Retention()
 DAY = timedelta(days=1)
 OLD = timedelta(days=300)
 TEST = "a test"
-PROGRAM = Path(sys.executable).parent / "agi-router"
 
 
 @pytest.fixture
@@ -573,26 +570,17 @@ def test_an_auditor_only_looks(
             admin.execute(f'DROP ROLE "{role}"')
 
 
-def test_killed_again_and_again(
-    store: BindingStore, holds: HoldStore, dsn: str, keys: KeyRing, tmp_path: Path
-) -> None:
+def test_killed_at_every_statement(store: BindingStore, holds: HoldStore, dsn: str) -> None:
     """Killed at any point, a run loses nothing that is held and counts nothing twice."""
-    kills = int(os.environ.get("CHAOS_RETENTION_KILLS", "3"))
-    write_key_ring(tmp_path / "keys", keys)
-    env = {
-        **os.environ,
-        "AGI_ROUTER_DSN": dsn,
-        "AGI_ROUTER_KEY_FILE": str(tmp_path / "keys"),
-    }
     made = [
         bind(store, new_party(), new_party(), x=BLOCK.number(n), order_id=f"O-{n % 3}")
-        for n in range(12 + 4 * kills)
+        for n in range(12)
     ]
     # Each third is of the order that is held.
     names = {"binding": [str(each.id) for n, each in enumerate(made) if n % 3]}
     for each in made:
         age(store, each)
-    for n in range(2 + kills // 2):
+    for n in range(4):
         calls = [f"pbx1-{n}.{serial}" for serial in range(4)]
         day = add_calls(store, made[n], calls, OLD + n * DAY)
         if n % 3:
@@ -600,25 +588,14 @@ def test_killed_again_and_again(
     holds.add(HeldThing(order="O-0"), case="P-1", reason="police", by=TEST)
     list(Sweep(store.connection, NO_REST, Retention(records=4 * OLD)).steps())
     store.connection.execute("DELETE FROM agi_router.deletion")
-
-    def progress() -> int:
-        query = "SELECT coalesce(sum(deleted), 0) + 3 * count(*) FROM agi_router.deletion"
-        return int(one(store.connection, query))
-
-    def is_over(process: subprocess.Popen[bytes], wanted: float) -> bool:
-        return process.poll() is not None or progress() >= wanted
-
     deleting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7002045"
-    random = Random(kills)  # noqa: S311 - no secret
-    for last in [False] * kills + [True]:
-        wanted = inf if last else progress() + random.randint(1, 6)
-        command = [str(PROGRAM), "retention", "run", "--batch", "1"]
-        with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL) as process:
-            until(partial(is_over, process, wanted))
-            assert process.poll() == (0 if last else None), "it had too little to do"
-            process.kill()
+    kills = stop = 0
+    while kills == stop:
+        stop += 1
+        kills += is_killed(dsn, stop)
         # What the server had in hand for it goes on until it sees that nobody is there.
         until(lambda: not one(store.connection, deleting))
+    assert kills >= 50
     assert delete(store) == {}
     left = store.connection.execute("SELECT id, order_id FROM agi_router.binding").fetchall()
     assert len(left) == len(made) - len(names["binding"])
@@ -637,4 +614,48 @@ def test_killed_again_and_again(
         (what, len(each), digest_names(bytes(32), each)) for what, each in names.items()
     )
     kept = store.connection.execute("SELECT id FROM agi_router.kept_call ORDER BY id").fetchall()
-    assert len(kept) == 4 * len(range(0, 2 + kills // 2, 3))
+    assert len(kept) == 4 * len(range(0, 4, 3))
+
+
+def is_killed(dsn: str, stop: int) -> bool:
+    """Delete in a process that is killed before or behind some statement; whether it was."""
+    child = os.fork()
+    if child == 0:
+        try:
+            for name in ("row", "rows", "execute"):
+                setattr(Queries, name, Deadly(getattr(Queries, name), stop))
+            with connect(dsn) as connection:
+                list(Deletion(connection, Retention(), batch=1).steps(again=True))
+        except BaseException:  # noqa: BLE001 - a child never goes on with the test
+            os._exit(1)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in {0, -signal.SIGKILL}
+    return status != 0
+
+
+# Statements between two places to be killed at: all of them would take a minute.
+_STRIDE = 2.5
+
+
+class Deadly:
+    """The same method, which kills its process before a call, or behind it."""
+
+    done = 0
+
+    def __init__(self, method: Callable[..., Any], stop: int) -> None:
+        self._method = method
+        self._stop = stop
+
+    def __get__(self, queries: Queries, owner: type[Queries]) -> Callable[..., Any]:
+        return partial(self, queries)
+
+    def __call__(self, *given: Any) -> Any:
+        Deadly.done += 1
+        last = Deadly.done == int(_STRIDE * self._stop)
+        if last and self._stop % 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        told = self._method(*given)
+        if last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return told
