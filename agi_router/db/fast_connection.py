@@ -85,10 +85,10 @@ class FastConnection(psycopg.AsyncConnection[dict[str, Any]]):
         return _rows(prepared, results[0])
 
     async def fetch_each(
-        self, name: str, values: Sequence[Mapping[str, Value]]
+        self, asked: Sequence[tuple[str, Mapping[str, Value]]]
     ) -> list[list[dict[str, Any]]]:
         """
-        Run the query *name* for each of *values*, in one round trip and one transaction.
+        Run queries, by name and values, in one round trip and one transaction.
 
         Who is cancelled while they run loses the connection.
 
@@ -96,10 +96,12 @@ class FastConnection(psycopg.AsyncConnection[dict[str, Any]]):
             psycopg.Error: One of them failed; nothing was done for any.
         """
         async with self.lock:
-            prepared = self._statements.get(name) or await self._prepare(name)
+            prepared = [
+                self._statements.get(name) or await self._prepare(name) for name, _ in asked
+            ]
             self.pgconn.enter_pipeline_mode()
-            for each in values:
-                self._send(prepared, each)
+            for each, (_, values) in zip(prepared, asked, strict=True):
+                self._send(each, values)
             # What is sent before it is one transaction, which ends here.
             self.pgconn.pipeline_sync()
             try:
@@ -107,7 +109,7 @@ class FastConnection(psycopg.AsyncConnection[dict[str, Any]]):
             finally:
                 if self.pgconn.status == pq.ConnStatus.OK:
                     self.pgconn.exit_pipeline_mode()
-        return [_rows(prepared, result) for result in results]
+        return list(map(_rows, prepared, results))
 
     def _send(self, prepared: _Prepared, values: Mapping[str, Value]) -> None:
         self.pgconn.send_query_prepared(

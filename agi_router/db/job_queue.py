@@ -223,6 +223,12 @@ class JobQueue(Generic[_Work, _Promise]):
         """
         return not self._queue
 
+    def is_held(self, about: Hashable) -> bool:
+        """
+        Whether somebody was seen to hold what jobs are about, and none has succeeded since.
+        """
+        return about in self._put_off.held
+
     def check(self, *, fail_fast: bool, timeout: float, workers: int) -> None:
         """
         Make sure that a job may join.

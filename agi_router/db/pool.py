@@ -188,6 +188,12 @@ class ConnectionPool:
         """
         return len(self._queue)
 
+    def is_held(self, about: Hashable) -> bool:
+        """
+        Whether somebody was seen to hold what work is about.
+        """
+        return self._queue.is_held(about)
+
     async def submit(
         self,
         work: Work,
@@ -279,7 +285,7 @@ class ConnectionPool:
 
         async def work(connection: FastConnection) -> None:
             rows = await connection.fetch_each(
-                shared[0].statement, [each.values() for each in shared]
+                [(each.statement, each.values()) for each in shared]
             )
             for job, each, found in zip(jobs, shared, rows, strict=True):
                 # What is wrong with one is told when it is done alone.

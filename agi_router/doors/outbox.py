@@ -4,7 +4,8 @@ What doors for texts have alike: what is owed is taken, sent, and ended or put o
 Rules for the editor:
 
 1. A text is taken only where it can be sent at once: what waits, waits in the database. One that
-   comes while there is room is stored as in hand, and sent as soon as that is committed.
+   comes while there is room is stored as in hand, and sent as soon as that is committed. Of those
+   that are stored together more may be in hand than there is room for: they wait a moment.
 2. A fault of ours in one text ends nothing else. Where its end cannot be written its lease ends,
    and it is taken again.
 3. No log line holds a number or a text.
@@ -14,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -21,7 +23,7 @@ from typing import Any, Final, TypeVar
 
 from agi_router.bindings.reasons import Reason
 from agi_router.errors import AgiRouterError
-from agi_router.messages.model import GIVEN_UP, WRITE, MessageState, Outgoing
+from agi_router.messages.model import GIVEN_UP, ROOM, WRITE, MessageState, Outgoing
 from agi_router.messages.store import Ended, MessageStore
 from agi_router.numbers import Block
 
@@ -33,6 +35,8 @@ _T = TypeVar("_T")
 
 # Seconds after which is looked for what became due: by its time, or by another process.
 _LOOK: Final = 0.5
+# How many may be in hand for each that is on its way: those that were let in together.
+_AHEAD: Final = 2
 
 
 @dataclass(slots=True)
@@ -150,6 +154,9 @@ class Outbox:
         self._window = window
         self._due = asyncio.Event()
         self._closed = True
+        self._places = asyncio.Semaphore(window)
+        # Who waits until one more can be sent.
+        self._waiting: deque[asyncio.Future[None]] = deque()
         # Whether something may wait in the database, and whether there is more than there was room
         # for.
         self._wanted = self._behind = True
@@ -159,9 +166,38 @@ class Outbox:
     @property
     def free(self) -> bool:
         """
-        Whether one more can be sent at once, and none that came before waits for its turn.
+        Whether one more may be in hand, and none that came before waits for its turn.
         """
-        return not self._closed and not self._behind and self.under_way < self._window
+        return self._has_room(_AHEAD * self._window)
+
+    def _has_room(self, most: int) -> bool:
+        return not self._closed and not self._behind and self.under_way < most
+
+    async def room(self, seconds: float) -> None:
+        """
+        Wait until one more can be sent at once, so long at most.
+
+        A text that is stored as in hand costs the database half of what another one does. Where
+        others wait in the database already this one does not wait for room: it comes after them.
+        """
+        has_room = self._has_room(self._window) and not self._waiting
+        if has_room or self._closed or self._behind:
+            return
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await waiting
+
+    def _let_in(self, most: int) -> None:
+        """
+        Let so many go on that wait for room.
+        """
+        while self._waiting and most > 0:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                waiting.set_result(None)
+                most -= 1
 
     def hand_over(self, message: Outgoing) -> None:
         """
@@ -184,6 +220,7 @@ class Outbox:
         """
         self._closed = True
         self._due.set()
+        self._let_in(len(self._waiting))
 
     async def run(self) -> None:
         """
@@ -200,6 +237,8 @@ class Outbox:
                     taken = await self._store.take(room, timeout=WRITE)
                 self._behind = len(taken) >= room
                 self._wanted |= self._behind
+                if self._behind:
+                    self._let_in(len(self._waiting))
             for message in taken:
                 if isinstance(message, Ended):
                     self._tasks.start(self._finish(message, message.state, message.reason, None))
@@ -213,9 +252,12 @@ class Outbox:
 
     async def _try(self, message: Outgoing) -> None:
         try:
-            outcome = await self._send(message)
+            outcome = await self._send_in_turn(message)
         finally:
             self.under_way -= 1
+            # Of those that were let in some may be refused, and end nothing.
+            few = self.under_way <= self._window // 2
+            self._let_in(self._window - self.under_way if few else 1)
             if self._wanted:
                 self._due.set()
         if outcome.state is not None:
@@ -227,6 +269,21 @@ class Outbox:
                 await self._store.put_off(
                     message, outcome.pause, known=outcome.known, timeout=WRITE
                 )
+
+    async def _send_in_turn(self, message: Outgoing) -> Outcome:
+        if self._places.locked():
+            try:
+                async with asyncio.timeout(ROOM):
+                    await self._places.acquire()
+            except TimeoutError:
+                # It was not sent.
+                return Outcome(pause=timedelta())
+        else:
+            await self._places.acquire()
+        try:
+            return await self._send(message)
+        finally:
+            self._places.release()
 
     async def _finish(
         self,

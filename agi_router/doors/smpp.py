@@ -88,6 +88,8 @@ log = logging.getLogger(__name__)
 _ADMISSION: Final = 0.45
 # Seconds within which a text has its answer.
 _ANSWERED: Final = 0.48
+# Seconds of these for which a text waits until it can be sent as soon as it is stored.
+_ROOM: Final = 0.2
 _RENEWED_EVERY: Final = 1.0
 _LEASE: Final = 6.0
 # Seconds for which an earlier session's texts may come again.
@@ -607,6 +609,10 @@ class SmppDoor:
         Not every message centre sends again what it is told to: so we ask again.
         """
         unsure = False
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await self._outbox.room(_ROOM)
+        timeout = _ADMISSION - (loop.time() - begun)
         for pause in _AGAIN:
             try:
                 with self.counts.timed():
@@ -618,7 +624,7 @@ class SmppDoor:
                         checker=self._checker,
                         limits=self._limits,
                         hands=self._outbox,
-                        timeout=_ADMISSION,
+                        timeout=timeout,
                     )
             except Exception as error:  # noqa: BLE001 - whatever it is, perhaps it was stored
                 log.warning("message.unanswered", extra={"error": type(error).__name__})
@@ -628,6 +634,7 @@ class SmppDoor:
                     return stored
             if pause is None or self._closing:
                 break
+            timeout = _ADMISSION
             await asyncio.sleep(pause)
         return None
 

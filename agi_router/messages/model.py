@@ -29,6 +29,7 @@ __all__ = [
     "LONGEST",
     "MOST_PARTS",
     "RETRIES",
+    "ROOM",
     "TURN",
     "WRITE",
     "CarriedText",
@@ -57,6 +58,8 @@ RETRIES: Final = tuple(
     timedelta(seconds=seconds) for seconds in (5, 15, 60, 5 * 60, 15 * 60, 60 * 60)
 )
 """How long a text waits after its first try, its second and so on; then as after the last."""
+ROOM: Final = 1.0
+"""Seconds in which a text that was stored as in hand must have room, or it is put off."""
 TURN: Final = 10.0
 """Seconds in which a text that was taken must have its turn, or it is put off."""
 ANSWER: Final = 32.0
@@ -64,7 +67,7 @@ ANSWER: Final = 32.0
 WRITE: Final = 10.0
 """Seconds in which the end of a try is written, or it never is."""
 _TOLD: Final = 5.0
-LEASE: Final = timedelta(seconds=_TOLD + TURN + ANSWER + WRITE)
+LEASE: Final = timedelta(seconds=_TOLD + ROOM + TURN + ANSWER + WRITE)
 """How long one try may take: until we know that it is ours, and then all that it waits for."""
 
 _NAME = re.compile(r"(700[0-9]{8})-([0-9]{9,11})\.([0-9]{1,10})")

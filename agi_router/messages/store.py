@@ -162,7 +162,8 @@ class MessageStore:
         self._link = link
         self._validity = validity
         self._open_modes = open_modes
-        self._ends = Turns(pool, "finish_message")
+        self.turns = Turns(pool)
+        """What is written of each text: those that come and those that end go together."""
 
     @property
     def link(self) -> str:
@@ -240,8 +241,10 @@ class MessageStore:
         # Texts that wait at the same moment share a transaction. Each is a statement of its own,
         # so the use that one takes is there for the next.
         work = SharedWork("admit_message", asking.values, asking.read, asking.alone)
+        # Those of a door go with what ends there; there is a store of its own for who is no door.
+        waits = self._pool if hands is None else self.turns
         try:
-            admitted: Admission | Repeated = await self._pool.submit(
+            admitted: Admission | Repeated = await waits.submit(
                 work, timeout=timeout, fail_fast=True, about=text.sender
             )
         except StoreUnavailable:
@@ -410,7 +413,9 @@ class MessageStore:
             "status": status,
         }
 
-        return bool(await self._ends.fetch(values, about=message.id, timeout=timeout))
+        return bool(
+            await self.turns.fetch("finish_message", values, about=message.id, timeout=timeout)
+        )
 
     async def put_off(
         self,

@@ -262,18 +262,18 @@ async def test_a_line_that_is_lost_before_it_said_that_the_text_is_stored(
 ) -> None:
     """Nobody sends it by then, so it is due at once, and it is not marked."""
     bind(store, messages=Messages.BOTH)
-    fetch, lost = FastConnection.fetch, 0
+    fetch, lost = FastConnection.fetch_each, 0
 
-    async def lose(self: FastConnection, name: str, values: Any) -> Any:
+    async def lose(self: FastConnection, asked: Any) -> Any:
         nonlocal lost
-        rows = await fetch(self, name, values)
-        if name == "admit_message" and not lost:
+        rows = await fetch(self, asked)
+        if not lost:
             lost += 1
             await self.close()
             raise psycopg.OperationalError
         return rows
 
-    monkeypatch.setattr(FastConnection, "fetch", lose)
+    monkeypatch.setattr(FastConnection, "fetch_each", lose)
     door = Door()
     asked = texts.admit(text(), secrets.token_bytes(32), hands=door, timeout=TIMEOUT)
     assert isinstance(await asked, Repeated)

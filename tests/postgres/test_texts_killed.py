@@ -32,8 +32,8 @@ from harness.values import BLOCK, X
 
 # Texts that come while the database is frozen: more than it can be asked about.
 CROWD = 80
-# What it has in hand then: each line one transaction of eight, of which nobody knows.
-UNKNOWN = 4 * 8
+# What it has in hand then: two transactions of 32, of which nobody knows.
+UNKNOWN = 2 * 32
 
 
 @pytest.fixture
