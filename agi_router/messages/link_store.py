@@ -12,7 +12,6 @@ from typing import Any
 from agi_router.db.fast_connection import FastConnection
 from agi_router.db.pool import ConnectionPool
 from agi_router.db.queries import query
-from agi_router.db.turns import Turns
 from agi_router.errors import SealError
 from agi_router.keys.registry import key_ids
 from agi_router.messages.model import MessageState, Outgoing
@@ -65,8 +64,7 @@ class LinkStore:
         self._pool = pool
         self._messages = messages
         self._name = messages.link
-        self._sent = Turns(pool, "note_sent_parts")
-        self._receipts = Turns(pool, "note_receipt")
+        self._turns = messages.turns
 
     async def _rows(
         self,
@@ -243,16 +241,20 @@ class LinkStore:
         Raises:
             StoreError: No answer in time, or the store failed.
         """
+        # Rows are locked in one order by all.
+        parts = sorted(sent, key=sent.__getitem__)
         values: dict[str, Any] = {
             "block": message.block.value,
             "id": message.id,
             "link": self._name,
-            "parts": list(sent),
-            "remote_ids": list(sent.values()),
+            "parts": parts,
+            "remote_ids": [sent[part] for part in parts],
             "total": total,
             "status": status,
         }
-        return bool(await self._sent.fetch(values, about=message.id, timeout=timeout))
+        return bool(
+            await self._turns.fetch("note_sent_parts", values, about=message.id, timeout=timeout)
+        )
 
     async def sent_parts(self, message: Outgoing, *, timeout: float) -> set[int]:  # noqa: ASYNC109
         """
@@ -287,7 +289,7 @@ class LinkStore:
             StoreError: No answer in time, or the store failed.
         """
         values = {"link": self._name, "remote_id": remote_id, "state": state.value}
-        [row] = await self._receipts.fetch(values, about=remote_id, timeout=timeout)
+        [row] = await self._turns.fetch("note_receipt", values, about=remote_id, timeout=timeout)
         return bool(row["matched"])
 
     async def give_up_receipts(self, *, timeout: float) -> int:  # noqa: ASYNC109

@@ -47,7 +47,7 @@ BEGIN
         END IF;
         FOREACH d IN ARRAY missing LOOP
             EXECUTE format('CREATE TABLE agi_router.%I (LIKE agi_router.%I INCLUDING ALL) WITH (fillfactor = %s)',
-                           parent || to_char(d, '_YYYYMMDD'), parent, CASE parent WHEN 'call' THEN 85 ELSE 100 END);
+                           parent || to_char(d, '_YYYYMMDD'), parent, CASE parent WHEN 'call' THEN 85 WHEN 'message' THEN 60 ELSE 100 END);
         END LOOP;
         EXECUTE format('LOCK TABLE ONLY agi_router.%I IN SHARE UPDATE EXCLUSIVE MODE', parent);
         EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', other);

@@ -6,26 +6,27 @@ LANGUAGE plpgsql AS $$
 DECLARE
     owed  agi_router.message_out;
     taken bigint;
-    early boolean;
+    early boolean := false;
+    _told boolean;
 BEGIN
     SELECT * INTO owed FROM agi_router.message_out o WHERE o.block = _block AND o.id = _id FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
     -- A receipt may have come before.
-    WITH noted AS (
+    FOR _place IN 1 .. cardinality(_parts) LOOP
         INSERT INTO agi_router.message_sent AS s (link, remote_id, block, id, day, part, total, until)
-        SELECT _link, n.remote_id, _block, _id, owed.day, n.part, _total, owed.expires_at + interval '1 hour'
-          FROM unnest(_parts, _remote_ids) n (part, remote_id)
-         ORDER BY n.remote_id
+        VALUES (_link, _remote_ids[_place], _block, _id, owed.day, _parts[_place], _total,
+                owed.expires_at + interval '1 hour')
         ON CONFLICT (link, remote_id) DO UPDATE
            SET block = excluded.block, id = excluded.id, day = excluded.day, part = excluded.part,
                total = excluded.total, until = excluded.until,
                -- That of a text of long ago, whose id came again, says nothing of this one.
                state = CASE WHEN s.id IS NULL THEN s.state END
-        RETURNING s.state
-    )
-    SELECT bool_or(n.state IS NOT NULL), count(*) INTO early, taken FROM noted n;
+        RETURNING s.state IS NOT NULL INTO _told;
+        early := early OR _told;
+    END LOOP;
+    taken := cardinality(_parts);
     IF taken < _total THEN
         -- An earlier try has brought the others, whose receipts may be there.
         SELECT true, count(DISTINCT s.part)
@@ -42,4 +43,4 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION agi_router.note_sent_parts IS 'Notes which short messages of a text a message centre has taken; ends it as sent, and returns a row, once it has all';
+COMMENT ON FUNCTION agi_router.note_sent_parts IS 'Notes which short messages of a text a message centre has taken, whose ids are sorted; ends it as sent, and returns a row, once it has all';
