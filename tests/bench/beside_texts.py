@@ -45,6 +45,9 @@ _SPARE_BINDINGS = 10_000
 _PROGRAM = str(Path(sys.executable).with_name("agi-router"))
 # Seconds of texts before the first call, and after the last.
 _AROUND = 2
+# How nice the door is, as its unit's CPUWeight=20 makes it, and the message centre, which is on
+# another machine in service.
+_NICE = 7
 
 
 def arguments() -> argparse.Namespace:
@@ -87,6 +90,8 @@ class Texting:
             thread.join()
 
     async def _serve(self) -> None:
+        # Of this thread, and of what it starts.
+        os.nice(_NICE)
         password = self._work / "password"
         write_password(password)
         async with centre() as smsc:

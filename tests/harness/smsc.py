@@ -70,6 +70,7 @@ class Centre:
     port: int = 0
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
     _waiting: dict[int, asyncio.Future[int]] = field(default_factory=dict)
+    _names: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _serial: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -160,7 +161,8 @@ class Centre:
                 self._answer(pdu, writer, status)
             return
         self.submitted.append(message)
-        name = f"{len(self.submitted):08X}"
+        # Never the same again, though somebody clears what was submitted.
+        name = f"{next(self._names):08X}"
         told = receipt_of(name, source=message.destination.number)
         if self.receipts == "before":
             self._tell(told)

@@ -229,5 +229,7 @@ def test_unit_of_a_link() -> None:
     assert "Environment=AGI_ROUTER_SMPP_LINK=%i" in lines
     assert "EnvironmentFile=/etc/agi-router/smpp-%i.env" in lines
     assert "LoadCredential=smpp-password:/etc/agi-router/smpp-%i.password" in lines
+    # Calls go first.
+    assert "CPUWeight=20" in lines
     # It looks whether the process that had the link before is gone.
     assert "ProcSubset=pid" not in lines
