@@ -37,7 +37,7 @@ from agi_router.messages.records import LinkRecords
 from agi_router.numbers import PhoneNumber
 from agi_router.settings import Settings
 
-__all__ = ["LIFE", "ORDER", "try_texts"]
+__all__ = ["LIFE", "ORDER", "tell_texts", "try_texts"]
 
 LIFE: Final = timedelta(hours=1)
 """Should the program be killed, its bindings die by themselves after this."""
@@ -87,7 +87,7 @@ def try_texts(
         else:
             pbx, near, far = door
             found = asyncio.run(run_texts(vectors, pairs, door=pbx, near=near, far=far))
-    _tell(found, as_json=as_json)
+    tell_texts(found, as_json=as_json)
     return int(any(each.findings or each.fault for each in found))
 
 
@@ -206,8 +206,10 @@ def _search(what: str, data: bytes, pairs: Sequence[TextPair]) -> TextResult:
     return TextResult(vector=what, sender=None, findings=findings)
 
 
-def _tell(found: Sequence[TextResult], *, as_json: bool) -> None:
-    """Tell what came of texts; numbers in it are masked."""
+def tell_texts(found: Sequence[TextResult], *, as_json: bool) -> None:
+    """
+    Tell what came of texts; numbers in it are masked.
+    """
     if as_json:
         bad = [each for each in found if each.findings or each.fault]
         told = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import socket
 from collections.abc import AsyncIterator
@@ -18,8 +19,10 @@ from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Messages
 from agi_router.calls.store import AdmissionStore
+from agi_router.cli import leaktest_texts
 from agi_router.db.connection import Connection
 from agi_router.keys.ring import KeyRing
+from agi_router.leaktest import texts
 from agi_router.leaktest.carrier import Address
 from agi_router.leaktest.text_vectors import NAME, TEXT_VECTORS, write_text
 from agi_router.leaktest.texts import TextPair, run_texts
@@ -197,3 +200,25 @@ async def test_the_leak_test_sees() -> None:
     transport.close()
     assert [each.fault for each in found_ if each.fault] == []
     assert sum(bool(each.findings) for each in found_) >= 80
+
+
+async def test_a_text_that_does_not_arrive(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It proves nothing: the far side is not the next hop of the door."""
+    monkeypatch.setattr(texts, "ARRIVES", 0.01)
+    loop = asyncio.get_running_loop()
+    near, far, elsewhere = free_address(), free_address(), free_address()
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: Naive(elsewhere), local_addr=("127.0.0.1", 0)
+    )
+    door = transport.get_extra_info("sockname")
+    pairs = [TextPair(a=A, b=C, x=X)]
+    found_ = await run_texts(["Subject"], pairs, door=door, near=near, far=far)
+    transport.close()
+    fault = "it has not arrived at the far side in 0.01 s"
+    assert [each.fault for each in found_] == [fault] * 2
+    leaktest_texts.tell_texts(found_, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    text = {"vector": "Subject", "sender": "a", "findings": [], "fault": fault}
+    assert told == {"ok": False, "texts": [text, {**text, "sender": "b"}]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -167,12 +166,12 @@ def test_a_life(
 def test_the_leak_test(
     environment: dict[str, str], tmp_path: Path, store: BindingStore, peer: socket.socket
 ) -> None:
-    """A door that is served lets nothing through; a far side that is not its next hop shows."""
+    """A door that is served lets nothing through."""
     assert store
     far = "{}:{}".format(*peer.getsockname())
     peer.close()
     arguments = ["leaktest", "--messages", "--pbx", environment["AGI_ROUTER_SIP_LISTEN"]]
-    arguments += ["--near", f"127.0.0.1:{a_port()}", "--numbers", "13800001000-13800001047"]
+    arguments += ["--near", f"127.0.0.1:{a_port()}", "--numbers", "13800001000-13800001003"]
 
     def tested(*more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -185,14 +184,10 @@ def test_the_leak_test(
         )
 
     with serving(environment, tmp_path / "log"):
-        done = tested("--far", far)
-        told = "nothing leaked\ntexts 108, matches 0, faults 0\n"
+        # All of them are tried by test_message_leaks.
+        done = tested("--far", far, "--vector", "Call-ID", "--vector", "escapes")
+        told = "nothing leaked\ntexts 4, matches 0, faults 0\n"
         assert (done.stdout, done.returncode) == (told, 0), done.stderr
-        done = tested("--far", f"127.0.0.1:{a_port()}", "--vector", "Subject", "--json")
-        assert done.returncode == 1
-        texts = json.loads(done.stdout)["texts"]
-        assert [each["vector"] for each in texts] == ["Subject"] * 2
-        assert all("not arrived" in each["fault"] for each in texts)
 
 
 def a_port() -> int:
