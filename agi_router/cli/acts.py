@@ -11,7 +11,7 @@ import click
 
 from agi_router import logs
 from agi_router.db.connection import Connection, Queries
-from agi_router.records.audit import Audit, AuditEntry
+from agi_router.records.audit import Audit, AuditEntry, differing
 
 __all__ = ["Act", "acting", "record_act"]
 
@@ -37,9 +37,7 @@ class Act:
         """
         Note what differs of a thing, by its name; a thing that was made was nothing before.
         """
-        changed = [word for word in after if before.get(word) != after[word]]
-        self.before = {name: {word: before[word] for word in changed if word in before}}
-        self.after = {name: {word: after[word] for word in changed}}
+        self.before, self.after = differing(name, before, after)
 
 
 @contextmanager

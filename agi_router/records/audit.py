@@ -27,7 +27,7 @@ from agi_router.errors import CursorInvalid, RevealLimit
 from agi_router.logs import redact
 from agi_router.texts import check_name
 
-__all__ = ["Actor", "Audit", "AuditEntry", "check_case", "check_note", "cursor_of"]
+__all__ = ["Actor", "Audit", "AuditEntry", "check_case", "check_note", "cursor_of", "differing"]
 
 _LOGIN = Path("/proc/self/loginuid")
 # What the kernel has for a process that no login began.
@@ -103,6 +103,17 @@ class Actor:
             claimed=environ.get("SUDO_USER"),
             host=socket.gethostname(),
         )
+
+
+def differing(
+    name: str, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """
+    What differs of a thing, by its name: as it was, and as it is; what was made was nothing.
+    """
+    changed = [word for word in after if before.get(word) != after[word]]
+    was = {word: before[word] for word in changed if word in before}
+    return {name: was}, {name: {word: after[word] for word in changed}}
 
 
 def check_note(text: str) -> str:

@@ -19,7 +19,7 @@ from harness.api import Client
 from harness.api_scopes import SCOPED
 from harness.values import BLOCK
 
-A, B = "13800000731", "13800000732"
+A, B, C = "13800000731", "13800000732", "13800000733"
 
 
 class Kept:
@@ -106,6 +106,13 @@ def test_who_from_where_and_what_it_was(operator: Client, make_key: Callable[...
     assert operator.post("/v1/audit/search", {"person": B})["audit"][1:] == []
     key = parse_bearer(make_key(None, *KeyRole.AUDITOR.scopes))
     assert key is not None
+    bound = operator.bind(A, B, tenant="drivers")
+    path, tag = f"/v1/bindings/{bound['id']}", operator.ask("GET", f"/v1/bindings/{bound['id']}")
+    replaced = operator.ask("PATCH", path, {"b": C}, **{"If-Match": tag.headers["etag"]})
+    assert replaced.status_code == 200, replaced.text
+    (row,) = operator.get("/v1/audit?limit=1")["audit"]
+    thing = f"binding {bound['id']}"
+    assert (row["before"][thing]["b"], row["after"][thing]["b"]) == (bound["b"], "138****0733")
     assert operator.ask("DELETE", f"/v1/api-keys/{key[0]}").status_code == 200
     (revoked,) = operator.get("/v1/audit?limit=1")["audit"]
     assert revoked["before"] == {f"api_key {key[0]}": {"state": "active"}}

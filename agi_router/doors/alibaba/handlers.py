@@ -836,8 +836,9 @@ def _replace(desk: Desk, given: Parameters, found: Binding, side: Side) -> None:
     kind = "Tel" if "TelX" in given else "PhoneNo"
     number = given.party(f"{kind}{side.upper()}")
     with desk.queries.transaction():
-        desk.store.replace(found.id, side, number)
-        desk.audit(f"updateNo{side.upper()}", f"another {side} of binding {found.id}")
+        both = found, desk.store.replace(found.id, side, number)
+        subject = f"another {side} of binding {found.id}"
+        desk.audit(f"updateNo{side.upper()}", subject, person=number, bindings=both)
 
 
 def _update_expiry(desk: Desk, given: Parameters, found: Binding) -> None:
@@ -866,8 +867,8 @@ def _update_display(_: Desk, given: Parameters, found: Binding) -> None:
 def _update_group(desk: Desk, given: Parameters, found: Binding) -> None:
     group = _group(desk, given, found.tenant)
     with desk.queries.transaction():
-        desk.store.set_group(found.id, group.name)
-        desk.audit("updateAxgGroup", f"another group of binding {found.id}")
+        both = found, desk.store.set_group(found.id, group.name)
+        desk.audit("updateAxgGroup", f"another group of binding {found.id}", bindings=both)
 
 
 CHANGES: Final[Mapping[str, Callable[[Desk, Parameters, Binding], None]]] = {

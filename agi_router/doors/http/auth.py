@@ -32,6 +32,7 @@ from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.pools import Pool
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
+from agi_router.bindings.views import describe_binding
 from agi_router.calls.refusal_limit import RefusalLimit
 from agi_router.db.connection import Queries
 from agi_router.doors.http.known_keys import KnownKeys
@@ -44,7 +45,7 @@ from agi_router.errors import ApiKeyNotFound, SealError
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.rates import Rate
-from agi_router.records.audit import Audit, AuditEntry
+from agi_router.records.audit import Audit, AuditEntry, differing
 from agi_router.schemas.problems import Problem
 from agi_router.tenants.api_key_store import ApiKeyStore, FoundKey
 from agi_router.tenants.api_keys import (
@@ -374,6 +375,7 @@ class Desk:
         case: str | None = None,
         reason: str | None = None,
         person: PhoneNumber | None = None,
+        bindings: tuple[Binding, Binding] | None = None,
     ) -> None:
         """
         Write down what is done, before it is shown and behind what it changes.
@@ -384,11 +386,17 @@ class Desk:
             case: The case that it is for, if there is one.
             reason: Why, without numbers.
             person: Whom it is about, if it is about one.
+            bindings: A binding as it was, and as it is, where it is one that is changed: of all
+                else the database notes that.
 
         Raises:
             StoreError: It could not be written; then nothing may be shown.
         """
         entry = self._entry(act, subject, person)
+        if bindings is not None:
+            told = map(describe_binding, bindings)
+            before, after = differing(f"binding {bindings[0].id}", *told)
+            entry = replace(entry, before=before, after=after)
         Audit(self.queries).record(replace(entry, case_id=case, reason=reason))
 
     def audit_reveal(

@@ -282,7 +282,9 @@ def change_binding(name: str, body: BindingChange, request: Request, desk: _Writ
         return binding_answer(desk.store.set_default(found.id, party, version=version))
     with desk.queries.transaction():
         changed = desk.store.replace(found.id, Side(word), party, version=version)
-        desk.audit("PATCH /v1/bindings/{name}", f"another {word} of binding {found.id}")
+        subject = f"another {word} of binding {found.id}"
+        both = found, changed
+        desk.audit("PATCH /v1/bindings/{name}", subject, person=party, bindings=both)
     return binding_answer(changed)
 
 
@@ -293,7 +295,8 @@ def _move(name: str, group: str, version: int | None, desk: Desk) -> Response:
     found = _find(name, desk)
     with desk.queries.transaction():
         changed = desk.store.set_group(found.id, group, version=version)
-        desk.audit("PATCH /v1/bindings/{name}", f"another group of binding {found.id}")
+        subject = f"another group of binding {found.id}"
+        desk.audit("PATCH /v1/bindings/{name}", subject, bindings=(found, changed))
     return binding_answer(changed)
 
 
