@@ -338,7 +338,7 @@ class Model:
         return bool(said) and said[-1] is Act.GIVEN
 
     def change_owner(self, person: PhoneNumber, since: datetime) -> None:
-        """What the old owner has said counts no longer, nor his block list, locks and calls."""
+        """Nothing of the old owner counts: words, block list, locks, calls, what is over."""
         for lock in self.locks.values():
             if lock.what == person and lock.made < since and not lock.over(self.now):
                 lock.lift()
@@ -349,6 +349,10 @@ class Model:
         for life in self.lives:
             if isinstance(life, OpenLife):
                 life.forget(person, since)
+        for place, life in list(self.routes.items()):
+            began = life.since.get(person, since)
+            if place[1] == person and began < since and not life.alive(self.now):
+                del self.routes[place]
 
     def hurdles(
         self,

@@ -2,28 +2,42 @@ CREATE OR REPLACE FUNCTION agi_router.forget_recycled(
     _block bigint, _tag_key integer, _seal_key integer, _binding_id bigint, _tags bigint[], _until timestamptz)
 RETURNS TABLE (routes bigint)
 LANGUAGE plpgsql AS $$
+DECLARE
+    _since timestamptz;
 BEGIN
     PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
-    -- As an end of agi_router.end_recycled: what a crash takes is done again.
+    -- As an end of agi_router.end_recycled: what a crash takes is done again. He is as old a party as there.
     PERFORM set_config('synchronous_commit', 'off', true);
+    WITH RECURSIVE carried (block, binding_id) AS (
+        SELECT _block, _binding_id
+         UNION
+        SELECT a.block, a.binding_id
+          FROM carried c
+          JOIN agi_router.appeal_rebind a ON a.new_block = c.block AND a.new_binding_id = c.binding_id
+    )
+    SELECT min(r.begins_at)
+      INTO _since
+      FROM (SELECT n.begins_at, n.caller_tag
+              FROM carried c
+              JOIN agi_router.route n ON n.block = c.block AND n.binding_id = c.binding_id
+             UNION ALL
+            SELECT p.begins_at, p.caller_tag
+              FROM carried c
+              JOIN agi_router.past_route p ON p.block = c.block AND p.binding_id = c.binding_id) r
+     WHERE r.caller_tag = ANY (_tags);
+    IF _since IS NULL OR _since >= _until THEN
+        RETURN QUERY SELECT 0::bigint;
+        RETURN;
+    END IF;
     UPDATE agi_router.binding b
        SET pair_tag = NULL
-     WHERE b.block = _block AND b.id = _binding_id AND b.pair_tag IS NOT NULL
-       AND (EXISTS (SELECT 1
-                      FROM agi_router.route r
-                     WHERE r.block = b.block AND r.binding_id = b.id AND r.caller_tag = ANY (_tags)
-                       AND r.begins_at < _until)
-            OR EXISTS (SELECT 1
-                         FROM agi_router.past_route p
-                        WHERE p.block = b.block AND p.binding_id = b.id AND p.caller_tag = ANY (_tags)
-                          AND p.begins_at < _until));
+     WHERE b.block = _block AND b.id = _binding_id AND b.pair_tag IS NOT NULL;
     RETURN QUERY
     SELECT count(*)
       FROM (SELECT array_agg(r.block) AS block, array_agg(r.x_number) AS x_number,
                    array_agg(r.caller_tag) AS caller_tag, array_agg(r.binding_id) AS binding_id
               FROM agi_router.route r
-             WHERE r.block = _block AND r.binding_id = _binding_id AND r.caller_tag = ANY (_tags)
-               AND r.begins_at < _until) o
+             WHERE r.block = _block AND r.binding_id = _binding_id AND r.caller_tag = ANY (_tags)) o
      CROSS JOIN LATERAL agi_router.retire_routes(o.block, o.x_number, o.caller_tag, o.binding_id, NULL)
      WHERE o.block IS NOT NULL;
 END
