@@ -479,13 +479,16 @@ def _rights(connection: Connection) -> _Check:
             f"the role {connection.info.user!r} owns the schema, and could change or drop all of"
             " it: make another one that serves, and give it its rights by 'agi-router db grant'",
         )
-    if check.status == "ok" and (rights := rights_to_delete(connection)):
-        return _Check(
-            "rights",
-            "warn",
-            f"the role {connection.info.user!r} serves, and may delete records, too: {rights[0]},"
-            f" and {len(rights) - 1} more; take them by REVOKE (docs/operate.md, Who deletes)",
-        )
+    if check.status == "ok" and (found := rights_to_delete(connection)):
+        user = connection.info.user
+        told = [
+            f"the role {role!r} {'serves' if role == user else 'deletes by functions'}, and may"
+            f" delete records, too: {rights[0]}"
+            + (f", and {len(rights) - 1} more" if rights[1:] else "")
+            for role, rights in found.items()
+        ]
+        remedy = "take them by REVOKE (docs/operate.md, Who deletes)"
+        return _Check("rights", "warn", f"{'; '.join(told)}; {remedy}")
     return check
 
 

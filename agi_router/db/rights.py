@@ -106,20 +106,36 @@ def has_rights(connection: Connection, purpose: Purpose) -> bool:
     return all(row["held"] for row in Queries(connection).rows("list_rights", values))
 
 
-def rights_to_delete(connection: Connection) -> list[str]:
+def rights_to_delete(connection: Connection) -> dict[str, list[str]]:
     """
-    What whoever is connected may do of deleting records that serving does not need.
+    What roles may do of deleting records that they do not need, by role.
+
+    Whoever is connected needs what serving does; who deletes what is past retention does so by
+    functions alone.
     """
     queries, user = Queries(connection), connection.info.user
-    serving, retaining = (
-        {
+    purposes = {
+        row["role"]: Purpose.RETAIN
+        for row in queries.rows("list_granted_roles", {})
+        if row["purpose"] == Purpose.RETAIN
+    } | {user: Purpose.SERVE}
+    needed = {
+        purpose: {
             # A right to a column is in one to the table.
             _told(row): row["held"] and "(" not in row["privilege"]
             for row in queries.rows("list_rights", {"role": user, "purpose": purpose})
         }
         for purpose in (Purpose.SERVE, Purpose.RETAIN)
-    )
-    return [told for told, held in retaining.items() if held and told not in serving]
+    }
+    found = {}
+    for role in sorted(purposes):
+        held = [_told(row) for row in queries.rows("list_deletes", {"role": role})]
+        if role == user:
+            held = [told for told, has in needed[Purpose.RETAIN].items() if has] + held
+        more = [told for told in held if told not in needed[purposes[role]]]
+        if more:
+            found[role] = more
+    return found
 
 
 def owns_schema(connection: Connection) -> bool:

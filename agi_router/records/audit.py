@@ -160,7 +160,7 @@ class Audit:
         said = asdict(what)
         for name in ("before", "after"):
             if said[name] is not None:
-                said[name] = redact(json.dumps(said[name], default=str))
+                said[name] = json.dumps(_masked(said[name]), ensure_ascii=False)
         self._queries.execute("record_act", {**said, **asdict(Actor.here(os.environ))})
 
     def record_limited(self, what: AuditEntry, *, acts: Sequence[str], most: int) -> None:
@@ -238,6 +238,19 @@ def cursor_of(row: Mapping[str, Any]) -> Cursor:
     Where a row of the audit stands in a list.
     """
     return Cursor(row["at"], str(row["id"]))
+
+
+def _masked(value: Any) -> Any:
+    """
+    *value* as JSON may say it, with real numbers masked in each of its texts, and its names.
+    """
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {redact(str(name)): _masked(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(each) for each in value]
+    return redact(str(value))
 
 
 def _name(uid: int) -> str:

@@ -363,6 +363,15 @@ SELECT n.kind, n.name, p.privilege,
  CROSS JOIN LATERAL regexp_split_to_table(n.privileges, ', ') p (privilege)
  WHERE n.purpose = %(purpose)s;
 
+-- list_deletes --
+-- Which tables, days of calls among them, a role may delete or truncate rows of.
+SELECT p.privilege, 'table' AS kind, format('agi_router.%%I', c.relname) AS name
+  FROM pg_catalog.pg_class c
+ CROSS JOIN (VALUES ('DELETE'), ('TRUNCATE')) p (privilege)
+ WHERE c.relnamespace = 'agi_router'::regnamespace AND c.relkind IN ('r', 'p')
+   AND has_table_privilege(%(role)s::name, c.oid, p.privilege)
+ ORDER BY c.relispartition, p.privilege, c.relname;
+
 -- grant_right --
 -- Give a role one of them.
 SELECT agi_router.grant_right(%(role)s, %(kind)s, %(name)s, %(privilege)s);

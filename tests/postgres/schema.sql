@@ -3371,7 +3371,7 @@ CREATE TRIGGER note_gone_recording AFTER UPDATE OF sealed_key ON agi_router.reco
 
 CREATE TRIGGER note_hold AFTER INSERT OR UPDATE OF released_at ON agi_router.hold FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('id');
 
-CREATE TRIGGER note_key AFTER UPDATE OF state ON agi_router.key FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('id');
+CREATE TRIGGER note_key AFTER UPDATE OF state ON agi_router.key FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('kind', 'id');
 
 CREATE TRIGGER note_lock AFTER INSERT OR UPDATE OF note, ends_at, over_at ON agi_router.lock FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('id');
 
@@ -3379,9 +3379,9 @@ CREATE TRIGGER note_message_link AFTER UPDATE OF drained ON agi_router.message_l
 
 CREATE TRIGGER note_message_rule AFTER INSERT OR DELETE OR UPDATE ON agi_router.message_rule FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('tenant_id');
 
-CREATE TRIGGER note_party_group AFTER INSERT OR DELETE OR UPDATE ON agi_router.party_group FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('name');
+CREATE TRIGGER note_party_group AFTER INSERT OR DELETE OR UPDATE ON agi_router.party_group FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('tenant_id', 'name');
 
-CREATE TRIGGER note_pool AFTER INSERT OR DELETE OR UPDATE ON agi_router.pool FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('name');
+CREATE TRIGGER note_pool AFTER INSERT OR DELETE OR UPDATE ON agi_router.pool FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('tenant_id', 'name');
 
 CREATE TRIGGER note_tenant AFTER INSERT OR UPDATE ON agi_router.tenant FOR EACH ROW EXECUTE FUNCTION agi_router.note_change('name');
 

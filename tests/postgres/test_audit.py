@@ -17,6 +17,7 @@ from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import AgiRouterError
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
+from agi_router.logs import redact
 from agi_router.numbers import PhoneNumber
 from agi_router.records import audit
 from agi_router.records.audit import Actor, Audit, AuditEntry
@@ -28,6 +29,28 @@ from harness.values import A, B, C
 pytestmark = on_each_version
 
 ME = pwd.getpwuid(os.getuid()).pw_name
+MASKED = (
+    "13800000001",
+    "+8613800000001",
+    "008613800000001",
+    "https://example.com/?x=%208613800000001&y=1",
+    "１３８００００００００１",
+    "138‐0000‐0001",
+    "+86 138 0000 0001",
+    "138.0000.0001",
+    "＋86（0）138-0000-0001",
+    "02188880001",
+    "+86 21 8888 0001",
+)
+SHOWN = [
+    "700123456789012",
+    "86700138000000012",
+    "70012345678-138000000",
+    "pbx1-1741988825.42",
+    "2026-11-30T04:00:00.123456+00:00",
+    "1741988825123",
+    'a ± "quoted" \\ text',
+]
 
 
 @pytest.fixture
@@ -148,6 +171,60 @@ def test_what_was_before(cli: Cli, store: BindingStore, connection: Connection) 
     assert [each["subject"] for each in told] == [locked["subject"]]
     assert json.loads(typed(C, "audit", "list", "--person", "-", "--json")) == []
     assert not any(party.digits in str(locked) for party in (A, B, C))
+
+
+def test_what_is_masked_within_it(connection: Connection) -> None:
+    """Numbers in texts of any kind, though what is beside them is no ASCII; and no others."""
+    queries = Queries(connection)
+    said = {"订单17001234567": ["电13800000001", 13800000001, None, True], "at": datetime.now(UTC)}
+    entry = AuditEntry(act="test", subject="all", reason=None, before=said, after={"x": SHOWN})
+    Audit(queries).record(entry)
+    (row,) = Audit(queries).rows(since=datetime.now(UTC) - timedelta(hours=1), limit=9)
+    assert row["before"]["订单170****4567"] == ["电138****0001", 13800000001, None, True]
+    assert row["after"] == {"x": SHOWN}
+    record_settings(queries, "ari", {"AGI_ROUTER_NOTE": "电１３８００００００００１"})
+    for text in MASKED:
+        assert "****" in redact(text)
+        value = json.dumps({text: [text, {"x": f"的{text}."}]})
+        masked = one(connection, "SELECT agi_router.mask_change(%s::jsonb)::text", value)
+        assert "***" in masked
+        assert "0001" not in masked.translate({0xFF10: "0", 0xFF11: "1"}), text
+    octets = '["\\\\x0102", {"a": "\\\\x03"}]'
+    asked = "SELECT agi_router.mask_change(%s::jsonb)"
+    assert one(connection, asked, octets) == ["sealed", {"a": "sealed"}]
+    assert one(connection, asked, json.dumps(SHOWN)) == SHOWN
+    assert one(connection, "SELECT agi_router.mask_change(NULL)::text") == "null"
+
+
+def test_names_are_of_one_thing(connection: Connection) -> None:
+    """Two tenants' pools of one name, and keys of one number, are told apart; twenty in all."""
+    queries = Queries(connection)
+    with queries.transaction():
+        connection.execute(
+            b"INSERT INTO agi_router.tenant (name) VALUES ('t1'), ('t2');"
+            b"INSERT INTO agi_router.party_group (tenant_id, name)"
+            b" SELECT id, 'g1' FROM agi_router.tenant WHERE name IN ('t1', 't2')"
+        )
+        Audit(queries).record(AuditEntry(act="test", subject="all", reason=None))
+    with queries.transaction():
+        connection.execute(b"DELETE FROM agi_router.party_group WHERE name = 'g1'")
+        connection.execute(
+            b"INSERT INTO agi_router.tenant (name) SELECT 'n' || i FROM generate_series(1, 30) i"
+        )
+        Audit(queries).record(AuditEntry(act="test", subject="all", reason=None))
+    made, gone = connection.execute(
+        b"SELECT before, after FROM agi_router.audit ORDER BY id"
+    ).fetchall()
+    ids = [
+        row["id"]
+        for row in connection.execute(
+            b"SELECT id FROM agi_router.tenant WHERE name IN ('t1', 't2') ORDER BY id"
+        ).fetchall()
+    ]
+    names = {f"party_group {each}/g1" for each in ids}
+    assert names <= made["after"].keys()
+    assert gone["before"].keys() == names
+    assert len(gone["after"]) == 18
 
 
 def test_what_is_never_in_it(connection: Connection) -> None:

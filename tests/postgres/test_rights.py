@@ -25,7 +25,14 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.consent.ledger import Act, How, Statement
 from agi_router.db.connection import Connection, connect
 from agi_router.db.migrate import check_schema, migrate
-from agi_router.db.rights import Purpose, check_rights, grant, owns_schema, renew_grants
+from agi_router.db.rights import (
+    Purpose,
+    check_rights,
+    grant,
+    owns_schema,
+    renew_grants,
+    rights_to_delete,
+)
 from agi_router.errors import StoreError
 from agi_router.feeds.model import FeedKind, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
@@ -425,9 +432,10 @@ def test_an_upgrade_gives_what_is_new(
 
 
 def test_who_serves_and_deleted(
-    served: str, role: str, connection: Connection, keys: KeyRing
+    server: Server, served: str, role: str, connection: Connection, keys: KeyRing
 ) -> None:
     """An upgrade gives it no more of that, the doctor warns, and what the page says takes it."""
+    deleting = f"{role}-retention"
     check_keys(connection, keys)
     served_before = Cli({"AGI_ROUTER_DSN": served, "AGI_ROUTER_KEY": keys.to_text()})
     assert said_of_rights(served_before) == "what serving needs"
@@ -441,12 +449,29 @@ def test_who_serves_and_deleted(
     assert one(connection, asked) is False
     told = said_of_rights(served_before)
     assert "serves, and may delete records, too: INSERT on table agi_router.deletion, and" in told
+    with server.admin() as admin:
+        admin.execute(f'CREATE ROLE "{deleting}"')
+    grant(connection, deleting, Purpose.RETAIN)
+    tables = "agi_router.binding, agi_router.lock"
+    for each in (role, deleting):
+        connection.execute(f'GRANT DELETE, TRUNCATE ON {tables} TO "{each}"'.encode())
+    with connect(served) as own:
+        held = rights_to_delete(own)
+    more = [
+        f"{x} on table agi_router.{y}" for x in ("DELETE", "TRUNCATE") for y in ("binding", "lock")
+    ]
+    assert held == {role: [*held[role][:-4], *more], deleting: more}
     page = (Path(__file__).parent.parent.parent / "docs/operate.md").read_text("utf-8")
     _, _, behind = page.partition("### Who deletes")
     revoked = behind.partition("```sql")[2].partition("```")[0]
-    for statement in revoked.replace('"agi-router"', f'"{role}"').split(";")[:-1]:
+    revoked = revoked.replace('"agi-router', f'"{role}')
+    for statement in revoked.split(";")[:-1]:
         connection.execute(statement.encode())
     assert said_of_rights(served_before) == "what serving needs"
+    assert grant(connection, deleting, Purpose.RETAIN)
+    assert said_of_rights(served_before) == "what serving needs"
+    with server.admin(connection.info.dbname) as admin:
+        admin.execute(f'DROP OWNED BY "{deleting}"; DROP ROLE "{deleting}"')
 
 
 def said_of_rights(cli: Cli) -> str:

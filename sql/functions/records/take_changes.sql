@@ -4,7 +4,7 @@ DECLARE
     _noted CONSTANT jsonb := nullif(current_setting('agi_router.changes', true), '')::jsonb;
 BEGIN
     IF _noted IS NOT NULL THEN
-        PERFORM set_config('agi_router.changes', '', true);
+        PERFORM set_config('agi_router.changes', '', true), set_config('agi_router.changed', '', true);
     END IF;
     RETURN QUERY SELECT nullif(_noted -> 'before', '{}'), nullif(_noted -> 'after', '{}');
 END
