@@ -479,19 +479,28 @@ class Recycler:
         sure = [each for each in people if not each.unknown]
         for batch in _steps(iter(sure), _BATCH):
             rows, owners = self._look("list_recycled_past", batch)
-            for row, routes in self._routed(rows):
-                person = owners[row["n"] - 1]
-                if self._is_party(person.number, row, routes):
-                    self._under_current_keys(partial(self._forget_one, person, row))
+            met = [
+                (owners[row["n"] - 1], row)
+                for row, routes in self._routed(rows)
+                if self._is_party(owners[row["n"] - 1].number, row, routes)
+            ]
+            self._under_current_keys(partial(self._forget_each, met))
 
-    def _forget_one(self, person: _Person, row: dict[str, Any]) -> None:
-        values = {
-            "block": row["block"],
-            "id": row["id"],
-            "tags": self._keys.tags(person.number),
-            "until": person.until,
-        }
-        self._queries.row("forget_recycled", {**values, **key_ids(self._keys)})
+    def _forget_each(self, met: Sequence[_Met]) -> None:
+        ids = key_ids(self._keys)
+        self._queries.row_of_each(
+            "forget_recycled",
+            (
+                {
+                    "block": row["block"],
+                    "id": row["id"],
+                    "tags": self._keys.tags(person.number),
+                    "until": person.until,
+                    **ids,
+                }
+                for person, row in met
+            ),
+        )
 
     def _end_texts(self, people: Sequence[_Person]) -> None:
         """

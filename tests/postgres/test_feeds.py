@@ -7,7 +7,7 @@ import io
 import json
 import secrets
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -630,6 +630,29 @@ def test_the_new_owner_is_no_party_of_what_is_over(
     assert run(recycler, feed, line(A, "reissued", now(store)))["ended"] == 0
     assert not paired(second)
     assert recycler.damaged == 0
+
+
+def test_what_is_over_is_forgotten_at_once(
+    connection: Connection,
+    store: BindingStore,
+    recycler: Recycler,
+    feed: Feed,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However many bindings are over, none waits until the one before is answered."""
+    for made in (bind(store), bind(store, A, C, x=BLOCK.number(2))):
+        expire(connection, made.id)
+    asked: list[tuple[str, int]] = []
+    row_of_each = Queries.row_of_each
+
+    def noted(self: Queries, name: str, values: Iterable[dict[str, Any]]) -> Any:
+        given = list(values)
+        asked.append((name, len(given)))
+        return row_of_each(self, name, given)
+
+    monkeypatch.setattr(Queries, "row_of_each", noted)
+    run(recycler, feed, line(A, "reissued", now(store)))
+    assert ("forget_recycled", 2) in asked
 
 
 @pytest.mark.parametrize("form", [NumberForm.PLAIN, NumberForm.SHA256])
