@@ -24,6 +24,12 @@ from testpbx.state import ARI_PORT, CARRIER_OUT_PORT, HOST, SIP_PORT, Places, St
 ROLE = "agi_router"
 # How a database of ours is reached.
 _OURS = re.compile(rf"postgresql://{ROLE}:[0-9a-f]{{32}}@{re.escape(HOST)}:[0-9]+/agi_router")
+# What the default tenant is relieved of, to play with: six seconds before each talk of so many,
+# orders, and consent.
+_PLAYFUL = (
+    ("tenant", "notice", "default", "off"),
+    ("tenant", "rules", "default", "--no-order", "--consent", "off"),
+)
 
 
 class Form(Protocol):
@@ -199,6 +205,21 @@ def check_existing(pbx: State, places: Places, engine: str) -> None:
             )
 
 
+def furnish(pbx: State, owner: dict[str, str]) -> None:
+    """Grant rights in a database of ours, and take rules off its tenant; else say how."""
+    if pbx.database_port:
+        for line in _PLAYFUL:
+            run_cli(owner, *line)
+        # One role for all: the example of README.md delivers too.
+        run_cli(owner, "db", "grant", ROLE)
+        run_cli(owner, "db", "grant", ROLE, "--for", "deliver")
+        return
+    # It may be one in service.
+    say("tenants of your database stay as they are; to play with the default one:")
+    for line in _PLAYFUL:
+        say(f"  agi-router {' '.join(line)}")
+
+
 def up(places: Places, *, engine: str, router: bool, media_guard: bool = False) -> dict[str, Any]:
     """
     Bring the PBX up, or whatever of it is missing.
@@ -243,14 +264,7 @@ def up(places: Places, *, engine: str, router: bool, media_guard: bool = False) 
             run_cli(env, "key", "new", "--file", str(places.key_file))
         owner = env | {"AGI_ROUTER_DSN": owner_dsn(pbx)}
         run_cli(owner, "db", "migrate")
-        # Six seconds before each talk of so many.
-        run_cli(owner, "tenant", "notice", "default", "off")
-        # To play with: nobody's order, and nobody's consent.
-        run_cli(owner, "tenant", "rules", "default", "--no-order", "--consent", "off")
-        if pbx.database_port:
-            # One role for all: the example of README.md delivers too.
-            run_cli(owner, "db", "grant", ROLE)
-            run_cli(owner, "db", "grant", ROLE, "--for", "deliver")
+        furnish(pbx, owner)
         say("starting the router")
         form.start_router(pbx, env)
     if not pbx.complete:

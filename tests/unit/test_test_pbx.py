@@ -1,9 +1,11 @@
-"""The test PBX: which database an ``up`` takes."""
+"""The test PBX: which database an ``up`` takes, and what it does to it."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from testpbx import pbx, ports
 from testpbx.pbx import environment, new_state
 from testpbx.state import Places
 
@@ -29,3 +31,24 @@ def test_up_again_in_the_same_shell(monkeypatch: pytest.MonkeyPatch, places: Pla
     for name, value in environment(own, places).items():
         monkeypatch.setenv(name, value)
     assert new_state("docker", places).dsn == own.dsn
+
+
+@pytest.mark.parametrize("dsn", ["", "postgresql://me@db.example/agi"])
+def test_whose_rules_go(
+    monkeypatch: pytest.MonkeyPatch,
+    places: Places,
+    capsys: pytest.CaptureFixture[str],
+    dsn: str,
+) -> None:
+    """A database of our own is one to play with; of the caller's, no rule is taken away."""
+    if dsn:
+        monkeypatch.setenv("AGI_ROUTER_DSN", dsn)
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(pbx, "run_cli", lambda _, *words: ran.append(words))
+    monkeypatch.setattr(pbx, "form_of", lambda *_: Mock())
+    monkeypatch.setattr(ports, "check_free", lambda: None)
+    pbx.up(places, engine="docker", router=True)
+    command = ("tenant", "rules", "default", "--no-order", "--consent", "off")
+    assert ("db", "migrate") in ran
+    assert (command in ran) is not bool(dsn)
+    assert (f"agi-router {' '.join(command)}" in capsys.readouterr().err) is bool(dsn)
