@@ -394,6 +394,7 @@ class Clock:
                 f" SELECT coalesce({at}, pg_catalog.{name}()) $$"
             )
         admin.execute(f"GRANT USAGE ON SCHEMA clock TO {ROLE}")
+        admin.execute(_CLOCK_OF_OWNERS)
 
     def set(self, when: datetime) -> None:
         """Set the clock of sessions to come."""
@@ -402,6 +403,21 @@ class Clock:
     def close(self) -> None:
         self._path.stop()
         self._admin.close()
+
+
+# Functions that run as their owner have a search path of their own.
+_CLOCK_OF_OWNERS = """
+DO $$
+DECLARE
+    f record;
+BEGIN
+    FOR f IN SELECT oid::regprocedure AS name FROM pg_catalog.pg_proc
+              WHERE pronamespace = 'agi_router'::regnamespace AND prosecdef LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = clock, pg_catalog, pg_temp', f.name);
+    END LOOP;
+END
+$$
+"""
 
 
 def set_clock(connection: Connection, when: datetime) -> None:
