@@ -5,7 +5,7 @@ What commands do is on record: the audit gets a row in the transaction that does
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -13,7 +13,10 @@ from agi_router import logs
 from agi_router.db.connection import Connection, Queries
 from agi_router.records.audit import Audit, AuditEntry, differing
 
-__all__ = ["Act", "acting", "record_act"]
+__all__ = ["MOST_THINGS", "Act", "acting", "record_act"]
+
+MOST_THINGS: Final = 20
+"""Of so many things a row says what stood, and what stands; as ``note_change`` has it."""
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import CHANGEABLE, TERMS
 from agi_router.bindings.views import describe_binding
 from agi_router.bindings.words import BindingState, Mode, Side
-from agi_router.cli.acts import acting
+from agi_router.cli.acts import MOST_THINGS, acting
 from agi_router.cli.arguments import (
     COUNT,
     GROUP,
@@ -273,7 +273,10 @@ def unbind(name: str | None, order: str | None, tenant: str | None, *, as_json: 
         assert order is not None  # noqa: S101 - looked at above
         with acting(store.connection, f"order {order}") as act:
             all_ended = store.end_order(order)
-            act.after = {f"binding {each.id}": {"state": each.state} for each in all_ended}
+            act.subject += f", bindings: {len(all_ended)}"
+            act.after = {
+                f"binding {each.id}": {"state": each.state} for each in all_ended[:MOST_THINGS]
+            }
     _echo_all(all_ended, as_json=as_json)
 
 
@@ -335,10 +338,12 @@ def _replace(
         found = store.names.find(name)
         with acting(store.connection, f"another {word} of binding {found}") as act:
             before = store.find(found)
+            # Of the one that is written down as it was.
+            kept = before.version if version is None else version
             if number is None:
-                made = store.set_group(found, who, version=version)
+                made = store.set_group(found, who, version=kept)
             else:
-                made = store.replace(found, Side(word), number, version=version)
+                made = store.replace(found, Side(word), number, version=kept)
                 act.tag = store.keys.tag(number)
             act.note(f"binding {found}", describe_binding(before), describe_binding(made))
             return made

@@ -4,6 +4,7 @@
 
 import asyncio
 import os
+import re
 import secrets
 import socket
 import sys
@@ -48,6 +49,8 @@ _PROGRAM: Final = (
     *(sys.executable, "-P", "-c"),
     "from agi_router.cli import main; main()",
 )
+# What a link of a test is called.
+_LINK: Final = re.compile("leaktest-[0-9a-f]{8}")
 # Seconds until the door of the test's own is bound, and until it has ended.
 _BINDS: Final = 20.0
 _ENDS: Final = 45.0
@@ -107,6 +110,11 @@ def _try_link(
     What comes by a link goes out by it: so no text of others passes, and none goes elsewhere.
     """
     link = f"leaktest-{secrets.token_hex(4)}"
+    links = LinkRecords(store.connection)
+    # Of a test that was killed.
+    for each in links.links():
+        if _LINK.fullmatch(each["name"]) and not each["held"]:
+            links.forget(each["name"])
 
     async def run(work: Path) -> list[TextResult]:
         async with centre() as made, _serving(link, made, work) as door:
@@ -119,7 +127,7 @@ def _try_link(
         try:
             return asyncio.run(run(Path(work)))
         finally:
-            LinkRecords(store.connection).forget(link)
+            links.forget(link)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +176,7 @@ async def _serving(link: str, made: Centre, work: Path) -> AsyncIterator[_Door]:
     with door.log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
             *_PROGRAM,
-            *("serve", "--door", "smpp"),
+            *("serve", "--door", "smpp", "--trial"),
             env=os.environ | {f"AGI_ROUTER_{name}": value for name, value in settings.items()},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=file,

@@ -24,7 +24,13 @@ __all__ = ["serve", "settings"]
     is_flag=True,
     help="Take the calls from a router that serves under the same name; it stands by then.",
 )
-def serve(door: str, *, take_over: bool) -> None:
+@click.option(
+    "--trial",
+    is_flag=True,
+    hidden=True,
+    help='Of "leaktest", which serves a door of its own: its settings are not put on record.',
+)
+def serve(door: str, *, take_over: bool, trial: bool) -> None:
     r"""
     Serve calls until SIGTERM, then drain. Stand by while another router has taken over.
 
@@ -43,7 +49,7 @@ def serve(door: str, *, take_over: bool) -> None:
     Example:
       agi-router serve --door ari
     """
-    serving.serve(door, take_over=take_over)
+    serving.serve(door, take_over=take_over, trial=trial)
 
 
 @click.command()

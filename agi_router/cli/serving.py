@@ -2,20 +2,25 @@
 What ``agi-router serve`` does. A router keeps for ever what is imported here: no click.
 """
 
+import logging
 from collections.abc import Sequence
 
 import uvloop
 
 from agi_router import logs
 from agi_router.cli.context import open_database, read_settings, with_extra
-from agi_router.db.connection import Queries
+from agi_router.db.connection import Connection, Queries
 from agi_router.db.migrate import check_schema
 from agi_router.db.rights import check_rights
+from agi_router.errors import StoreError
 from agi_router.keys.registry import check_keys
 from agi_router.records.configuration import record_settings
 from agi_router.service import daemon
+from agi_router.settings import Settings
 
 __all__ = ["ALL", "DOORS", "read", "serve"]
+
+log = logging.getLogger(__name__)
 
 _HTTP = "http"
 _SIP_MESSAGES = "sip-messages"
@@ -46,13 +51,14 @@ def read(words: Sequence[str]) -> tuple[str, bool] | None:
     return (door, _TAKE_OVER in words) if door in DOORS else None
 
 
-def serve(door: str, *, take_over: bool) -> None:
+def serve(door: str, *, take_over: bool, trial: bool = False) -> None:
     """
     Serve until SIGTERM, then drain.
 
     Args:
         door: One of :data:`DOORS`.
         take_over: Whether to take the calls from a router that serves under the same name.
+        trial: Whether its settings are those of a test, which are not put on record.
 
     Raises:
         AgiRouterError: Something that is needed is missing or wrong.
@@ -67,8 +73,9 @@ def serve(door: str, *, take_over: bool) -> None:
         check_schema(connection)
         check_rights(connection)
         keys = check_keys(connection, keys)
-        record_settings(Queries(connection), door, effective.describe())
-    logs.set_up(effective.log_level)
+        logs.set_up(effective.log_level)
+        if not trial:
+            _record(connection, door, effective)
     if door == _HTTP:
         uvloop.run(http_server.serve(effective, keys))
         return
@@ -80,3 +87,15 @@ def serve(door: str, *, take_over: bool) -> None:
         uvloop.run(work(effective, keys))
         return
     uvloop.run(daemon.serve(effective, keys, daemon.Doors(door), take_over=take_over))
+
+
+def _record(connection: Connection, door: str, effective: Settings) -> None:
+    """
+    Put the settings on record; where they cannot be, that is said, and the next start tries again.
+    """
+    # Of these several may serve on one host.
+    which = {_HTTP: f" at {effective.http_listen}", _SMPP: f" {effective.smpp_link}"}.get(door, "")
+    try:
+        record_settings(Queries(connection), door + which, effective.describe())
+    except StoreError as error:
+        log.warning("settings.unrecorded", extra={"reason": str(error)})

@@ -24,9 +24,11 @@ def record_settings(queries: Queries, door: str, settings: Mapping[str, str]) ->
     """
     Write down the settings of a door where they are not those of before.
 
+    It waits for no standby: whoever begins to serve is not to hang because one is away.
+
     Args:
         queries: Where.
-        door: What is served.
+        door: What is served; of several of a kind on one host, which.
         settings: All of them, by variable; no secret.
 
     Returns:
@@ -42,13 +44,14 @@ def record_settings(queries: Queries, door: str, settings: Mapping[str, str]) ->
     before = {} if row is None else row["after"]
     if before == now:
         return False
-    Audit(queries).record(
-        AuditEntry(
-            act=ACT,
-            subject=subject,
-            reason=None,
-            before={name: value for name, value in before.items() if now.get(name) != value},
-            after=now,
-        )
+    entry = AuditEntry(
+        act=ACT,
+        subject=subject,
+        reason=None,
+        before={name: value for name, value in before.items() if now.get(name) != value},
+        after=now,
     )
+    with queries.transaction():
+        queries.execute("commit_here", {})
+        Audit(queries).record(entry)
     return True

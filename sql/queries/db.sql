@@ -8,6 +8,10 @@ SELECT set_config('lock_timeout', %(milliseconds)s::text, true);
 -- Until the transaction ends, a statement is given up after so many milliseconds.
 SELECT set_config('statement_timeout', %(milliseconds)s::text, true);
 
+-- commit_here --
+-- The transaction's commit waits for this server's disk, and for no standby.
+SELECT set_config('synchronous_commit', 'local', true);
+
 -- set_session_lock_timeout --
 -- From now on, whoever waits for a lock on this connection fails after so many milliseconds.
 SELECT set_config('lock_timeout', %(milliseconds)s::text, false);

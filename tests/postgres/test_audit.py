@@ -13,6 +13,7 @@ from postgres.test_cli import Cli, program
 
 from agi_router.bindings.store import BindingStore
 from agi_router.bulk.exporter import export_rows
+from agi_router.cli.acts import MOST_THINGS
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import AgiRouterError
 from agi_router.keys.file import write_key_ring
@@ -158,7 +159,14 @@ def test_what_was_before(cli: Cli, store: BindingStore, connection: Connection) 
     assert cli("tenant", "add", "couriers").code == 0
     assert cli("tenant", "notice", "couriers", "off").code == 0
     typed(A, "lock", "set", "--person", "-", "--reason", "misuse")
-    locked, off, added, ended = cli("audit", "list", "--json").json
+    for number in range(22):
+        pair = (PhoneNumber.parse(f"13800{side}00{number:02}") for side in (10, 11))
+        bind(store, *pair, order_id="订单17001234567")
+    assert cli("unbind", "--order", "订单17001234567").code == 0
+    whole = cli("audit", "list", "--json").json[0]
+    assert whole["subject"] == "order 订单170****4567, bindings: 22"
+    assert len(whole["after"]) == MOST_THINGS
+    _, locked, off, added, ended = cli("audit", "list", "--json").json
     assert ended["before"][f"binding {binding.id}"]["state"] == "active"
     assert ended["after"][f"binding {binding.id}"]["state"] == "unbound"
     assert added["before"] is None

@@ -116,6 +116,8 @@ async def test_a_life(
         assert event in text
     assert not any(secret in text for secret in (A.digits, B.digits, "secret"))
     assert run(["link", "list", "--json"], environment).json[0]["state"] == "unserved"
+    asked = "SELECT subject FROM agi_router.audit WHERE act = 'settings'"
+    assert one(connection, asked) == "what serves smpp carrier"
 
 
 async def test_the_leak_test(
@@ -123,6 +125,11 @@ async def test_the_leak_test(
 ) -> None:
     """A door with the link's settings lets nothing through; the link is left alone."""
     own = bind(store, messages=Messages.BOTH)
+    # What a test has left that was killed.
+    connection.execute(
+        b"INSERT INTO agi_router.message_link (name, holder, node, until, heard_at)"
+        b" VALUES ('leaktest-0123abcd', 'x', 'x', now() - interval '1 minute', now())"
+    )
     # All of them are tried by test_smpp_leaks.
     vectors = ("a sender of a private plan", "callback_num", "UDH: hyperlink")
     settings = {"AGI_ROUTER_SMPP_SPLITTING": "payload", "AGI_ROUTER_LOG_LEVEL": "DEBUG"}
@@ -145,6 +152,8 @@ async def test_the_leak_test(
     # Nothing of it stays but what is on record.
     for table in ("message_link", "message_out", "message_sent"):
         assert one(connection, f"SELECT count(*) FROM agi_router.{table}") == 0
+    # The link serves with other settings than the test's door.
+    assert one(connection, "SELECT count(*) FROM agi_router.audit WHERE act = 'settings'") == 0
     assert store.find(own.id).ended_at is None
     assert smsc.binds == 0
 

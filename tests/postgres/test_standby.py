@@ -19,13 +19,14 @@ from psycopg.conninfo import make_conninfo
 from agi_router.bindings.store import BindingStore
 from agi_router.calls.end import Outcome
 from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import connect
+from agi_router.db.connection import Queries, connect
 from agi_router.db.session import why_read_only
 from agi_router.doors.http.pool import StorePool
 from agi_router.errors import StoreUnavailable
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.records.configuration import record_settings
 from harness.cli import Done
 from harness.database import (
     NO_REST,
@@ -82,6 +83,9 @@ async def test_commits_that_wait_for_a_standby(version: str, keys: KeyRing) -> N
             assert (await admissions.admit(a_call(), new_call_id(), timeout=TIMEOUT)).admitted
             await until_async(lambda: admissions.pool.connected == LINES)
             standby.kill()
+            # Whoever begins to serve then does not wait for it.
+            with connect(dsn) as connection:
+                assert record_settings(Queries(connection), "http", {"AGI_ROUTER_LANGUAGE": "zh"})
             async with asyncio.timeout(TIMEOUT):
                 for _ in range(2):
                     await asyncio.gather(*map(refused, asked[:10]))

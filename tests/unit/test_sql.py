@@ -73,7 +73,7 @@ def test_functions_can_be_applied_again() -> None:
         assert not re.search(r"\bCREATE (FUNCTION|TRIGGER|CONSTRAINT)\b", text), name
         triggers = re.findall(
             r"^CREATE OR REPLACE TRIGGER (\w+)\s.*?\bON (agi_router\.\w+)\s.*?"
-            r"EXECUTE FUNCTION agi_router\.(\w+)\((?:'[\w.]+')?\);$",
+            r"EXECUTE FUNCTION agi_router\.(\w+)\((?:'[\w.]+'(?:, '\w+')*)?\);$",
             text,
             re.MULTILINE | re.DOTALL,
         )

@@ -277,11 +277,13 @@ def change_binding(name: str, body: BindingChange, request: Request, desk: _Writ
     if word == "group":
         return _move(name, number, version, desk)
     party = read_number(f"/{word}", number, fixed_lines=desk.options.fixed_lines)
-    found = _find(name, desk)
     if word == "default":
-        return binding_answer(desk.store.set_default(found.id, party, version=version))
+        return binding_answer(desk.store.set_default(_find(name, desk).id, party, version=version))
     with desk.queries.transaction():
-        changed = desk.store.replace(found.id, Side(word), party, version=version)
+        found = _find(name, desk)
+        # Of the one that is written down as it was.
+        kept = found.version if version is None else version
+        changed = desk.store.replace(found.id, Side(word), party, version=kept)
         subject = f"another {word} of binding {found.id}"
         both = found, changed
         desk.audit("PATCH /v1/bindings/{name}", subject, person=party, bindings=both)
@@ -292,9 +294,10 @@ def _move(name: str, group: str, version: int | None, desk: Desk) -> Response:
     """
     Let another group be side A.
     """
-    found = _find(name, desk)
     with desk.queries.transaction():
-        changed = desk.store.set_group(found.id, group, version=version)
+        found = _find(name, desk)
+        kept = found.version if version is None else version
+        changed = desk.store.set_group(found.id, group, version=kept)
         subject = f"another group of binding {found.id}"
         desk.audit("PATCH /v1/bindings/{name}", subject, bindings=(found, changed))
     return binding_answer(changed)
