@@ -195,6 +195,7 @@ DOOR: Final[Mapping[str, tuple[int, str]]] = {
     ),
     "crowded": (503, "Too many requests are being answered: try again"),
     "busy": (503, "All connections to the database are in use: try again"),
+    "answer_late": (503, "It may have been done: send the same request again, to be told"),
 }
 """What the door itself refuses: code, status and what to do."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import connect
+from agi_router.doors.http import pool as pools
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool
 from agi_router.keys.ring import KeyRing
@@ -80,3 +83,28 @@ def test_others_are_served_meanwhile(
     assert seen == [200]
     record = couriers.get(f"/v1/messages/{told['id']}")
     assert (record["check_verdict"], record["binding"]) == ("yes", made["id"])
+
+
+def test_who_was_confirmed_waits_for_the_only_store(
+    monkeypatch: pytest.MonkeyPatch, couriers: Client, service: Service
+) -> None:
+    """A text that is stored is never told as one with which nothing was done."""
+    made = couriers.bind(A, B, ttl=7200, messages="both")
+    # None of them waits to begin; then all are confirmed at once, and whoever comes anew waits
+    # for no time at all.
+    monkeypatch.setattr(pools, "_WAIT", SOON)
+    answer = service.answer
+    all_asked = threading.Barrier(4, lambda: monkeypatch.setattr(pools, "_WAIT", 0.0))
+
+    def together(id_: str) -> tuple[int, bytes]:
+        all_asked.wait(SOON)
+        return answer(id_)
+
+    service.answer = together  # type: ignore[method-assign]
+
+    def send(serial: int) -> str:
+        asked = {"sender": A, "x": made["x"], "text": f"ok {serial}"}
+        return str(couriers.post("/v1/messages", asked, status=202)["id"])
+
+    with ThreadPoolExecutor(4) as crowd:
+        assert len(set(crowd.map(send, range(4)))) == 4

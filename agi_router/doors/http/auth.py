@@ -464,7 +464,7 @@ async def without_store(request: HttpRequest, desk: Desk) -> AsyncIterator[None]
     Give the store of a request back for the time of a block, in which somebody else is waited for.
 
     Raises:
-        Problem: None is free in time afterwards.
+        Problem: None is free for long afterwards; what the block has done is done.
     """
     door: Door = request.app.state.door
     turn: Turn = request.state.turn
@@ -473,7 +473,7 @@ async def without_store(request: HttpRequest, desk: Desk) -> AsyncIterator[None]
     desk.borrow_anew(lambda: borrowed.enter_context(door.stores.lend()))
     turn.give_up()
     yield
-    await turn.take()
+    await turn.take_again()
 
 
 _Turn = Annotated[None, Depends(take_turn, scope="function")]

@@ -18,6 +18,8 @@ __all__ = ["StorePool", "Turn"]
 
 # Seconds for which a request waits for a store.
 _WAIT: Final = 1.0
+# The same where something was done by it already, and the answer is not known without a store.
+_WAIT_AGAIN: Final = 30.0
 
 _Given = ParamSpec("_Given")
 _Done = TypeVar("_Done")
@@ -70,13 +72,13 @@ class StorePool:
             Problem: That does not come in time.
         """
         # As by turn, whose context manager would take longer than all else here.
-        await self._wait()
+        await self._wait(_WAIT)
         try:
             return await self._threads.run(functools.partial(work, *args, **kwargs))
         finally:
             self._turns.release()
 
-    async def _wait(self) -> None:
+    async def _wait(self, seconds: float) -> None:
         """
         Wait for a turn; no clock is set where it has come already.
 
@@ -87,7 +89,7 @@ class StorePool:
             await self._turns.acquire()
             return
         try:
-            async with asyncio.timeout(_WAIT):
+            async with asyncio.timeout(seconds):
                 await self._turns.acquire()
         except TimeoutError:
             raise _busy() from None
@@ -144,11 +146,13 @@ class Turn:
     A turn at a store, which may be given up before its time, and waited for once more.
 
     Args:
-        wait: Waits for it.
+        wait: Waits for it, for so many seconds.
         release: Lets another one have it.
     """
 
-    def __init__(self, wait: Callable[[], Awaitable[None]], release: Callable[[], None]) -> None:
+    def __init__(
+        self, wait: Callable[[float], Awaitable[None]], release: Callable[[], None]
+    ) -> None:
         self._wait = wait
         self._release = release
         self._is_ours = False
@@ -160,7 +164,20 @@ class Turn:
         Raises:
             Problem: It does not come in time.
         """
-        await self._wait()
+        await self._wait(_WAIT)
+        self._is_ours = True
+
+    async def take_again(self) -> None:
+        """
+        Wait for it once more, and for longer: something may have been done meanwhile.
+
+        Raises:
+            Problem: It does not come in that time, either.
+        """
+        try:
+            await self._wait(_WAIT_AGAIN)
+        except Problem:
+            raise Problem.of_door("answer_late", headers={"Retry-After": "1"}) from None
         self._is_ours = True
 
     def give_up(self) -> None:
