@@ -11,14 +11,15 @@ Rules for the editor:
    names it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from agi_router.cursors import Cursor
 from agi_router.db.connection import Queries
-from agi_router.errors import AuditBroken, StoreBusy
+from agi_router.errors import AuditBroken, RequestInvalid, StoreBusy
 from agi_router.records.chain import (
     BEGIN,
     Algorithm,
@@ -133,6 +134,22 @@ class AuditChain:
         }
         return [Head(**row) for row in self._queries.rows("list_heads", values)]
 
+    @contextmanager
+    def looked_at_alone(self) -> Iterator[None]:
+        """
+        Let nobody else look at the audit in this way for the time of a block.
+
+        Raises:
+            StoreBusy: Another does.
+        """
+        locked = self._queries.row("try_lock_look", {})
+        if locked is None or not locked["locked"]:
+            raise StoreBusy("another look at the audit is under way: ask again")
+        try:
+            yield
+        finally:
+            self._queries.execute("unlock_look", {})
+
     def verify_stretch(
         self,
         heads: Sequence[Head],
@@ -144,34 +161,62 @@ class AuditChain:
         """
         Look at a part of the audit, between two heads; the copies in the database count, too.
 
+        All parts together find what :meth:`verify` does.
+
         Args:
             heads: Those that whoever asks has kept.
             keys: The public keys that are believed.
             after: Place of a head, behind which the part begins; 0: the first row.
-            rows: It ends at the first head behind so many rows.
+            rows: It ends at the last head within so many rows.
 
         Returns:
-            The verdict, and where the next part begins; :obj:`None`: this was the last.
+            The verdict, and where the next part begins; :obj:`None`: this was the last. Of its
+            unsigned rows those among the *rows* newest are counted.
 
         Raises:
-            StoreBusy: Another looks at the audit just now.
+            RequestInvalid: There is no head within so many rows.
         """
         with self._queries.snapshot():
-            locked = self._queries.row("try_lock_look", {})
-            if locked is None or not locked["locked"]:
-                raise StoreBusy("another look at the audit is under way: ask again")
             values = {"after": after, "limit": _PAGE}
             kept = [Head(**row) for row in self._queries.rows("list_heads_behind", values)]
             known = [*kept, *(each for each in heads if each.position >= after)]
-            places = sorted({each.position for each in known})
-            until = next((place for place in places[:-1] if place >= after + rows), None)
-            if until is None and len(kept) > _PAGE:
-                until = places[-2]
+            most = kept[-2].position if len(kept) > _PAGE else _END
+            until = self._end_of_part(known, after=after, rows=rows, most=most)
             if until is not None:
-                last = places[-1]
+                last = max(each.position for each in known)
                 known = [each for each in known if each.position <= until or each.position == last]
             believed, findings = believe(known, keys)
-            return self._look(believed, findings, after=after, until=until), until
+            return self._look(believed, findings, after=after, until=until, rows=rows), until
+
+    def _end_of_part(
+        self, known: Sequence[Head], *, after: int, rows: int, most: int
+    ) -> int | None:
+        """
+        Where a part ends; :obj:`None`: with the chain.
+
+        Args:
+            known: The heads behind *after*.
+            after: See :meth:`verify_stretch`.
+            rows: See there.
+            most: A place behind which it does not end.
+
+        Raises:
+            RequestInvalid: There is no head within so many rows.
+        """
+        end = self._queries.row("find_chain_end", {})
+        assert end is not None  # noqa: S101 - an aggregate has a row
+        begin = max(after, end["begin"])
+        most = min(most, begin + rows)
+        if end["position"] <= most:
+            return None
+        until = max((each.position for each in known if begin < each.position <= most), default=0)
+        if not until:
+            raise RequestInvalid(
+                f"no head is known within {rows} rows behind place {begin}: give one that you have"
+                " kept, or run 'agi-router audit verify'",
+                ("heads",),
+            )
+        return until
 
     def verify(self, heads: Iterable[Head], keys: Sequence[VerifyingKey]) -> Verdict:
         """
@@ -192,6 +237,7 @@ class AuditChain:
         *,
         after: int = 0,
         until: int | None = None,
+        rows: int | None = None,
     ) -> Verdict:
         if not believed and not findings:
             findings.append(Finding("no head was ever signed: nothing holds the audit"))
@@ -202,18 +248,16 @@ class AuditChain:
                 walk.step(row)
             if walk.finding:
                 break
-        if until is not None:
-            findings += [walk.finding] if walk.finding else []
-            return Verdict(walk.rows, walk.signed, 0, findings)
-        walk.end()
-        last = max((head.signed_at for place, head in believed.items() if place), default=None)
-        late = [] if last is None else self._unchained("-infinity", last - _LATE)
-        new = self._count_unchained("-infinity" if last is None else last - _LATE)
+        if until is None:
+            walk.end()
         findings += [walk.finding] if walk.finding else []
-        findings += [
-            Finding("a row was inserted after it should have been signed", audit_id=row["id"])
-            for row in late
-        ]
+        begin, last = believed.get(after), _last_of(believed, until)
+        if last is not None and (begin is not None or not after):
+            since = begin.signed_at - _LATE if after and begin else "-infinity"
+            findings += self._inserted(since, last.signed_at - _LATE)
+        if until is not None:
+            return Verdict(walk.rows, walk.signed, 0, findings)
+        new = self._count_unchained("-infinity" if last is None else last.signed_at - _LATE, rows)
         return Verdict(walk.rows, walk.signed, walk.position - walk.signed + new, findings)
 
     def _digest(self, position: int) -> bytes:
@@ -235,14 +279,26 @@ class AuditChain:
                 " run 'agi-router audit verify', which names the first row"
             )
 
-    def _unchained(self, since: datetime | str, until: datetime | str) -> list[dict[str, Any]]:
-        return self._queries.rows(
-            "list_unchained", {"since": since, "until": until, "limit": _PAGE}
-        )
+    def _inserted(self, since: datetime | str, until: datetime) -> list[Finding]:
+        values = {"since": since, "until": until, "limit": _PAGE}
+        return [
+            Finding("a row was inserted after it should have been signed", audit_id=row["id"])
+            for row in self._queries.rows("find_inserted", values)
+        ]
 
-    def _count_unchained(self, since: datetime | str) -> int:
-        row = self._queries.row("count_unchained", {"since": since})
+    def _count_unchained(self, since: datetime | str, most: int | None) -> int:
+        row = self._queries.row("count_unchained", {"since": since, "limit": most})
         return 0 if row is None else int(row["rows"])
+
+
+def _last_of(believed: Mapping[int, Head], until: int | None) -> Head | None:
+    """
+    The head with which a part ends, or that was signed last; :obj:`None`: there is none.
+    """
+    if until is not None:
+        return believed.get(until)
+    signed = [head for place, head in believed.items() if place]
+    return max(signed, key=lambda head: head.signed_at, default=None)
 
 
 def cursor_of_head(head: Head) -> Cursor:

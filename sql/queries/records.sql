@@ -47,8 +47,8 @@ SELECT a.after
 SELECT pg_advisory_xact_lock(7002040);
 
 -- find_chain_end --
--- The last place of the chain, and the time; place 0: it is empty.
-SELECT coalesce(max(c.position), 0) AS position, statement_timestamp() AS now
+-- The place before the first of the chain, the last place, and the time; places 0: it is empty.
+SELECT coalesce(min(c.position), 1) - 1 AS begin, coalesce(max(c.position), 0) AS position, statement_timestamp() AS now
   FROM agi_router.audit_chain c;
 
 -- find_chain_digest --
@@ -101,7 +101,11 @@ SELECT h.signed_at, h.position, h.digest, h.key, h.signature
 
 -- try_lock_look --
 -- One looks at the audit by HTTP at a time; false where another does.
-SELECT pg_try_advisory_xact_lock(7002048) AS locked;
+SELECT pg_try_advisory_lock(7002048) AS locked;
+
+-- unlock_look --
+-- Let another one look.
+SELECT pg_advisory_unlock(7002048);
 
 -- list_chain --
 -- A stretch of the chain in its order, each place with its row.
@@ -113,12 +117,24 @@ SELECT c.position, c.audit_id, c.algorithm, c.digest, a.id, a.at, a.uid, a.name,
  WHERE c.position > %(after)s AND c.position <= %(until)s
  ORDER BY c.position;
 
--- count_unchained --
--- How many rows since a time have no place yet.
-SELECT count(*) AS rows
+-- find_inserted --
+-- Rows of the audit of some time that have no place. Each place is looked up: an anti join of a short time reads the whole chain.
+SELECT a.id
   FROM agi_router.audit a
- WHERE a.at >= %(since)s::timestamptz
-   AND NOT EXISTS (SELECT 1 FROM agi_router.audit_chain c WHERE c.audit_id = a.id);
+ WHERE a.at >= %(since)s::timestamptz AND a.at < %(until)s::timestamptz
+   AND (SELECT c.audit_id FROM agi_router.audit_chain c WHERE c.audit_id = a.id) IS NULL
+ ORDER BY a.id
+ LIMIT %(limit)s;
+
+-- count_unchained --
+-- How many rows since a time have no place yet, among so many newest ones.
+SELECT count(*) AS rows
+  FROM (SELECT a.id
+          FROM agi_router.audit a
+         WHERE a.at >= %(since)s::timestamptz
+         ORDER BY a.at DESC
+         LIMIT %(limit)s) n
+ WHERE (SELECT c.audit_id FROM agi_router.audit_chain c WHERE c.audit_id = n.id) IS NULL;
 
 -- lock_digests --
 -- One makes the digests of days at a time; the others leave it.

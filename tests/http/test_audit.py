@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from agi_router.db.connection import Connection, Queries
 from agi_router.db.queries import query
-from agi_router.errors import StoreUnavailable
+from agi_router.errors import RequestInvalid, StoreUnavailable
 from agi_router.records.audit import Audit
 from agi_router.records.chain import Algorithm, Head, SigningKey
 from agi_router.records.signing import AuditChain
 from agi_router.tenants.api_keys import KeyRole, KeyScope, parse_bearer
 from harness.api import Client
 from harness.api_scopes import SCOPED
+from harness.database import one
 from harness.values import BLOCK
 
 A, B, C = "13800000731", "13800000732", "13800000733"
@@ -133,14 +135,31 @@ def test_heads_and_a_look(operator: Client, couriers: Client, connection: Connec
     asked = {"public_keys": [key.partner.to_pem()], "heads": kept}
     told = operator.post("/v1/audit/verify", asked)
     assert (told["whole"], told["signed"], told["next"]) == (True, kept[0]["position"], None)
-    # By parts, each from a head to another one.
+    # By parts, each from a head to another one; each finds what was inserted in its time.
+    places = [0, *(each.position for each in heads.heads[1:])]
+    most = max(to - of for of, to in pairwise(places))
     behind: int | None = 0
-    parts = 0
+    ends = []
     while behind is not None:
-        verdict, behind = chain.verify_stretch([], [key.partner], after=behind, rows=1)
-        parts += 1
+        verdict, behind = chain.verify_stretch([], [key.partner], after=behind, rows=most)
+        ends.append((behind, verdict.rows <= most))
         assert not verdict.findings
-    assert parts == len(kept)
+    assert ends[-1] == (None, True)
+    assert {end for end, _ in ends[:-1]} <= set(places)
+    assert all(few for _, few in ends)
+    # One without a head within so many rows is not looked at, however far the next one is.
+    connection.execute(b"DELETE FROM agi_router.audit_head WHERE position < %s", [places[-1]])
+    with pytest.raises(RequestInvalid):
+        chain.verify_stretch([], [key.partner], rows=most)
+    verdict, behind = chain.verify_stretch(heads.heads, [key.partner], rows=most)
+    assert ([*verdict.findings], behind) == ([], places[1])
+    # Nor is one beside another look, and it is not written down.
+    written = one(connection, "SELECT count(*) FROM agi_router.audit")
+    with chain.looked_at_alone():
+        busy = operator.ask("POST", "/v1/audit/verify", asked)
+    assert (busy.status_code, busy.json()["code"]) == (503, "store_busy")
+    assert one(connection, "SELECT count(*) FROM agi_router.audit") == written
+    assert operator.post("/v1/audit/verify", asked)["whole"]
     verdict, _ = chain.verify_stretch([], [key.partner], after=10**6, rows=1)
     assert verdict.findings
     # Whoever has the database removes the last of it, and the copies of heads.

@@ -206,6 +206,11 @@ def test_a_row_of_before(audited: Audited) -> None:
             True,
         )
         assert audited.sign().position == 8
+    # By parts, too, once: in the one of whose time it is.
+    first, behind = audited.chain.verify_stretch(audited.kept.heads, [KEY.partner], rows=4)
+    assert ([each.audit_id for each in first.findings], behind) == ([row], 4)
+    rest = audited.chain.verify_stretch(audited.kept.heads, [KEY.partner], after=4, rows=4)
+    assert rest == (Verdict(rows=4, signed=8, unsigned=0, findings=[]), None)
 
 
 def test_heads_that_are_lost(audited: Audited) -> None:

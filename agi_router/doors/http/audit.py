@@ -105,8 +105,8 @@ def verify_audit(body: VerifyIn, desk: _Reads) -> Response:
     """
     Look whether a part of the audit is as it was signed; the first row that is not is named.
 
-    A part has some hundred thousand rows, and `next` says where the next one begins. One looks at
-    a time.
+    A part ends at a head, and has a hundred thousand rows at most; `next` says where the next one
+    begins. One looks at a time.
     """
     keys = [
         _read(f"/public_keys/{place}", partial(VerifyingKey.parse, text.encode()))
@@ -116,10 +116,10 @@ def verify_audit(body: VerifyIn, desk: _Reads) -> Response:
         _read(f"/heads/{place}", partial(Head.read, each.model_dump()))
         for place, each in enumerate(body.heads)
     ]
-    desk.audit("POST /v1/audit/verify", f"the audit behind place {body.after}")
-    verdict, behind = AuditChain(desk.queries).verify_stretch(
-        heads, keys, after=body.after, rows=_STRETCH
-    )
+    chain = AuditChain(desk.queries)
+    with chain.looked_at_alone():
+        desk.audit("POST /v1/audit/verify", f"the audit behind place {body.after}")
+        verdict, behind = chain.verify_stretch(heads, keys, after=body.after, rows=_STRETCH)
     return answer({**describe_verdict(verdict), "next": None if verdict.findings else behind})
 
 
