@@ -8,7 +8,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from agi_router.bindings.store import BindingStore
+from agi_router.bindings.words import Side
 from agi_router.db.connection import Connection
+from agi_router.doors.http import bindings
+from agi_router.numbers import PhoneNumber
 from harness.api import Client
 from harness.database import one
 
@@ -250,6 +253,23 @@ def test_a_party_is_replaced(couriers: Client, connection: Connection) -> None:
     assert [(row["act"], row["subject"]) for row in rows] == [
         ("PATCH /v1/bindings/{name}", f"another {side} of binding {made['id']}") for side in "ab"
     ]
+
+
+def test_a_party_that_another_replaces_meanwhile(
+    couriers: Client, store: BindingStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written down as before is what stood before."""
+    made = couriers.bind(A, B)
+    find = bindings._find
+
+    def found(name: str, desk: Any) -> Any:
+        read = find(name, desk)
+        store.replace(read.id, Side.B, PhoneNumber.parse(D))
+        return read
+
+    monkeypatch.setattr(bindings, "_find", found)
+    answer = couriers.ask("PATCH", f"/v1/bindings/{made['id']}", {"a": C}, If_Match="*")
+    assert (answer.status_code, answer.json()["code"]) == (412, "binding_changed")
 
 
 def test_end(couriers: Client) -> None:
