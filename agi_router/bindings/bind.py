@@ -49,6 +49,7 @@ from agi_router.errors import (
     QuotaExceeded,
     RequestInvalid,
     StoreError,
+    StoreHeld,
     TenantNotFound,
     TenantUnqualified,
     TooManyBinds,
@@ -197,7 +198,11 @@ class BindingMaking(NumberDrawing, GroupSharing):
         def ask(drawn: Drawn) -> dict[str, Any] | None:
             headers, answer = tell(drawn.binding(made), unknown)
             kept = {"headers": json.dumps(dict(headers)), "answer": answer, "once": tags}
-            row = self._queries.row("bind_asked", {**beside, **drawn.values, **kept})
+            try:
+                row = self._queries.row("bind_asked", {**beside, **drawn.values, **kept})
+            except StoreHeld:
+                # The same is being done: step by step it is waited for, as long as that may be.
+                return None
             return None if row is None else {**row, "headers": headers}
 
         if (done := self._try(wish, place, ask)) is None:

@@ -160,8 +160,7 @@ def set_(  # noqa: PLR0917 - options
                     ends_at=until,
                     cut=cut,
                 )
-                tag = None if thing.person is None else store.keys.tag(thing.person)
-                record_act(queries, f"lock {made.id}", reason=reason, tag=tag)
+                record_act(queries, f"lock {made.id}", reason=reason, tag=_tag(store, thing))
             locks.append(made)
     _echo_changed(locks, as_json=as_json)
 
@@ -282,7 +281,7 @@ def lift(
                 sure = [each for each in found if each.thing.damage is None]
                 lifted = store.locks.lift_all(sure, by=here(), note=note)
             for each in lifted:
-                record_act(queries, f"lock {each.id}", reason=note)
+                record_act(queries, f"lock {each.id}", reason=note, tag=_tag(store, each.thing))
     _echo_changed(lifted, as_json=as_json)
     fail_if_damaged(damaged, _DAMAGED)
 
@@ -331,6 +330,13 @@ def _read_things(
     if not several:
         raise click.UsageError("say what: --person, --x, --block, --digit, --tenant or --file")
     return several
+
+
+def _tag(store: BindingStore, thing: LockedThing) -> int | None:
+    """
+    By which a person is found in the audit.
+    """
+    return None if thing.person is None else store.keys.tag(thing.person)
 
 
 def _read_line(line: str) -> LockedThing:

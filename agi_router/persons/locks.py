@@ -131,6 +131,8 @@ class Lock:
     lift_note: str | None
     cut: bool
     """Whether calls that are up as it begins are cut."""
+    own: bool
+    """Whether it is of the hand of whoever has asked for it: the operator, or the same tenant."""
     liftable: bool
     """Whether whoever has asked for it may lift it."""
     now: datetime

@@ -121,6 +121,20 @@ class LockStore:
         self._queries.row("set_lock", values)
         return self.find(lock_id)
 
+    def await_others(self, thing: LockedThing) -> None:
+        """
+        Wait for whoever is just locking a 700 number or a block; others wait for this transaction.
+
+        What is looked for behind it is there already, or set by nobody else meanwhile.
+
+        Raises:
+            KeysOutdated: The keys were rotated since they were read.
+        """
+        # In the order of agi_router.set_lock.
+        self._queries.row("assert_current_keys", {"block": None, **key_ids(self._keys)})
+        found = thing.number or thing.block
+        self._queries.row("await_other_locks", {"key": None if found is None else found.value})
+
     def find(self, lock_id: int) -> Lock:
         """
         One lock, whatever has become of it.
@@ -474,6 +488,7 @@ class LockStore:
         except ValueError:
             raise RowInvalid from None
         thing, damage = open_or_tell(lambda: self._read_thing(row, subject))
+        own = row["setter_id"] == self._scope.tenant_id
         return Lock(
             id=row["id"],
             thing=thing or LockedThing(subject=subject, tenant=row["tenant"], damage=damage),
@@ -490,7 +505,8 @@ class LockStore:
             lifted_by=row["lifted_by"] if self._scope.whole else None,
             lift_note=row["lift_note"],
             cut=row["cut"],
-            liftable=self._scope.whole or row["setter_id"] == self._scope.tenant_id,
+            own=own,
+            liftable=self._scope.whole or own,
             now=row["now"],
         )
 

@@ -220,19 +220,38 @@ class LockResultOut(Out):
     What became of one of a batch.
     """
 
-    status: int = Field(description="201: it was set; 200: such a lock was there.")
+    x: str | None = Field(default=None, description="The 700 number, where it is one.")
+    block: str | None = Field(default=None, description="The block, where it is one.")
+    status: int = Field(description="201: it was set; 200: whoever asks has set such a lock.")
     lock: LockOut | None = None
     problem: ProblemOut | None = None
 
 
 class LockBatchOut(Out):
     """
-    What became of each: blocks with the operator digit, then blocks, then 700 numbers.
+    What became of each, once: blocks with the operator digit, then blocks, then 700 numbers.
     """
 
     results: list[LockResultOut]
 
-    model_config = example({"results": [{"status": 201, "lock": LOCK}]})
+    model_config = example(
+        {
+            "results": [
+                {
+                    "x": "700123456780001",
+                    "block": None,
+                    "status": 201,
+                    "lock": {
+                        **LOCK,
+                        "subject": "number",
+                        "x": "700123456780001",
+                        "person": None,
+                        "reason": "maintenance",
+                    },
+                }
+            ]
+        }
+    )
 
 
 class LiftedOut(Out):

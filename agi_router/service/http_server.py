@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from types import FrameType
 from typing import Final
@@ -85,7 +85,7 @@ async def serve(settings: Settings, keys: KeyRing) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
-            forwarded_allow_ips=sorted(settings.http_proxies),
+            forwarded_allow_ips=_trusted(settings.http_proxies),
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=_ENDING,
         ),
@@ -334,6 +334,20 @@ def _certificate(settings: Settings) -> Certificate | None:
             "AGI_ROUTER_HTTP_CERTIFICATE and AGI_ROUTER_HTTP_CERTIFICATE_KEY go together: set both"
         )
     return Certificate(chain, key)
+
+
+def _trusted(proxies: Iterable[str]) -> list[str]:
+    """
+    Who is believed where a request comes from; IPv4 also as a hop may write it for IPv6.
+    """
+    told = sorted(proxies)
+    for each in proxies:
+        try:
+            network = ipaddress.IPv4Network(each)
+        except ValueError:
+            continue
+        told.append(f"::ffff:{network.network_address}/{network.prefixlen + 96}")
+    return told
 
 
 def _listen(settings: Settings, *, secure: bool) -> socket.socket:

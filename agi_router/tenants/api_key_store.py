@@ -22,6 +22,7 @@ from agi_router.tenants.api_keys import (
     is_key_id,
     new_key_id,
     new_secret,
+    plain_network,
 )
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
@@ -208,7 +209,7 @@ def _read(row: dict[str, Any]) -> ApiKey:
         form=KeyForm(row["form"]),
         label=row["label"],
         scopes=frozenset(map(KeyScope, row["scopes"])),
-        networks=tuple(row["networks"]),
+        networks=tuple(map(plain_network, row["networks"])),
         max_binds=row["max_binds"],
         max_requests=row["max_requests"],
         state=KeyState(row["state"]),

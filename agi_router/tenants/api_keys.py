@@ -44,6 +44,7 @@ __all__ = [
     "new_secret",
     "parse_bearer",
     "parse_network",
+    "plain_network",
     "same_secret",
     "write_bearer",
 ]
@@ -64,6 +65,8 @@ _ID_LENGTH = 16
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SECRET_BYTES = 32
 _LONGEST_LABEL = 64
+# Bits before an address of IPv4 that is written for IPv6.
+_MAPPED = 96
 # 32 bytes in base64 have 43 characters.
 _KEY_ID = re.compile(rf"[a-z]{{{_ID_LENGTH}}}")
 _BEARER = re.compile(rf"agr_([a-z]{{{_ID_LENGTH}}})_([A-Za-z0-9_-]{{43}})")
@@ -331,12 +334,21 @@ def parse_network(text: str) -> Network:
         ValueError: It is none; says what one looks like.
     """
     try:
-        return ip_network(text.strip())
+        return plain_network(ip_network(text.strip()))
     except ValueError:
         raise ValueError(
             "a network looks like 192.0.2.0/24, 192.0.2.10 or 2001:db8::/32, with no bit set"
             " behind its length"
         ) from None
+
+
+def plain_network(network: Network) -> Network:
+    """
+    A network as addresses in it are known: those of IPv4 as such, though it was written for IPv6.
+    """
+    first = network.network_address
+    mapped = first.ipv4_mapped if isinstance(first, IPv6Address) else None
+    return network if mapped is None else IPv4Network((mapped, network.prefixlen - _MAPPED))
 
 
 def narrow_networks(

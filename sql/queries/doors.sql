@@ -17,8 +17,8 @@ SELECT count(*) AS rows FROM gone;
 SELECT payload, status, headers, body FROM agi_router.answer WHERE name = ANY (%(names)s::bytea[]) LIMIT 1;
 
 -- take_answer --
--- Begin to answer a request under a name; no row if it was answered. Waits so many milliseconds for whoever is about to,
--- and for others as long as before.
+-- Begin to answer a request under a name; no row if it was answered. Waits so many milliseconds for whoever is about to;
+-- what comes behind it in the transaction waits without an end, as ever.
 INSERT INTO agi_router.answer (name, payload)
 SELECT %(name)s::bytea, %(payload)s::bytea WHERE set_config('lock_timeout', %(patience)s::text, true) IS NOT NULL
     ON CONFLICT DO NOTHING

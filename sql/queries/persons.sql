@@ -8,6 +8,10 @@ SELECT k.block FROM agi_router.block k WHERE k.block = %(block)s AND agi_router.
 -- What a new lock is numbered by: its values are sealed before it is set.
 SELECT nextval('agi_router.lock_id') AS id;
 
+-- await_other_locks --
+-- Wait for whoever sets a lock by this key, and keep others off; see agi_router.set_lock.
+SELECT pg_advisory_xact_lock(7002029, (%(key)s::bigint & 63)::integer) IS NULL AS waited;
+
 -- set_lock --
 -- Set a lock.
 SELECT agi_router.set_lock(

@@ -176,6 +176,25 @@ def test_the_first_is_still_being_done(
     assert couriers.ask(*asked, Idempotency_Key="one").content == first.result().content
 
 
+def test_a_bind_is_still_being_done(
+    couriers: Client, connection: Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same of a bind that is made by one statement."""
+    monkeypatch.setattr(idempotency, "PATIENCE", 50)
+    for key in ("before", "last"):
+        assert ask(couriers, {**BODY, "a": C}, key).status_code == 201
+    with connect(dsn) as other, ThreadPoolExecutor(2) as pool:
+        with other.transaction():
+            other.execute("LOCK TABLE agi_router.binding IN EXCLUSIVE MODE")
+            first = pool.submit(ask, couriers)
+            until(lambda: one(connection, WAITING.replace("party_group", "binding")) == 1)
+            # Not from here: it would hold what it waits for.
+            second = pool.submit(ask, couriers).result(timeout=4)
+        assert (second.status_code, second.json()["code"]) == (409, "idempotency_key_running")
+        assert first.result().status_code == 201
+    assert ask(couriers).content == first.result().content
+
+
 def test_killed_after_the_commit_before_the_answer(
     dsn: str,
     ring: KeyRing,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from agi_router.cursors import Cursor
-from agi_router.db.connection import Connection
+from agi_router.db.connection import Connection, connect
 from harness.api import Client
+from harness.database import one, until
 
 A, B, C, D = (f"1380000071{serial}" for serial in range(4))
+_WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted AND classid = 7002029"
 
 
 def test_a_person_is_locked_and_let_go(operator: Client, couriers: Client) -> None:
@@ -60,8 +63,12 @@ def test_many_at_once(operator: Client, couriers: Client) -> None:
     assert [each["status"] for each in done] == [201, 201, 201, 201, 404]
     assert done[4]["problem"]["code"] == "block_not_found"
     assert [each["lock"]["x"] for each in done[:4]] == [None, *numbers]
+    assert [(each["x"], each["block"]) for each in done] == [
+        (None, "70012345678"),
+        *((x, None) for x in (*numbers, "700999999990001")),
+    ]
     again = operator.post("/v1/locks/batch", {**body, "x": numbers, "operator": 1})["results"]
-    assert again == [{"status": 200, "lock": each["lock"]} for each in done[:4]]
+    assert again == [{**each, "status": 200} for each in done[:4]]
     other = operator.post("/v1/locks/batch", {**window, "rule": "R-1", "x": numbers[:1]})
     assert other["results"][0]["status"] == 201
     # What is not its own a tenant neither locks nor lifts.
@@ -83,6 +90,48 @@ def test_many_at_once(operator: Client, couriers: Client) -> None:
         for wrong in ({}, {"x": ["1"]}, {"x": numbers, "person": A}):
             told = operator.ask("POST", f"/v1/locks/{path}", {**wrong, "reason": "misuse"})
             assert told.status_code == 422, told.text
+
+
+def test_a_lock_of_another_hand_is_another_lock(operator: Client, couriers: Client) -> None:
+    """A tenant that lifts its own lifts nothing of the operator's."""
+    operator.post("/v1/blocks", {"block": "70012345679", "tenant": "couriers"}, status=201)
+    x = "700123456790001"
+    body = {"x": [x], "reason": "misuse"}
+    (mine,) = couriers.post("/v1/locks/batch", body)["results"]
+    (theirs,) = operator.post("/v1/locks/batch", body)["results"]
+    assert (mine["status"], theirs["status"]) == (201, 201)
+    (again,) = couriers.post("/v1/locks/batch", body)["results"]
+    assert again == {**mine, "status": 200}
+    (lifted,) = couriers.post("/v1/locks/lift", {"x": [x]})["locks"]
+    assert lifted["id"] == mine["lock"]["id"]
+    (left,) = operator.get(f"/v1/locks?x={x}")["locks"]
+    assert left["id"] == theirs["lock"]["id"]
+
+
+def test_two_batches_at_once(operator: Client, connection: Connection, dsn: str) -> None:
+    """The one that comes second answers what the first has set."""
+    body = {"x": ["700123456780001"], "reason": "misuse"}
+    with connect(dsn) as other, ThreadPoolExecutor(2) as pool:
+        with other.transaction():
+            # As one does that sets a lock on it.
+            other.execute("SELECT pg_advisory_xact_lock(7002029, (700123456780001 & 63)::integer)")
+            both = [pool.submit(operator.post, "/v1/locks/batch", body) for _ in range(2)]
+            until(lambda: one(connection, _WAITING) == 2)
+        told = [each.result()["results"][0] for each in both]
+    assert sorted(each["status"] for each in told) == [200, 201]
+    assert told[0]["lock"]["id"] == told[1]["lock"]["id"]
+
+
+def test_the_audit_knows_whose_locks_were_lifted(operator: Client, connection: Connection) -> None:
+    """One by one, and all on a person."""
+    for _ in range(2):
+        made = operator.post("/v1/locks", {"person": A, "reason": "misuse"}, status=201)
+    operator.post(f"/v1/locks/{made['id']}/lift", {})
+    operator.post("/v1/locks/lift", {"person": A})
+    tags = connection.execute("SELECT tag FROM agi_router.audit WHERE act LIKE '%lift'").fetchall()
+    assert len(tags) == 2
+    (tag,) = {each["tag"] for each in tags}
+    assert tag is not None
 
 
 def test_pages(operator: Client) -> None:

@@ -17,11 +17,13 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import Connection
 from agi_router.keys.file import replace_key_ring, write_key_ring
 from agi_router.keys.ring import KeyRing
+from agi_router.service.http_server import _trusted
 from harness.cli import run
 from harness.database import SOON, one, until
 
@@ -277,3 +279,18 @@ def test_where_another_one_listens(environment: dict[str, str]) -> None:
         )
     assert done.returncode == 78
     assert "cannot listen there: Address already in use" in done.stderr
+
+
+def test_proxies_that_are_believed() -> None:
+    """However a hop writes them."""
+    wanted = {"127.0.0.1", "10.9.0.0/16", "::1", "proxy"}
+
+    async def nothing(*_: object) -> None: ...
+
+    trusted = ProxyHeadersMiddleware(nothing, _trusted(wanted)).trusted_hosts
+    for host in ("127.0.0.1", "::ffff:127.0.0.1", "10.9.1.1", "::ffff:10.9.1.1", "::1", "proxy"):
+        assert host in trusted, host
+    for host in ("192.0.2.1", "::ffff:192.0.2.1", "::ffff:10.8.0.1"):
+        assert host not in trusted, host
+    # Everybody.
+    assert _trusted({"*"}) == ["*"]

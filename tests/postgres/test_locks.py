@@ -799,6 +799,8 @@ def test_by_hand(cli: Cli, store: BindingStore) -> None:
     assert len(cli("lock", "list", "--all", "--subject", "person")) == 2
     acts = [each["act"] for each in cli("audit", "list")]
     assert acts == ["lock lift", "lock show", "lock set", "lock set"]
+    about = cli("audit", "list", "--person", "-", typed=[A.digits])
+    assert {each["act"] for each in about} >= {"lock lift", "lock set"}
     assert all(A.digits not in str(each) for each in cli("audit", "list"))
     # What holds for a tenant alone is lifted by who names the tenant.
     assert cli("lock", "lift", "--person", "-", typed=[A.digits]) == []

@@ -602,8 +602,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
         target.block, operator=None, certificate=None
     ),
     (InventoryStore, "blocks"): lambda store, _: store.inventory.blocks(),
-    (InventoryStore, "of_operator"): lambda store, target: store.inventory.of_operator(
-        int(target.block.operator)
+    # Of one digit are blocks of all.
+    (InventoryStore, "of_operator"): lambda store, _: store.inventory.of_operator(
+        int(OTHERS.operator)
     ),
     (InventoryStore, "block"): lambda store, target: store.inventory.block(target.block),
     (InventoryStore, "cells"): lambda store, _: store.inventory.cells(),
@@ -796,6 +797,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
         _real_names(store).all(person=person, limit=100) for person in (None, E)
     ],
     (LockStore, "set"): _set_lock,
+    (LockStore, "await_others"): lambda store, target: store.locks.await_others(
+        LockedThing(subject=Subject.NUMBER, number=target.x)
+    ),
     (LockStore, "find"): lambda store, target: store.locks.find(target.lock),
     (LockStore, "find_concerning"): lambda store, target: store.locks.find_concerning(target.lock),
     (AppealStore, "file"): lambda store, target: _appeals(store).file(target.lock, by="a test"),
@@ -819,9 +823,13 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
         for things in (None, [target.x], [target.block])
     ],
     (LockStore, "of_person"): lambda store, _: store.locks.of_person(E, everything=True),
-    (LockStore, "on_things"): lambda store, target: store.locks.on_things(
-        [LockedThing(subject=Subject.BLOCK, block=target.block)]
-    ),
+    (LockStore, "on_things"): lambda store, target: [
+        store.locks.on_things([thing])
+        for thing in (
+            LockedThing(subject=Subject.BLOCK, block=target.block),
+            LockedThing(subject=Subject.PERSON, person=E, tenant=target.tenant),
+        )
+    ],
     (LockStore, "in_time"): lambda store, target: [
         lock
         for lock in store.locks.in_time(
@@ -902,6 +910,7 @@ NOTHING_TO_SEE = {
     (EventStore, "renew"),
     (TenantCheckStore, "renew"),
     (BindingStore, "hold_together"),
+    (LockStore, "await_others"),
     (LockStore, "forget"),
     (LockStore, "pass_strangers"),
     (LockStore, "mark"),
@@ -914,6 +923,7 @@ NOTHING_TO_SEE = {
 ASKED_OF_ALL = {
     (BindingStore, "stream"),
     (InventoryStore, "blocks"),
+    (InventoryStore, "of_operator"),
     (InventoryStore, "statistics"),
     (BindingStore, "groups"),
     (PoolStore, "all"),

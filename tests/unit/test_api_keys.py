@@ -93,6 +93,10 @@ def test_networks() -> None:
     assert a_key(here).admits(ip_address("192.0.2.9"))
     assert not a_key(here).admits(ip_address("198.51.100.1"))
     assert not a_key(here).admits(ip_address("2001:db8::1"))
+    # As addresses are: a proxy may write those of IPv4 for IPv6.
+    for old in ("::ffff:192.0.2.0/120", "::ffff:c000:200/120"):
+        assert parse_network(old) == here
+    assert parse_network("::/64").version == 6
     assert parse_network("2001:db8::/32") == ip_network("2001:db8::/32")
     with pytest.raises(ValueError, match="a network looks like"):
         parse_network("192.0.2.1/24")

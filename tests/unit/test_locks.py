@@ -40,6 +40,7 @@ LOCK = Lock(
     lifted_by=None,
     lift_note=None,
     cut=False,
+    own=True,
     liftable=True,
     now=NOW,
 )

@@ -114,21 +114,21 @@ def set_locks(body: LockBatchIn, desk: _Writes) -> Response:
     """
     Lock many 700 numbers and blocks, or all blocks of an operator digit, alike.
 
-    Each is locked by itself: one that cannot be keeps off no other. Where such a lock is there it
-    is answered, and not set again; so a request without an answer is sent again.
+    Each is locked by itself: one that cannot be keeps off no other. Where whoever asks has set
+    such a lock it is answered, and not set again; so a request without an answer is sent again.
     """
     if not _said_several(body):
         raise Problem.of_fields([_MANY])
-    things = _read_several(body, desk)
-    standing = desk.store.locks.on_things(things, body.reason)
-    there = {_place(lock.thing): lock for lock in standing if _is_such(lock, body)}
+    things, locks = _read_several(body, desk), desk.store.locks
 
     def made(thing: LockedThing) -> Result:
-        if (lock := there.get(_place(thing))) is not None:
-            return {"status": 200, "lock": describe_lock(lock)}
         # A transaction each: locks wait for binds, and several would in a circle.
         with desk.queries.transaction():
-            lock = desk.store.locks.set(
+            locks.await_others(thing)
+            for standing in locks.on_things([thing], body.reason):
+                if _is_such(standing, body):
+                    return {"status": 200, "lock": describe_lock(standing)}
+            lock = locks.set(
                 thing,
                 body.reason,
                 by=f"API key {desk.key.id}",
@@ -141,7 +141,9 @@ def set_locks(body: LockBatchIn, desk: _Writes) -> Response:
             desk.audit("POST /v1/locks/batch", f"lock {lock.id}")
         return {"status": 201, "lock": describe_lock(lock)}
 
-    return answer({"results": [result_of(partial(made, each)) for each in things]})
+    return answer(
+        {"results": [{**_named(each), **result_of(partial(made, each))} for each in things]}
+    )
 
 
 @router.post(
@@ -164,7 +166,7 @@ def lift_locks(body: LiftOnIn, desk: _Writes) -> Response:
         sure = [each for each in found if each.liftable and each.thing.damage is None]
         lifted = desk.store.locks.lift_all(sure, by=f"API key {desk.key.id}", note=body.note)
         for each in lifted:
-            desk.audit("POST /v1/locks/lift", f"lock {each.id}")
+            desk.audit("POST /v1/locks/lift", f"lock {each.id}", person=each.thing.person)
     damaged = sum(each.thing.damage is not None for each in found)
     return answer({"locks": list(map(describe_lock, lifted)), "damaged": damaged})
 
@@ -204,7 +206,9 @@ def lift_lock(lock_id: str, body: LiftIn, desk: _Writes) -> Response:
         lifted = desk.store.locks.lift(
             _lock_id(lock_id), by=f"API key {desk.key.id}", note=body.note
         )
-        desk.audit("POST /v1/locks/{lock_id}/lift", f"lock {lifted.id}")
+        desk.audit(
+            "POST /v1/locks/{lock_id}/lift", f"lock {lifted.id}", person=lifted.thing.person
+        )
     return answer(describe_lock(lifted))
 
 
@@ -281,11 +285,16 @@ def _read_several(body: LockBatchIn | LiftOnIn, desk: Desk) -> list[LockedThing]
 def _is_such(lock: Lock, body: LockBatchIn) -> bool:
     """
     Whether a lock is what is asked for; what is to begin now may have begun.
+
+    Another's is not: who has set it lifts it.
     """
-    same = all(getattr(lock, name) == getattr(body, name) for name in _SAME)
+    same = lock.own and all(getattr(lock, name) == getattr(body, name) for name in _SAME)
     begun = lock.starts_at <= lock.now
     return same and (begun if body.starts_at is None else lock.starts_at == body.starts_at)
 
 
-def _place(thing: LockedThing) -> tuple[Block | None, XNumber | None]:
-    return thing.block, thing.number
+def _named(thing: LockedThing) -> dict[str, str | None]:
+    return {
+        "x": None if thing.number is None else str(thing.number),
+        "block": None if thing.block is None else str(thing.block),
+    }

@@ -11,6 +11,7 @@ LANGUAGE plpgsql AS $$
 -- as it should be, nothing is left of what was done, and the caller finds out step by step what it is.
 DECLARE
     _lives boolean := false; -- whether a binding of the same order and parties does
+    _set text;
     _made_id bigint;
     _made_x bigint;
     _made_at timestamptz;
@@ -41,9 +42,12 @@ BEGIN
                         '"expires_at":"' || agi_router.write_time(now() + _life) || '"');
     END IF;
     IF _name IS NOT NULL THEN
+        -- Whoever is just about to answer the same is waited for a little; what takes longer the caller waits for.
+        _set := set_config('lock_timeout', '100', true);
         INSERT INTO agi_router.answer (name, payload, status, headers, body)
         VALUES (_name, _payload, _status, _headers, bind_asked.body)
             ON CONFLICT DO NOTHING;
+        _set := set_config('lock_timeout', '0', true);
         IF NOT FOUND THEN
             DELETE FROM agi_router.nonce n WHERE n.digest = _nonce;
             RETURN;
