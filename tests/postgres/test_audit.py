@@ -155,6 +155,15 @@ def test_what_was_before(cli: Cli, store: BindingStore, connection: Connection) 
         return done.out
 
     (binding,) = store.bindings(everything=True, order_id=None, limit=2)
+    for number, shown in (
+        ("电13800000001", "电138****0001"),
+        ("１３８００００００００１", "138****0001"),
+        ("138‐0000‐0001", "138****0001"),
+    ):
+        changed = cli("change", binding.id, "--user-data", number)
+        assert changed.code == 0, changed.err
+        told = cli("audit", "list", "--json").json[0]
+        assert told["after"][f"binding {binding.id}"]["user_data"] == shown
     assert cli("unbind", binding.id).code == 0
     assert cli("tenant", "add", "couriers").code == 0
     assert cli("tenant", "notice", "couriers", "off").code == 0
@@ -166,7 +175,7 @@ def test_what_was_before(cli: Cli, store: BindingStore, connection: Connection) 
     whole = cli("audit", "list", "--json").json[0]
     assert whole["subject"] == "order 订单170****4567, bindings: 22"
     assert len(whole["after"]) == MOST_THINGS
-    _, locked, off, added, ended = cli("audit", "list", "--json").json
+    _, locked, off, added, ended, *_ = cli("audit", "list", "--json").json
     assert ended["before"][f"binding {binding.id}"]["state"] == "active"
     assert ended["after"][f"binding {binding.id}"]["state"] == "unbound"
     assert added["before"] is None
