@@ -155,12 +155,12 @@ def test_what_was_before(cli: Cli, store: BindingStore, connection: Connection) 
         return done.out
 
     (binding,) = store.bindings(everything=True, order_id=None, limit=2)
-    for number, shown in (
+    for text, shown in (
         ("电13800000001", "电138****0001"),
         ("１３８００００００００１", "138****0001"),
         ("138‐0000‐0001", "138****0001"),
     ):
-        changed = cli("change", binding.id, "--user-data", number)
+        changed = cli("change", binding.id, "--user-data", text)
         assert changed.code == 0, changed.err
         told = cli("audit", "list", "--json").json[0]
         assert told["after"][f"binding {binding.id}"]["user_data"] == shown
