@@ -28,11 +28,11 @@ from agi_router.db.connection import connect
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import BLOCK_SIZE, PhoneNumber
-from harness.database import Server
+from harness.database import Server, database_of
 
 from .cpu import Processes
 from .fresh import fresh_database
-from .scale import fill
+from .scale import FILLED, fill
 
 ABOUT = """\
 Time and CPU of `agi-router feed run` with plain numbers ÷ a join of the same tags; and how many
@@ -42,6 +42,29 @@ numbers a core opens and compares with digests in a second. See tests/bench/READ
 _PROGRAM = Path(sys.executable).parent / "agi-router"
 _PER_BLOCK = 20_000
 _FIRST_BLOCK = 70012340000
+# Bindings of nobody that are over, and whose pairs ask for their numbers.
+_OVER = (
+    """
+    INSERT INTO agi_router.binding
+           (block, id, tenant_id, expires_at, ended_at, state, mode, pair_tag)
+    SELECT %(first)s + n / %(size)s, %(id)s + n, 1, now(), now(), 'unbound', 'axb',
+           hashint8extended(n, 1)
+      FROM generate_series(0, %(count)s - 1) n
+    """,
+    """
+    INSERT INTO agi_router.past_route
+           (block, x_number, caller_tag, binding_id, shown, side, callee, callee_tags,
+            begins_at, ends_at)
+    SELECT %(first)s + n / %(size)s, x.x_number, hashint8extended(n, k), %(id)s + n, x.x_number,
+           CASE k WHEN 6 THEN 'a' ELSE 'b' END,
+           sha256(int8send(n * 2 + k)) || '\\x00010203040506070809',
+           ARRAY[hashint8extended(n, 13 - k)], now(), now()
+      FROM generate_series(0, %(count)s - 1) n,
+           LATERAL (SELECT %(first)s * %(size)s + n AS x_number) x,
+           generate_series(6, 7) k
+    """,
+)
+_OVER_ID = 2 * FILLED
 # Of the numbers of a feed so many are bound: one in.
 _BOUND = 100
 # Tags of a join that is done in parts.
@@ -96,6 +119,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--filled", type=int, metavar="N", default=0, help="other bindings, filled in by SQL"
     )
+    parser.add_argument(
+        "--past", type=int, metavar="N", default=0, help="others that are over, filled in by SQL"
+    )
     parser.add_argument("--plain", action="store_true", help="no digests, which take longest")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
     args = parser.parse_args()
@@ -114,6 +140,7 @@ class Bench:
         bindings: How many bindings.
         numbers: How many numbers a feed has.
         filled: How many others.
+        past: How many that are over.
         digests: Whether one of digests is read, too.
     """
 
@@ -125,6 +152,7 @@ class Bench:
         bindings: int,
         numbers: int,
         filled: int,
+        past: int,
         digests: bool,
     ) -> None:
         self._server = server
@@ -132,6 +160,7 @@ class Bench:
         self._digests = digests
         self._bindings = bindings
         self._filled = filled
+        self._past = past
         self._numbers = [
             # One in so many is bound, the others are of nobody.
             _party("138" if i % _BOUND == 0 else "150", i // _BOUND if i % _BOUND == 0 else i)
@@ -143,7 +172,9 @@ class Bench:
 
     def run(self) -> dict[str, Any]:
         """Bind, join, and read a feed of digests and one of plain numbers."""
-        blocks = max(-(-self._bindings // _PER_BLOCK), -(-self._filled // BLOCK_SIZE))
+        blocks = max(
+            -(-self._bindings // _PER_BLOCK), -(-max(self._filled, self._past) // BLOCK_SIZE)
+        )
         with fresh_database(self._server, self._keys, first=_FIRST_BLOCK, blocks=blocks) as dsn:
             self._bind(dsn)
             joined = self._join(dsn)
@@ -184,7 +215,15 @@ class Bench:
                 a, b = (_party(head, i).digits for head in ("138", "139"))
                 out.write(f"axb,A-{i:08},{a},{b},2h\n")
         self._program(dsn, "import", str(file))
+        self._fill_past(dsn)
         fill(self._server, dsn, self._filled)
+
+    def _fill_past(self, dsn: str) -> None:
+        values = {"first": _FIRST_BLOCK, "size": BLOCK_SIZE, "id": _OVER_ID, "count": self._past}
+        with self._server.admin(database_of(dsn)) as admin:
+            admin.execute("SET session_replication_role = replica")
+            for statement in _OVER:
+                admin.execute(statement.encode(), values)
 
     def _join(self, dsn: str) -> Cost:
         """
@@ -285,6 +324,7 @@ def main() -> int:
                 bindings=args.bindings,
                 numbers=args.numbers,
                 filled=args.filled,
+                past=args.past,
                 digests=not args.plain,
             )
             result = bench.run()
@@ -294,6 +334,7 @@ def main() -> int:
         "bindings": args.bindings,
         "numbers": args.numbers,
         "filled": args.filled,
+        "past": args.past,
         "cores": _cores(),
         "python": platform.python_version(),
     }

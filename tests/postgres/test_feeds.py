@@ -44,6 +44,7 @@ from agi_router.feeds.digests import DigestIndex
 from agi_router.feeds.model import Feed, FeedKind, Notice, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
 from agi_router.feeds.store import FeedStore
+from agi_router.keys.registry import key_ids
 from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.retention import Sweep
 from agi_router.messages.model import Outgoing, Text
@@ -772,6 +773,24 @@ def test_an_end_waits_for_no_disk(
         flushed.append(one(connection, shown))
     flushed.append(one(connection, shown))
     assert flushed == ["off", "on"]
+
+
+def test_an_end_reads_no_whole_table(
+    connection: Connection, store: BindingStore, recycler: Recycler, feed: Feed
+) -> None:
+    """Nor where it was planned when nothing was over yet: each end adds to what is."""
+    made = bind(store)
+    report = run(recycler, feed, line(A, "reissued", YESTERDAY))
+    connection.execute("VACUUM ANALYZE agi_router.past_route")
+    queries = Queries(connection)
+    known = {"block": made.id.block.value, "id": made.id.id, "tags": store.keys.tags(A)}
+    known |= {**key_ids(store.keys), "until": store.now() + HOUR}
+    met = {"version": 1, "unknown": False, "run_id": report["id"], "line": 1}
+    read = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'past_route'"
+    with connection.transaction():
+        ended = queries.row("end_recycled", known | met)
+        queries.row("forget_recycled", known)
+        assert (ended, one(connection, read)) == ({"outcome": "ended"}, 0)
 
 
 def test_each_in_a_transaction_of_its_own(connection: Connection) -> None:

@@ -2,7 +2,8 @@ CREATE OR REPLACE FUNCTION agi_router.end_recycled(
     _block bigint, _tag_key integer, _seal_key integer, _binding_id bigint, _version integer, _tags bigint[],
     _unknown boolean, _until timestamptz, _run_id bigint, _line bigint)
 RETURNS TABLE (outcome text)
-LANGUAGE plpgsql AS $$
+-- A plan of when nothing was over yet would read all of past_route, which grows by each end.
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     _now     timestamptz;
     _done    text;

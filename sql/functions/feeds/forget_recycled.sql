@@ -1,7 +1,8 @@
 CREATE OR REPLACE FUNCTION agi_router.forget_recycled(
     _block bigint, _tag_key integer, _seal_key integer, _binding_id bigint, _tags bigint[], _until timestamptz)
 RETURNS TABLE (routes bigint)
-LANGUAGE plpgsql AS $$
+-- As agi_router.end_recycled: no plan of when nothing was over yet.
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     _since timestamptz;
 BEGIN
