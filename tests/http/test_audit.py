@@ -103,7 +103,11 @@ def test_who_from_where_and_what_it_was(operator: Client, make_key: Callable[...
     assert lifted["after"][lock]["over_at"] is not None
     assert A not in str(rows) + B
     found = operator.post("/v1/audit/search", {"person": A})["audit"]
-    assert [row["act"] for row in found] == ["POST /v1/audit/search", "POST /v1/locks"]
+    assert [row["act"] for row in found] == [
+        "POST /v1/audit/search",
+        "POST /v1/locks/{lock_id}/lift",
+        "POST /v1/locks",
+    ]
     assert {row["tag"] for row in found} == {locked["tag"]}
     assert operator.post("/v1/audit/search", {"person": B})["audit"][1:] == []
     key = parse_bearer(make_key(None, *KeyRole.AUDITOR.scopes))
