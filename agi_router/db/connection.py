@@ -370,22 +370,27 @@ class Queries:
         Nothing milder ends a wait for a server behind this one whose processes stand still:
         PL/Proxy and postgres_fdw ask that one to cancel, and wait for this as well.
 
+        The session may be ended in the moment in which the transaction is, so go on with
+        :meth:`renewed` in any case.
+
         Raises:
-            StoreUnavailable: It was ended. Go on with :meth:`renewed`.
+            StoreUnavailable: It was ended.
         """
         backend, place = self._connection.info.backend_pid, _place_of(self._connection)
-        ended = threading.Event()
+        done, ended = threading.Event(), threading.Event()
 
         def end() -> None:
-            ended.set()
             with suppress(psycopg.Error, AgiRouterError), connect(place) as other:
-                other.execute(query("end_session"), {"backend": backend})
+                if not done.is_set():
+                    ended.set()
+                    other.execute(query("end_session"), {"backend": backend})
 
         limit = threading.Timer(seconds, end)
         limit.start()
         try:
             with self.transaction():
                 yield
+            done.set()
         except StoreUnavailable:
             if not ended.is_set():
                 raise
@@ -396,6 +401,10 @@ class Queries:
         finally:
             limit.cancel()
             limit.join()
+            if ended.is_set() and not self._connection.closed:
+                # It was done by then, and hears of its end when it says something.
+                with suppress(psycopg.Error):
+                    self._connection.execute(b"")
 
     @contextmanager
     def renewed(self) -> Iterator["Queries"]:

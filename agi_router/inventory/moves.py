@@ -109,10 +109,11 @@ class BlockMove:
             BlockNotFound: It is not ours.
             StoreError: A cell does not answer, or fails.
         """
-        with self._queries.transaction_until(self._step_limit):
-            row = self._queries.row("step_move", {"block": self._block.value, "to": self._to_name})
+        values = {"block": self._block.value, "to": self._to_name}
+        with self._queries.renewed() as queries, queries.transaction_until(self._step_limit):
+            row = queries.row("step_move", values)
             if row is not None and row["step"] != "refused":
-                self._begin(self._queries)
+                self._begin(queries)
         if row is None:
             raise BlockNotFound(f"block {self._block} is not ours")
         if row["step"] != "refused":
@@ -137,7 +138,6 @@ class BlockMove:
         """
         As :meth:`undo`; :obj:`None`: it does not move, and nothing is left of a move.
         """
-        # A step may have ended the session.
         with self._queries.renewed() as queries:
             undone = self._undo(queries)
             if undone:
@@ -205,7 +205,8 @@ class BlockMove:
         """
         Leave a block where it is, of which nothing has gone, if too much would have to at once.
         """
-        row = self._queries.row("count_alive", {"block": self._block.value})
+        with self._queries.renewed() as queries:
+            row = queries.row("count_alive", {"block": self._block.value})
         if row is not None and row["bindings"] > most:
             self.undo()
             raise BlockInUse(

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 import pytest
@@ -19,10 +19,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from psycopg.conninfo import make_conninfo
+from psycopg.pq import TransactionStatus
 
-from agi_router.db.connection import connect
+from agi_router.db import connection as connections
+from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import StoreUnavailable
-from harness.database import ROLE, Server, on_each_version, on_the_oldest, until
+from harness.database import ROLE, SOON, Server, on_each_version, on_the_oldest, until
 
 SECRET = "hunter2"
 WHERE = "AGI_ROUTER_DSN, or PGHOST and PGPORT"
@@ -462,3 +464,37 @@ def test_a_server_that_speaks_chinese(monkeypatch: pytest.MonkeyPatch) -> None:
             more, words = REASONS[reason]
             assert _said(make_conninfo(dsn, **more)) == words
         assert _said(make_conninfo(dsn, user="unlisted")) == NO_HBA_WITHOUT
+
+
+class Late:
+    """What ends a session, but only when that has done its transaction."""
+
+    def __init__(self, place: str, of: Connection) -> None:
+        self._place, self._of = place, of
+        self.begun = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is left."""
+
+    def execute(self, statement: bytes, values: dict[str, int]) -> None:
+        """End it."""
+        self.begun.set()
+        until(lambda: self._of.info.transaction_status is TransactionStatus.IDLE)
+        with connect(self._place) as other:
+            other.execute(statement, values)
+
+
+def test_a_session_that_is_ended_as_its_transaction_is(
+    connection: Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was done is done, and what comes next has a session of its own."""
+    queries, late = Queries(connection), Late(dsn, connection)
+    with monkeypatch.context() as instead:
+        instead.setattr(connections, "connect", lambda _: late)
+        with queries.transaction_until(0.01):
+            assert late.begun.wait(SOON)
+    with queries.renewed() as again:
+        assert again.row("find_chain_end", {}) is not None
