@@ -45,6 +45,8 @@ _SPARE_BINDINGS = 10_000
 _PROGRAM = str(Path(sys.executable).with_name("agi-router"))
 # Seconds of texts before the first call, and after the last.
 _AROUND = 2
+# Seconds between two looks whether the door's session is there.
+_LOOK = 0.2
 # How nice the door is, as its unit's CPUWeight=20 makes it, and the message centre, which is on
 # another machine in service.
 _NICE = 7
@@ -107,8 +109,25 @@ class Texting:
         """Send texts for so long; the milliseconds until each has left."""
         smsc = self._ready.result()
         texts = int(rate * seconds)
-        sending = run(smsc, smsc, rate=rate, texts=texts, to=self._numbers)
-        return asyncio.run_coroutine_threadsafe(sending, self._loop)
+        return asyncio.run_coroutine_threadsafe(self._send(smsc, rate, texts), self._loop)
+
+    async def _send(self, smsc: Centre, rate: int, texts: int) -> list[float]:
+        """
+        Send them, unless the door's session ends meanwhile: then at once no more.
+
+        Raises:
+            BenchError: It has ended.
+        """
+        sending = asyncio.create_task(run(smsc, smsc, rate=rate, texts=texts, to=self._numbers))
+        binds = smsc.binds
+        while smsc.is_bound and smsc.binds == binds:
+            if (await asyncio.wait([sending], timeout=_LOOK))[0]:
+                return sending.result()
+        sending.cancel()
+        raise BenchError(
+            "the door for texts has lost its session with the message centre: give fewer a second,"
+            " or a machine that does nothing else"
+        )
 
 
 def measure(session: Session, texting: Texting, args: argparse.Namespace) -> dict[str, Any]:
