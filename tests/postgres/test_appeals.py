@@ -413,8 +413,9 @@ async def test_deadlines_and_an_end_for_real(
 ) -> None:
     """Within seconds of the database's own clock; and the caller is let through then."""
     bind(store)
-    appeals = appeals_of(store, Spans(evidence=timedelta(seconds=1)))
-    lock = locked(store, ends_at=store.now() + timedelta(seconds=2))
+    # Far enough from each other for a machine that is busy.
+    appeals = appeals_of(store, Spans(evidence=timedelta(milliseconds=200)))
+    lock = locked(store, ends_at=store.now() + timedelta(seconds=4))
     made = appeals.file(lock.id, by=TENANT)
     answer = await admissions.admit(a_call(A), new_call_id(), timeout=SOON)
     assert not answer.admitted
