@@ -138,24 +138,19 @@ SELECT *
 
 -- find_met --
 -- Of these tags, those that anything is to be looked up by: n, the place of each. Of other numbers' tags some, too:
--- whoever asks opens what is sealed before anything is done. Of a large table an index is asked for an array: a join
--- alone may read all of it.
+-- whoever asks opens what is sealed before anything is done.
   WITH told AS (SELECT t.tag, t.n FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY t (tag, n))
-SELECT t.n
-  FROM told t
-  JOIN agi_router.route r ON r.caller_tag = t.tag
- WHERE r.caller_tag = ANY (ARRAY(SELECT a.tag FROM told a))
+SELECT t.n FROM told t JOIN agi_router.route r ON r.caller_tag = t.tag
  UNION
-SELECT t.n
-  FROM told t
-  JOIN agi_router.route r ON r.callee_tags[1] = t.tag
- WHERE r.callee_tags[1] = ANY (ARRAY(SELECT a.tag FROM told a)) AND r.caller IS NOT NULL
+SELECT t.n FROM told t JOIN agi_router.route r ON r.callee_tags[1] = t.tag AND r.caller IS NOT NULL
  UNION
+-- Each by the index: a join reads all that is over, and all pairs.
 SELECT t.n
   FROM told t
-  JOIN agi_router.past_route p ON p.caller_tag = t.tag
- WHERE p.caller_tag = ANY (ARRAY(SELECT a.tag FROM told a))
-   AND (SELECT b.pair_tag IS NOT NULL FROM agi_router.binding b WHERE b.block = p.block AND b.id = p.binding_id)
+ WHERE (SELECT true
+          FROM agi_router.past_route p
+          JOIN agi_router.binding b ON b.block = p.block AND b.id = p.binding_id
+         WHERE p.caller_tag = t.tag AND b.pair_tag IS NOT NULL LIMIT 1)
  UNION
 SELECT t.n FROM told t JOIN agi_router.group_member m ON m.tag = t.tag
  UNION
@@ -171,10 +166,7 @@ SELECT t.n FROM told t JOIN agi_router.blocklist e ON e.other_key = t.tag WHERE 
  UNION
 SELECT t.n FROM told t JOIN agi_router.lock l ON l.key = t.tag WHERE l.subject = 'person' AND l.over_at IS NULL
  UNION
-SELECT t.n
-  FROM told t
-  JOIN agi_router.person_mark m ON m.tag = t.tag
- WHERE m.tag = ANY (ARRAY(SELECT a.tag FROM told a))
+SELECT t.n FROM told t JOIN agi_router.person_mark m ON m.tag = t.tag
  UNION
 SELECT t.n FROM told t JOIN agi_router.message_out o ON o.stranger_tag = t.tag;
 
