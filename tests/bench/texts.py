@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import statistics
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.smpp import Address, ShortMessage, Status
 from harness.database import NEWEST, NO_REST, Server, bind, until_async
+from harness.free_port import free_port
 from harness.smsc import Centre, centre
 from harness.values import BLOCK, A
 
@@ -183,13 +183,6 @@ def kannel_of_debian() -> tuple[str, dict[str, str]]:
     program = Path(os.environ["PBX_KANNEL"])
     libraries = map(str, program.parents[2].glob("**/*-linux-gnu"))
     return str(program), {"LD_LIBRARY_PATH": ":".join(libraries)}
-
-
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def write_password(file: Path) -> None:

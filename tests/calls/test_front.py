@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from calls.test_axb import PARTY_A, PARTY_B, no_leak, planted
+from harness.free_port import free_port
 from harness.kamailio import Kamailio, kamailio
 from harness.pbx import BLOCK, Asterisk, Cli
 from harness.sip import exchange
@@ -93,13 +94,6 @@ def export(cli: Cli, home: Path, lines: Sequence[str]) -> None:
     cli("cell", "export", "--kamailio", str(home), "--places", "-", typed=tuple(lines))
 
 
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 PLACES = (f"node one {NODE}", f"trunk carrier {CARRIER}", f"out carrier {HOST}:5090")
 
 
@@ -109,7 +103,7 @@ def front(
 ) -> Iterator[Front]:
     """Kamailio, by which Asterisk sends its calls."""
     home = tmp_path_factory.mktemp("front")
-    port = free_port()
+    port = free_port(HOST)
     (home / "local.cfg").write_text(f'listen=udp:{HOST}:{port}\n#!substdef "!TABLES!{home}!g"\n')
     export(cli, home, PLACES)
     trunk = f"[front](way-out)\naors=front\n[front]\ntype=aor\ncontact=sip:{HOST}:{port}\n"

@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from clients.test_smpp import Library, centre, free_port
+from clients.test_smpp import Library, centre
 
 from harness.database import until
+from harness.free_port import free_port
 
 _CENTRE = """
 group = smsc

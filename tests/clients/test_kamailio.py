@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import re
 import secrets
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +22,7 @@ from agi_router.doors.sip_messages import Options, SipMessageDoor
 from agi_router.messages.store import MessageStore
 from agi_router.sip import Request, build
 from harness.database import bind, dials, until_async
+from harness.free_port import free_port
 from harness.kamailio import kamailio
 from harness.values import A, B, C
 
@@ -55,13 +55,6 @@ class World:
                     await until_async(answered)
                 return answers[branch]
         raise AssertionError("nobody answers")
-
-
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def recipe(*, own: int, door: int, asterisk: int, carrier: int) -> str:
@@ -97,7 +90,7 @@ async def world(dsn: str, store: BindingStore, tmp_path: Path) -> AsyncIterator[
         peer() as asterisk,
         AdmissionStore(dsn, store.keys, connections=4) as admissions,
     ):
-        own = free_port()
+        own = free_port(HOST)
         texts = MessageStore(
             admissions.pool, store.keys, link="kamailio", validity=timedelta(days=1)
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from clients.conftest import POOL
-from clients.test_kamailio import HOST, free_port
+from clients.test_kamailio import HOST
 
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Messages
@@ -19,6 +19,7 @@ from agi_router.db.connection import Connection
 from agi_router.doors.sip_messages import Options, SipMessageDoor, Transport
 from agi_router.messages.store import MessageStore
 from harness.database import bind, dials, one, until_async
+from harness.free_port import free_port
 from harness.values import A, B
 
 COUNT = 40

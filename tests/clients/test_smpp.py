@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -36,6 +35,7 @@ from agi_router.smpp import (
     read_receipt,
 )
 from harness import values
+from harness.free_port import free_port
 
 HERE = Path(__file__).parent
 INSTALLED = Path(os.environ["PBX_CLIENTS"])
@@ -52,13 +52,6 @@ TEXTS = [
     "你好😀" * 60,
     "ç",
 ]
-
-
-def free_port() -> int:
-    """A port that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Mailbox:

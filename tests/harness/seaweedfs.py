@@ -7,13 +7,13 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any, Self
 
 from agi_router.recordings.bucket import Bucket, BucketAddress
 from harness.database import SOON, until
+from harness.free_port import free_port
 
 __all__ = ["OPEN", "SeaweedFs"]
 
@@ -36,8 +36,8 @@ class SeaweedFs:
         self._home = home
         self.key_id, self.secret = secrets.token_hex(8), secrets.token_hex(16)
         """Of its access key."""
-        self._ports = {part: (_free_port(), _free_port()) for part in _PARTS}
-        self._tls_port = _free_port()
+        self._ports = {part: (free_port(), free_port()) for part in _PARTS}
+        self._tls_port = free_port()
         self._tls = tls
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -130,9 +130,3 @@ class SeaweedFs:
             client.create_bucket(Bucket="first")
         client.put_object(Bucket="first", Key="x", Body=b"x")
         return True
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

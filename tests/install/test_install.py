@@ -582,6 +582,9 @@ def test_a_lost_machine_comes_back(site: Site) -> None:
     x = site.bind("13800000181", "13800000182")["x"]
     # Of a first try.
     machine.run("rm -rf /var/backups/agi-router /root/kept")
+    # The settings that they start with once more are in the audit before it is lost.
+    serving = machine.do(f"ls {WANTED} | grep '^agi-router'").split()
+    machine.do(f"systemctl restart {' '.join(serving)}")
     for commands in told("restore.md", "Archive what is written") + told(
         "restore.md", "Each night"
     ):
@@ -600,7 +603,6 @@ def test_a_lost_machine_comes_back(site: Site) -> None:
         "agi-router list --json",
     )
     before = [machine.do(each) for each in asked]
-    serving = machine.do(f"ls {WANTED} | grep '^agi-router'").split()
     last = machine.do("runuser -u postgres -- psql -Atc 'SELECT pg_walfile_name(pg_switch_wal())'")
     archived = f"/var/backups/agi-router/wal/{last.strip()}"
     assert until(lambda: machine.run(f"ls {archived}").returncode == 0, timeout=60)

@@ -13,7 +13,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -35,6 +34,7 @@ from agi_router.db.connection import Connection, connect
 from agi_router.db.migrate import migrate
 from agi_router.keys.ring import KeyRing
 from harness.database import ROLE, bind, free_default, one, until, until_async
+from harness.free_port import free_port
 from harness.values import BLOCK
 from testpbx import processes
 
@@ -43,11 +43,6 @@ PASSWORD = "xxx"
 LIMIT = 400
 PATIENCE = 120.0
 FAULT = os.environ.get("PATRONI_FAULT", "crashed")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 class Member:

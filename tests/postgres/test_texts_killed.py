@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,11 +90,21 @@ async def test_sip_while_the_database_is_frozen(
         assert {*answers.values()} == {503}
         frozen.thaw()
         refused = {branch for branch in answers if answers[branch] == 503}
-        again = [
-            a_request(body=f"text {number}") if a_branch(data) in refused else data
+        left = {
+            number: a_request(body=f"text {number}") if a_branch(data) in refused else data
             for number, data in enumerate(requests)
-        ]
-        assert await world.ask(*again) == [202] * CROWD
+        }
+        deadline = time.monotonic() + SOON
+        while left:
+            assert time.monotonic() < deadline
+            said = await world.ask(*left.values())
+            assert {*said} <= {202, 503}
+            # On a busy machine some find no room in time: they were not taken.
+            left = {
+                number: a_request(body=f"text {number}")
+                for number, status in zip(left, said, strict=True)
+                if status == 503
+            }
         count = "SELECT count(*) FROM agi_router.message WHERE state = 'sent'"
         await until_async(lambda: one(connection, count) == CROWD)
         bodies = {each.one("call-id"): each.body.decode() for each in world.receiver.requests}

@@ -46,6 +46,7 @@ def test_whose_rules_go(
     ran: list[tuple[str, ...]] = []
     monkeypatch.setattr(pbx, "run_cli", lambda _, *words: ran.append(words))
     monkeypatch.setattr(pbx, "form_of", lambda *_: Mock())
+    monkeypatch.setattr(pbx, "description", lambda *_: {})
     monkeypatch.setattr(ports, "check_free", lambda: None)
     pbx.up(places, engine="docker", router=True)
     command = ("tenant", "rules", "default", "--no-order", "--consent", "off")
