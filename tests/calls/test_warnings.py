@@ -95,7 +95,7 @@ def test_what_is_planted_meanwhile(
     dialplan.set(AGI_ROUTER_WARNING="59", AGI_ROUTER_WARNING_EVERY="1")
     router.stop()
     with media_guard.serving(cli, AGI_ROUTER_MAX_DURATION="1m"):
-        assert media_guard.leaks(cli, ["rtp-moved"]) == {"rtp-moved": 0}
+        assert media_guard.leaks(cli, ["rtp-moved"]) == {"rtp-moved": []}
         with listening() as sound:
             call = phones.call(a, cli.bind(a, b)["x"], talk=3.0)
     assert len(begins(sound, call.callee)) > 1
