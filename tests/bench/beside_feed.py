@@ -7,11 +7,8 @@ the start of its program to its end. What is told is the median of the rounds, s
 the machine does in one of them is of no matter.
 """
 
-# ruff: noqa: T201  (a command prints)
-
 import argparse
 import asyncio
-import json
 import os
 import platform
 import shutil
@@ -34,6 +31,7 @@ from agi_router.numbers import BLOCK_SIZE, XNumber
 from harness.database import Server
 
 from .beside import place_calls
+from .feed import tell
 from .fresh import fresh_database
 from .scale import fill, party
 
@@ -182,10 +180,7 @@ def main() -> int:
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
     }
-    for name, value in result.items():
-        print(f"{name.replace('_', ' ')}: {value}")
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
+    tell(result, args.json)
     return 0
 
 

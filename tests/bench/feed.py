@@ -312,6 +312,14 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def tell(result: dict[str, Any], file: Path | None) -> None:
+    """Print a result, and write it to a file if one is named."""
+    for name, value in result.items():
+        print(f"{name.replace('_', ' ')}: {value}")
+    if file:
+        file.write_text(json.dumps(result, indent=1) + "\n")
+
+
 def main() -> int:
     """Run the command line; returns the exit code."""
     args = arguments()
@@ -338,10 +346,7 @@ def main() -> int:
         "cores": _cores(),
         "python": platform.python_version(),
     }
-    for name, value in result.items():
-        print(f"{name.replace('_', ' ')}: {value}")
-    if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
+    tell(result, args.json)
     return 0
 
 
