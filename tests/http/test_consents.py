@@ -37,6 +37,13 @@ def test_a_batch(operator: Client, couriers: Client, drivers: Client) -> None:
     )
     assert theirs.json()["code"] == "tenant_not_found"
     (line,) = couriers.post("/v1/consents/search", {"person": A})["consents"]
+    given = couriers.post("/v1/consents", {"person": B, "how": "app", "order": "O-2"}, status=201)
+    rows = operator.get("/v1/audit?act=POST+/v1/consents")["audit"]
+    assert [(row["act"].rpartition("/")[2], row["tag"] is None) for row in rows] == [
+        *(("consents", False), ("search", False), ("batch", True), ("batch", True)),
+        ("withdraw", False),
+    ]
+    assert rows[0]["subject"] == f"the consent of a person: line {given['id']}"
     assert (line["act"], line["how"], line["at"][:10]) == ("given", "app", "2026-03-01")
     assert couriers.bind(A, B, order="O-1")["order"] == "O-1"
     refused = couriers.ask("POST", "/v1/bindings", {"a": A, "b": B}, Idempotency_Key="gb-4")

@@ -90,6 +90,8 @@ def test_a_text(couriers: Client, connection: Connection, bound: Any, text: Any)
     discarded = couriers.post(f"/v1/messages/{name}/discard", None)
     assert (discarded["state"], discarded["reason"]) == ("failed", "discarded")
     assert couriers.get(f"/v1/messages/{name}") == discarded
+    subject = one(connection, "SELECT subject FROM agi_router.audit")
+    assert subject == f"text {name}"
     assert (
         couriers.post(f"/v1/messages/{name}/discard", None, status=409)["code"] == "message_over"
     )

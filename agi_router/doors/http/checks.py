@@ -50,10 +50,11 @@ def put_check(body: CheckIn, desk: _Writes, tenant: queries.Tenant = None) -> Re
     """
     name = tenant_of(tenant, desk)
     check_address(body.url, desk)
-    _audit("PUT /v1/check", f"check of {name} at {body.url}", desk)
-    made, secret = _checks_of(desk).put(
-        name, body.url, unanswered=body.unanswered, timeout_ms=body.timeout_ms
-    )
+    with desk.queries.transaction():
+        made, secret = _checks_of(desk).put(
+            name, body.url, unanswered=body.unanswered, timeout_ms=body.timeout_ms
+        )
+        _audit("PUT /v1/check", f"check of {name} at {body.url}", desk)
     told: dict[str, Any] = {} if secret is None else {"secret": secret}
     return answer(describe_check(made) | told)
 
@@ -64,8 +65,9 @@ def remove_check(desk: _Writes, tenant: queries.Tenant = None) -> Response:
     Have nobody asked from now on; the answer is the last that is known of it.
     """
     found = _find(tenant, desk)
-    _audit("DELETE /v1/check", f"check of {found.tenant}", desk)
-    _checks_of(desk).remove(found.tenant)
+    with desk.queries.transaction():
+        _checks_of(desk).remove(found.tenant)
+        _audit("DELETE /v1/check", f"check of {found.tenant}", desk)
     return answer(describe_check(found))
 
 
@@ -82,7 +84,10 @@ def rotate_check_secret(
     """
     found = _find(tenant, desk)
     overlap = timedelta(seconds=body.overlap)
-    return answer({"secret": _checks_of(desk).rotate_secret(found.tenant, overlap=overlap)})
+    with desk.queries.transaction():
+        secret = _checks_of(desk).rotate_secret(found.tenant, overlap=overlap)
+        _audit("POST /v1/check/rotate-secret", f"secret of the check of {found.tenant}", desk)
+    return answer({"secret": secret})
 
 
 def _checks_of(desk: Desk) -> TenantCheckStore:

@@ -15,6 +15,7 @@ from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.batches import Result, refused
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.errors import AgiRouterError, ConsentNotFound, ConsentOutdated
+from agi_router.logs import redact
 from agi_router.numbers import PhoneNumber
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
@@ -39,6 +40,7 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1", tags=["consents"])
 
 _LONGEST_ID = 18
+_SUBJECT = "the consent of a person"
 
 _Reads = Annotated[Desk, Depends(Needs(KeyScope.CONSENTS_READ), scope="function")]
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.CONSENTS_WRITE), scope="function")]
@@ -78,6 +80,7 @@ def give_consent(body: ConsentIn, request: Request, desk: _Writes) -> Response:
 
     def make() -> tuple[int, Any, dict[str, str]]:
         line = desk.store.consents.write(person, tenant, said, by=f"API key {desk.key.id}")
+        desk.audit("POST /v1/consents", f"{_SUBJECT}: line {line.id}", person=person)
         return 201, describe_consent(line), {"Location": f"/v1/consents/{line.id}"}
 
     return answer_once(request, desk, make)
@@ -98,7 +101,9 @@ def give_consents(body: ConsentBatchIn, request: Request, desk: _Writes) -> Resp
     tenant = _tenant(body.tenant, desk)
 
     def make() -> tuple[int, Any, dict[str, str]]:
-        return 200, {"results": _results(body.consents, tenant, desk)}, {}
+        results = _results(body.consents, tenant, desk)
+        desk.audit("POST /v1/consents/batch", redact(f"consent of many, to tenant {tenant}"))
+        return 200, {"results": results}, {}
 
     return answer_once(request, desk, make)
 
@@ -127,6 +132,7 @@ def withdraw_consent(body: WithdrawalIn, request: Request, desk: _Writes) -> Res
 
     def make() -> tuple[int, Any, dict[str, str]]:
         line, ended = desk.store.withdraw(person, tenant, said, by=f"API key {desk.key.id}")
+        desk.audit("POST /v1/consents/withdraw", f"{_SUBJECT}: line {line.id}", person=person)
         told = {**describe_consent(line), "ended": [str(each.id) for each in ended]}
         return 201, told, {"Location": f"/v1/consents/{line.id}"}
 
@@ -139,7 +145,7 @@ def search_consents(body: ConsentSearchIn, desk: _Reads) -> Response:
     Find the lines about a person.
     """
     person = read_number("/person", body.person, fixed_lines=desk.options.fixed_lines)
-    desk.audit("POST /v1/consents/search", "the consent of a person", person=person)
+    desk.audit("POST /v1/consents/search", _SUBJECT, person=person)
     found = desk.store.consents.of_person(person)
     return answer({"consents": list(map(describe_consent, found)), "next_cursor": None})
 

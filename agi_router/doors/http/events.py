@@ -13,6 +13,7 @@ from agi_router.doors.http.webhooks import events_of, tenant_of
 from agi_router.errors import CursorInvalid, EventNotFound
 from agi_router.events.model import Cursor, Event, EventType, parse_event_name
 from agi_router.events.shapes import Parties, cloud_event
+from agi_router.logs import redact
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.events import EventOut, EventsOut
@@ -93,7 +94,9 @@ def set_event_types(body: EventTypesIn, desk: _Writes) -> Response:
     """
     name = tenant_of(body.tenant, desk)
     events = events_of(desk)
-    events.set_types(name, body.types)
+    with desk.queries.transaction():
+        events.set_types(name, body.types)
+        desk.audit("PATCH /v1/events/types", redact(f"events of tenant {name}"))
     return answer({"tenant": name, "types": list(events.types(name))})
 
 
@@ -106,8 +109,11 @@ def resend_events(body: ResendToAllIn, desk: _Writes) -> Response:
     """
     Send events again to all webhooks that get their types, under the ids they had.
     """
-    asked = read_resend(body)
-    return answer({"owed": events_of(desk).resend_to_all(tenant_of(body.tenant, desk), **asked)})
+    asked, name = read_resend(body), tenant_of(body.tenant, desk)
+    with desk.queries.transaction():
+        owed = events_of(desk).resend_to_all(name, **asked)
+        desk.audit("POST /v1/events/resend", redact(f"events of tenant {name}"))
+    return answer({"owed": owed})
 
 
 @router.get("/events/{event_id}", responses=answers(EventOut, 404), response_model=None)

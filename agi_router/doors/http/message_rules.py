@@ -48,7 +48,6 @@ def put_message_rules(
     Judge each text by these rules from now on; what is left out takes all texts.
     """
     name = tenant_of(tenant, desk)
-    desk.audit("PUT /v1/message-rules", redact(f"rules for texts of {name}"))
     rules = TextRules(
         numbers=body.numbers,
         words=tuple(body.words),
@@ -57,7 +56,10 @@ def put_message_rules(
         hold=None if body.hold is None else timedelta(seconds=body.hold),
         checked=body.checked,
     )
-    return answer(describe_rules(_store(desk).put(name, rules)))
+    with desk.queries.transaction():
+        put = _store(desk).put(name, rules)
+        desk.audit("PUT /v1/message-rules", redact(f"rules for texts of {name}"))
+    return answer(describe_rules(put))
 
 
 def _store(desk: Desk) -> TextRuleStore:

@@ -4,6 +4,7 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Annotated, Any
@@ -127,10 +128,11 @@ def release_message(message_id: str, desk: _Writes) -> Response:
     """
     Let a text go that is held: it is sent at once.
     """
-    try:
-        return answer(describe_message(_records(desk).release(message_id)))
-    except MessageNotFound:
-        raise MessageNotFound from None
+    return _done(
+        desk,
+        "POST /v1/messages/{message_id}/release",
+        lambda: _records(desk).release(message_id),
+    )
 
 
 @router.post(
@@ -142,10 +144,11 @@ def discard_message(message_id: str, desk: _Writes) -> Response:
     """
     End a text that is not sent yet: what it says is deleted, and its use comes back.
     """
-    try:
-        return answer(describe_message(_records(desk).discard(message_id)))
-    except MessageNotFound:
-        raise MessageNotFound from None
+    return _done(
+        desk,
+        "POST /v1/messages/{message_id}/discard",
+        lambda: _records(desk).discard(message_id),
+    )
 
 
 @router.post(
@@ -258,6 +261,24 @@ def report_message(message_id: str, body: OutcomeIn, desk: _Decides) -> Response
     try:
         row = _records(desk).report(message_id, MessageState(body.state))
     except MessageNotFound:
+        raise MessageNotFound from None
+    return answer(describe_message(row))
+
+
+def _done(desk: Desk, act: str, work: Callable[[], dict[str, Any]]) -> Response:
+    """
+    Do something with a text, and write it down.
+
+    Raises:
+        MessageNotFound: There is none, or it is another tenant's.
+    """
+    try:
+        with desk.queries.transaction():
+            row = work()
+            # A name is one of ours once it was found.
+            desk.audit(act, f"text {row['id']}")
+    except MessageNotFound:
+        # What was asked for could be anything, a number too.
         raise MessageNotFound from None
     return answer(describe_message(row))
 

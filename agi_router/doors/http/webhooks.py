@@ -4,8 +4,9 @@
 
 import json
 import re
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Request
@@ -54,6 +55,7 @@ _Reads = Annotated[Desk, Depends(Needs(KeyScope.WEBHOOKS_READ), scope="function"
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.WEBHOOKS_WRITE), scope="function")]
 
 _ID = re.compile(r"[0-9]{1,18}")
+_Told = TypeVar("_Told")
 
 
 @router.get("/webhooks", responses=answers(WebhooksOut), response_model=None)
@@ -80,8 +82,7 @@ def add_webhook(body: WebhookIn, request: Request, desk: _Writes) -> Response:
     """
     tenant = tenant_of(body.tenant, desk)
     check_address(body.url, desk)
-    if body.numbers is Numbers.FULL:
-        _allow_numbers("POST /v1/webhooks", body.url, desk)
+    full = _is_full(body.numbers, desk)
     told_once: dict[str, str] = {}
 
     def make() -> tuple[int, Any, dict[str, str]]:
@@ -94,6 +95,7 @@ def add_webhook(body: WebhookIn, request: Request, desk: _Writes) -> Response:
             batch=body.batch,
             batch_wait=timedelta(seconds=body.batch_wait),
         )
+        _note("POST /v1/webhooks", _sent_to(body.url, full=full), desk)
         seen, headers = _seen(*events_of(desk).look_at(webhook.id))
         return 201, seen, {"Location": f"/v1/webhooks/{webhook.id}", **headers}
 
@@ -132,12 +134,13 @@ def change_webhook(
     found = _find(webhook_id, desk)
     url = changes.get("url", found.url)
     check_address(url, desk)
-    if changes.get("numbers", found.numbers) is Numbers.FULL:
-        _allow_numbers("PATCH /v1/webhooks/{webhook_id}", url, desk)
+    full = _is_full(changes.get("numbers", found.numbers), desk)
     # The version, too, of what was just looked at: nobody makes it another one meanwhile.
     if version not in {None, found.version}:
         raise WebhookChanged
-    changed = events_of(desk).change(found.id, version=found.version, **changes)
+    with desk.queries.transaction():
+        changed = events_of(desk).change(found.id, version=found.version, **changes)
+        _note("PATCH /v1/webhooks/{webhook_id}", _sent_to(url, full=full), desk)
     return _answer(changed, desk)
 
 
@@ -154,7 +157,9 @@ def remove_webhook(webhook_id: str, request: Request, desk: _Writes) -> Response
     version = read_version(request, WebhookChanged, needed=False)
     found, debts = _look_at(webhook_id, desk)
     seen, _ = _seen(found, debts)
-    events_of(desk).remove(found.id, version=version)
+    with desk.queries.transaction():
+        events_of(desk).remove(found.id, version=version)
+        _note("DELETE /v1/webhooks/{webhook_id}", _sent_to(found.url), desk)
     return answer(seen)
 
 
@@ -167,7 +172,8 @@ def pause_webhook(webhook_id: str, desk: _Writes) -> Response:
     """
     Send nothing to a webhook; what it is owed is kept.
     """
-    return _answer(events_of(desk).pause(_find(webhook_id, desk).id), desk)
+    act = "POST /v1/webhooks/{webhook_id}/pause"
+    return _answer(_done(webhook_id, act, events_of(desk).pause, desk), desk)
 
 
 @router.post(
@@ -179,7 +185,8 @@ def resume_webhook(webhook_id: str, desk: _Writes) -> Response:
     """
     Send again to a webhook that was paused, has failed or was gone; what it was owed, too.
     """
-    return _answer(events_of(desk).resume(_find(webhook_id, desk).id), desk)
+    act = "POST /v1/webhooks/{webhook_id}/resume"
+    return _answer(_done(webhook_id, act, events_of(desk).resume, desk), desk)
 
 
 @router.post(
@@ -191,9 +198,13 @@ def rotate_secret(webhook_id: str, body: RotationIn, desk: _Writes) -> Response:
     """
     Give a webhook a new secret, which is told this once; the old one signs too, for a time.
     """
-    found = _find(webhook_id, desk)
+    act = "POST /v1/webhooks/{webhook_id}/rotate-secret"
     overlap = timedelta(seconds=body.overlap)
-    return answer({"secret": events_of(desk).rotate_secret(found.id, overlap=overlap)})
+
+    def rotate(found: int) -> str:
+        return events_of(desk).rotate_secret(found, overlap=overlap)
+
+    return answer({"secret": _done(webhook_id, act, rotate, desk)})
 
 
 @router.post(
@@ -205,7 +216,9 @@ def test_webhook(webhook_id: str, desk: _Writes) -> Response:
     """
     Send a webhook an event that is of nothing; its attempts tell what became of it.
     """
-    return answer({"event": event_name(events_of(desk).test(_find(webhook_id, desk).id))})
+    act = "POST /v1/webhooks/{webhook_id}/test"
+    event = _done(webhook_id, act, events_of(desk).test, desk)
+    return answer({"event": event_name(event)})
 
 
 @router.get(
@@ -231,7 +244,9 @@ def resend(webhook_id: str, body: ResendIn, desk: _Writes) -> Response:
     Send a webhook events again, under the ids they had.
     """
     asked = read_resend(body)
-    return answer({"owed": events_of(desk).resend(_find(webhook_id, desk).id, **asked)})
+    act = "POST /v1/webhooks/{webhook_id}/resend"
+    owed = _done(webhook_id, act, lambda found: events_of(desk).resend(found, **asked), desk)
+    return answer({"owed": owed})
 
 
 def events_of(desk: Desk) -> EventStore:
@@ -301,13 +316,37 @@ def check_address(url: str, desk: Desk) -> None:
         raise Problem.of_fields([FieldFault("/url", error.code, str(error))]) from None
 
 
-def _allow_numbers(act: str, url: str, desk: Desk) -> None:
+def _is_full(numbers: Numbers, desk: Desk) -> bool:
     """
-    Write down that real numbers are to be sent in full to an address, if this key may have that.
+    Whether real numbers are to be sent in full.
+
+    Raises:
+        Problem: They are, and this key may not have that.
     """
-    desk.require(KeyScope.NUMBERS_READ)
+    full = numbers is Numbers.FULL
+    if full:
+        desk.require(KeyScope.NUMBERS_READ)
+    return full
+
+
+def _sent_to(url: str, *, full: bool = False) -> str:
+    return f"{'numbers in full' if full else 'events'} to {url}"
+
+
+def _done(webhook_id: str, act: str, work: Callable[[int], _Told], desk: Desk) -> _Told:
+    """
+    Do something with a webhook that this key may see, and write it down.
+    """
+    with desk.queries.transaction():
+        found = _find(webhook_id, desk)
+        done = work(found.id)
+        _note(act, f"webhook {found.id}", desk)
+    return done
+
+
+def _note(act: str, subject: str, desk: Desk) -> None:
     # An address is anything, even a number.
-    desk.audit(act, redact(f"numbers in full to {url}"))
+    desk.audit(act, redact(subject))
 
 
 def _seen(webhook: Webhook, debts: Debts) -> tuple[dict[str, Any], dict[str, str]]:
