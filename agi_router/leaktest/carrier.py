@@ -4,6 +4,8 @@ The carrier: the one address on either side of the PBX, behind which all phones 
 1. Whatever passes is kept, by the leg it belongs to; a message of nobody's is kept as well.
 2. It hands a call to the phone whose number is dialled, and to no other. A call
    to anybody else is refused, and told of: somebody made the PBX dial it.
+3. A request in a dialog of an earlier run is told that there is none, and is not told of: the PBX
+   ends a call whose phones are gone when it hears nothing of them any more.
 """
 
 from __future__ import annotations
@@ -140,6 +142,12 @@ class _Port(asyncio.DatagramProtocol):
         leg.keep(message)
         if leg.phone in self._by_phone:
             self._send(data, leg.phone)
+        else:
+            self._send(_answer(message), addr)
+
+    def knows(self, call_id: str) -> bool:
+        """Whether a call of this run has it."""
+        return call_id in self._by_call
 
     def _send(self, data: bytes, address: Address) -> None:
         if data and self._transport is not None:
@@ -161,13 +169,20 @@ def _answer(message: Message) -> bytes:
     The answer to a message that is for nobody: a refusal to a request, nothing to other messages.
 
     A PBX that asks by OPTIONS whether its carrier is there is told that it is.
+
+    Source:
+        RFC 3261, 12.2.2: what a request in a dialog is answered of which there is none.
     """
     if message.status is not None or message.method in {"", "ACK"}:
         return b""
-    status = "200 OK" if message.method == "OPTIONS" else "603 Decline"
+    to = message.header("to") or ""
+    if message.tag("to"):
+        status = "481 Call/Transaction Does Not Exist"
+    else:
+        status = "200 OK" if message.method == "OPTIONS" else "603 Decline"
+        to += ";tag=nobody"
     kept = (f"{k}: {v}" for k, v in message.headers if k in {"via", "from", "call-id", "cseq"})
-    to = f"To: {message.header('to') or ''};tag=nobody"
-    lines = (f"SIP/2.0 {status}", *kept, to, "Content-Length: 0", "", "")
+    lines = (f"SIP/2.0 {status}", *kept, f"To: {to}", "Content-Length: 0", "", "")
     return "\r\n".join(lines).encode("utf-8", "replace")
 
 
@@ -179,7 +194,8 @@ class Carrier:
         near: Where callers stand.
         far: Where the called stand.
         decoy: Host and port of the address that phones name in redirections.
-        unexpected: Every message that was for nobody, on any of the three.
+        unexpected: Every message that was for nobody, on any of the three; without what belongs
+            to a dialog of no call of this run.
     """
 
     near: _Port
@@ -189,6 +205,13 @@ class Carrier:
     def __init__(self) -> None:
         """Made by :meth:`open`."""
         self.unexpected: list[Message] = []
+        self._ports: list[_Port] = []
+
+    def keep(self, message: Message) -> None:
+        """Keep a message that was for nobody."""
+        known = any(port.knows(message.call_id) for port in self._ports)
+        if known or not message.tag("to"):
+            self.unexpected.append(message)
 
     @classmethod
     @asynccontextmanager
@@ -211,11 +234,12 @@ class Carrier:
         async def listen(address: Address) -> _Port:
             try:
                 transport, port = await loop.create_datagram_endpoint(
-                    lambda: _Port(pbx, carrier.unexpected.append), local_addr=address
+                    lambda: _Port(pbx, carrier.keep), local_addr=address
                 )
             except OSError as exc:
                 raise LeakTestError(f"cannot listen on {show(address)}: {exc.strerror}") from exc
             transports.append(transport)
+            carrier._ports.append(port)
             return port
 
         try:

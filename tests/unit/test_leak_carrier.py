@@ -193,3 +193,34 @@ def test_addresses(text: str) -> None:
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(ValueError, match=r"127\.0\.0\.1:5060"):
         parse_address(text)
+
+
+async def test_a_call_of_another_run_is_told_that_there_is_none(
+    carrier: Carrier, pbx: Peer, phone: Peer
+) -> None:
+    """
+    It is not counted, as nobody of this run has called; a call of this run's is, wherever it goes.
+
+    The PBX ends a call of which it has heard nothing for 30 s, and so in the midst of another run.
+    """
+    carrier.near.join(Leg(phone=phone.address), call_id="1")
+    for call_id, counted in (("of-another-run", 0), ("1", 1)):
+        bye = message("BYE sip:13800000001@h SIP/2.0", call_id, "2 BYE", to="<sip:b>;tag=b")
+        await pbx.send(bye, FAR)
+        answer = (await pbx.receive()).decode()
+        assert answer.startswith("SIP/2.0 481 ")
+        assert "\r\nTo: <sip:b>;tag=b\r\n" in answer
+        assert len(carrier.unexpected) == counted
+
+
+async def test_a_phone_that_is_gone_is_answered_for(
+    carrier: Carrier, pbx: Peer, phone: Peer
+) -> None:
+    """What comes for its call is kept, and the PBX need not send it again."""
+    leg = Leg(phone=phone.address)
+    carrier.near.join(leg, call_id="1")
+    carrier.near.leave(leg)
+    await pbx.send(message("BYE sip:b@h SIP/2.0", "1", "2 BYE", to="<sip:b>;tag=b"), NEAR)
+    assert (await pbx.receive()).startswith(b"SIP/2.0 481 ")
+    assert [each.method for each in leg.messages] == ["BYE"]
+    assert carrier.unexpected == []
