@@ -1058,18 +1058,17 @@ CREATE TABLE agi_router.consent (
     id          bigint      NOT NULL GENERATED ALWAYS AS IDENTITY CONSTRAINT consent_pkey PRIMARY KEY,
     tenant_id   integer     NOT NULL CONSTRAINT consent_tenant_id_fkey REFERENCES agi_router.tenant,
     person_id   bigint      NOT NULL,
-    act         text        NOT NULL CONSTRAINT consent_act_check CHECK (act IN ('given', 'withdrawn')),
-    purpose     text        NOT NULL CONSTRAINT consent_purpose_check CHECK (purpose IN ('binding', 'recording')),
-    order_id    text        CONSTRAINT consent_order_id_check CHECK (length(order_id) BETWEEN 1 AND 128),
-    how         text        CONSTRAINT consent_how_check CHECK (how IN ('app', 'paper', 'spoken')),
+    act         text        NOT NULL,
+    purpose     text        NOT NULL,
+    order_id    text,
+    how         text,
     at          timestamptz NOT NULL,
-    evidence    bytea       CONSTRAINT consent_evidence_check CHECK (length(evidence) = 32),
-    version     text        CONSTRAINT consent_version_check CHECK (length(version) BETWEEN 1 AND 64),
+    evidence    bytea,
+    version     text,
     binding     text,
     cut         boolean     NOT NULL DEFAULT false,
     added_at timestamptz NOT NULL,
-    added_by text        NOT NULL CONSTRAINT consent_added_by_check CHECK (length(added_by) BETWEEN 1 AND 128),
-    CONSTRAINT consent_given_check CHECK ((act = 'given') = (how IS NOT NULL))
+    added_by text        NOT NULL
 );
 CREATE INDEX consent_person ON agi_router.consent (person_id, tenant_id, coalesce(order_id, ''), id);
 CREATE INDEX consent_tenant ON agi_router.consent (tenant_id, added_at, id);

@@ -892,15 +892,7 @@ CREATE TABLE agi_router.consent (
     binding text,
     cut boolean DEFAULT false NOT NULL,
     added_at timestamp with time zone NOT NULL,
-    added_by text NOT NULL,
-    CONSTRAINT consent_act_check CHECK ((act = ANY (ARRAY['given'::text, 'withdrawn'::text]))),
-    CONSTRAINT consent_added_by_check CHECK (((length(added_by) >= 1) AND (length(added_by) <= 128))),
-    CONSTRAINT consent_evidence_check CHECK ((length(evidence) = 32)),
-    CONSTRAINT consent_given_check CHECK (((act = 'given'::text) = (how IS NOT NULL))),
-    CONSTRAINT consent_how_check CHECK ((how = ANY (ARRAY['app'::text, 'paper'::text, 'spoken'::text]))),
-    CONSTRAINT consent_order_id_check CHECK (((length(order_id) >= 1) AND (length(order_id) <= 128))),
-    CONSTRAINT consent_purpose_check CHECK ((purpose = ANY (ARRAY['binding'::text, 'recording'::text]))),
-    CONSTRAINT consent_version_check CHECK (((length(version) >= 1) AND (length(version) <= 64)))
+    added_by text NOT NULL
 );
 
 COMMENT ON TABLE agi_router.consent IS 'The consent ledger: whoever serves adds lines, changes none, and deletes what was withdrawn two years ago';
@@ -3352,6 +3344,10 @@ COMMENT ON TRIGGER binding_terms ON agi_router.binding IS 'What the terms of a b
 CREATE TRIGGER binding_uses AFTER INSERT OR UPDATE OF calls_used, max_calls, messages_used, max_messages ON agi_router.binding FOR EACH ROW EXECUTE FUNCTION agi_router.check_uses();
 
 COMMENT ON TRIGGER binding_uses ON agi_router.binding IS 'How much of it may be used';
+
+CREATE TRIGGER consent_sound AFTER INSERT OR UPDATE ON agi_router.consent FOR EACH ROW EXECUTE FUNCTION agi_router.check_consent();
+
+COMMENT ON TRIGGER consent_sound ON agi_router.consent IS 'What a line may be; null is none';
 
 CREATE TRIGGER keep_route_ends AFTER UPDATE OF expires_at, ended_at ON agi_router.binding FOR EACH ROW WHEN ((COALESCE(new.ended_at, new.expires_at) <> COALESCE(old.ended_at, old.expires_at))) EXECUTE FUNCTION agi_router.keep_route_ends();
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from postgres.test_feeds import hears
 from postgres.test_import import Importing
@@ -136,6 +137,63 @@ def test_what_a_tenant_states(store: BindingStore) -> None:
         assert store.consents.find(line.id) == line
     give(store, A, B)
     bind(store, x=None)
+
+
+def test_who_is_known_and_who_is_new(
+    store: BindingStore, connection: Connection, dsn: str, keys: KeyRing, tmp_path: Path
+) -> None:
+    """A bind that states consent adds who is new, under every tag key, and finds who is known."""
+    file = tmp_path / "keys"
+    write_key_ring(file, keys)
+    keep(store, Consent.ASSERTED)
+    bind(store, x=None, consent=How.APP)
+    with connect(dsn) as own:
+        rotation = Rotation(own, check_keys(own, load_key_ring(file)), file)
+        rotation.switch(rotation.add(KINDS))
+        anew = BindingStore(own, rotation.keys)
+        bind(anew, A, C, x=None, order_id="A-2", consent=How.APP)
+        bind(anew, C, D, x=None, order_id="A-3", consent=How.APP)
+        bind(anew, D, C, x=None, order_id="A-4", consent=How.APP)
+        register = PersonRegister(Queries(own), rotation.keys)
+        assert len(register.find({A, C, D})) == 3
+        assert [len(lines(anew, each)) for each in (A, B, C, D)] == [2, 1, 3, 2]
+        assert one(connection, "SELECT count(*) FROM agi_router.person_mark") == 8
+
+
+def test_a_bind_reads_no_other_persons(store: BindingStore, connection: Connection) -> None:
+    """However many there are, and though the session has planned it when there were none."""
+    keep(store, Consent.ASSERTED)
+    bind(store, x=None, consent=How.APP)
+    connection.execute(
+        "INSERT INTO agi_router.person_mark (tag, person_id, digest, sealed)"
+        " SELECT n, -n, sha256(n::text::bytea), '' FROM generate_series(1, 2000) n"
+    )
+    with connection.transaction():
+        bind(store, C, D, x=None, consent=How.APP)
+        read = one(
+            connection,
+            "SELECT pg_stat_get_xact_tuples_returned('agi_router.person_mark'::regclass)"
+            " + sum(pg_stat_get_xact_tuples_returned(indexrelid)) FROM pg_index"
+            " WHERE indrelid = 'agi_router.person_mark'::regclass",
+        )
+    assert read < 20
+
+
+def test_a_line_that_may_not_be(store: BindingStore, connection: Connection) -> None:
+    """Is refused by the database itself."""
+    give(store, A)
+    for wrong in (
+        "act = 'withdrawn'",
+        "act = 'lent'",
+        "purpose = 'sale'",
+        "how = 'wish'",
+        "order_id = ''",
+        "evidence = 'short'",
+        "version = ''",
+        "added_by = ''",
+    ):
+        with pytest.raises(psycopg.errors.CheckViolation, match="consent_sound"):
+            connection.execute(f"UPDATE agi_router.consent SET {wrong}".encode())
 
 
 @on_each_version

@@ -13,10 +13,7 @@ SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bit
 -- step by step.
 DECLARE
     made    agi_router.binding;
-    _told   boolean;
-    _ruled  boolean;
-    _outdated boolean; -- whether these are not the current keys
-    kept    record; -- the rules, if it has any
+    kept    record; -- the rules of the tenant, and whether the keys are outdated
     _pool   bigint[]; -- the blocks of their pool
     _fit    boolean[]; -- which of them are as the rules ask
     _made   boolean[];
@@ -31,7 +28,7 @@ BEGIN
     IF _rules IS NOT NULL THEN
         IF (_rules ->> 'consents')::boolean THEN
             -- Before all that others may wait for, as agi_router/consent/store.py says.
-            PERFORM pg_advisory_xact_lock_shared(7002043, (_rules ->> 'tenant_id')::integer);
+            _awaited := pg_advisory_xact_lock_shared(7002043, (_rules ->> 'tenant_id')::integer);
         END IF;
         IF _rules ->> 'pool' IS NOT NULL THEN
             SELECT p.blocks
@@ -60,8 +57,9 @@ BEGIN
     _awaited := agi_router.await_locks(
         ('{' || translate(array_to_string(_tags, ','), '{}', '') || '}')::bigint[] || _drawn || ARRAY[_block, _tenant_id]);
     _looked := clock_timestamp();
-    SELECT 'binding.created' = ANY (t.told), t.ruled,
-           (SELECT true FROM agi_router.find_key_faults(_tag_key, _seal_key) f LIMIT 1),
+    SELECT 'binding.created' = ANY (t.told) AS told, t.ruled, t.consent, t.needs_real_name, t.scenes, t.max_pair_binds,
+           t.max_order_pairs, t.refuses_pairs, t.bind_limits,
+           (SELECT true FROM agi_router.find_key_faults(_tag_key, _seal_key) f LIMIT 1) AS outdated,
            ARRAY(
                 SELECT CASE WHEN n.expires_at > _now AND n.expires_at <= _now + _longest
                              AND (NOT t.needs_order OR _terms -> n.place - 1 ->> 'order_id' IS NOT NULL)
@@ -81,8 +79,8 @@ BEGIN
                             THEN n.expires_at END
                   FROM (SELECT p.place, _drawn[p.place] AS x_number, _tags[p.place]::bigint[] AS tags,
                                coalesce((_terms -> p.place - 1 ->> 'expires_at')::timestamptz, made.expires_at) AS expires_at
-                          FROM (SELECT generate_subscripts(_id, 1) AS place) p OFFSET 0) n)
-      INTO _told, _ruled, _outdated, _end
+                          FROM (SELECT generate_subscripts(_id, 1) AS place) p OFFSET 0) n) AS ends
+      INTO kept
       FROM agi_router.block k, agi_router.tenant t
      WHERE k.block = _block AND t.id = _tenant_id AND t.active AND agi_router.in_scope(t.id, _scope)
        -- Whoever does not know of other rules of its own is to ask step by step.
@@ -102,15 +100,11 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    IF _outdated THEN
+    IF kept.outdated THEN
         PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
     END IF;
-    IF _ruled THEN
-        SELECT t.consent, t.needs_real_name, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs,
-               t.bind_limits
-          INTO kept
-          FROM agi_router.tenant t
-         WHERE t.id = made.tenant_id;
+    _end := kept.ends;
+    IF kept.ruled THEN
         IF made.tenant_id <> (_rules ->> 'tenant_id')::integer
            OR kept.consent <> 'off' AND NOT (_rules ->> 'consents')::boolean
            OR kept.needs_real_name AND NOT (_rules ->> 'real_names')::boolean
@@ -153,7 +147,7 @@ BEGIN
                    unnest(_shown) AS shown, unnest(_side) AS side, unnest(_callee) AS callee,
                    unnest(_callee_tags) AS callee_tags, unnest(_caller) AS caller) n
      WHERE _end[n.place] IS NOT NULL;
-    IF _told THEN
+    IF kept.told THEN
         PERFORM agi_router.tell_binding(_block, _id[p.place], 'binding.created')
            FROM (SELECT generate_subscripts(_id, 1) AS place) p
           WHERE _end[p.place] IS NOT NULL;
@@ -161,7 +155,7 @@ BEGIN
     IF _rules IS NOT NULL THEN
         _made := ARRAY(SELECT _end[p.place] IS NOT NULL
                          FROM (SELECT generate_subscripts(_id, 1) AS place) p ORDER BY p.place);
-        IF _ruled THEN
+        IF kept.ruled THEN
             _refused := agi_router.keep_rules(
                 _block, made.tenant_id, kept.consent, kept.max_pair_binds, kept.max_order_pairs, kept.refuses_pairs,
                 _terms, _rules, _id, _made);

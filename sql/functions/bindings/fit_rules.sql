@@ -2,7 +2,20 @@ CREATE OR REPLACE FUNCTION agi_router.fit_rules(
     _block bigint, _tenant_id integer, _scenes text[], _consent text, _needs_real_name boolean, _terms jsonb, _rules jsonb)
 RETURNS boolean[]
 LANGUAGE plpgsql AS $$
+DECLARE
+    _said jsonb;
+    _fit  boolean[] := '{}';
+    _asks boolean := _needs_real_name; -- whether persons have to be looked at
 BEGIN
+    -- Mostly what is said is enough, and no statement has to begin.
+    FOR _place IN 1 .. jsonb_array_length(_terms) LOOP
+        _said := _terms -> _place - 1;
+        _fit[_place] := _scenes = '{}' OR coalesce(_said ->> 'scene' = ANY (_scenes), false);
+        _asks := _asks OR _consent <> 'off' AND (_consent <> 'asserted' OR _said ->> 'consent' IS NULL);
+    END LOOP;
+    IF NOT _asks THEN
+        RETURN _fit;
+    END IF;
     RETURN ARRAY(
         SELECT (_scenes = '{}' OR coalesce(n.terms ->> 'scene' = ANY (_scenes), false))
                AND (_consent = 'off'

@@ -9,6 +9,7 @@ DECLARE
     _said    jsonb;
     _each    jsonb;
     _later   bigint[];
+    _written text;
 BEGIN
     IF _max_order_pairs IS NOT NULL THEN
         PERFORM agi_router.take_turns(7002041, ARRAY(
@@ -27,8 +28,9 @@ BEGIN
         _said := _terms -> _place - 1;
         _each := _rules -> 'each' -> _place - 1;
         IF _consent = 'asserted' AND _said ->> 'consent' IS NOT NULL THEN
-            PERFORM agi_router.state_consents(_tenant_id, _each -> 'people', _said ->> 'order_id', _said ->> 'consent',
-                                              _block || '-' || _id[_place]);
+            -- An assignment, which starts no executor.
+            _written := agi_router.state_consents(
+                _tenant_id, _each -> 'people', _said ->> 'order_id', _said ->> 'consent', _block || '-' || _id[_place]);
         END IF;
         CONTINUE WHEN _max_order_pairs IS NULL AND _max_pair_binds IS NULL;
         _later := _id[_place + 1 :];

@@ -6,10 +6,13 @@ LANGUAGE plpgsql AS $$
 DECLARE
     _found bigint;
 BEGIN
+    -- The greatest is taken of those that the tags find. Asked for max(person_id) itself, a planner that has seen an empty
+    -- table walks all persons in the order of their ids.
     SELECT max(m.person_id)
       INTO _found
-      FROM agi_router.person_mark m
-     WHERE m.tag = ANY (_tags) AND m.digest = ANY (_digests);
+      FROM (SELECT o.person_id
+              FROM agi_router.person_mark o
+             WHERE o.tag = ANY (_tags) AND o.digest = ANY (_digests) OFFSET 0) m;
     IF _found IS NULL THEN
         INSERT INTO agi_router.person_mark (tag, person_id, digest, sealed)
         SELECT unnest(_tags), _id, unnest(_digests), unnest(_sealed);
