@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from agi_router.recordings.bucket import Bucket, BucketAddress
-from harness.database import SOON, until
 from harness.free_port import free_port
+from testpbx.waiting import until
 
 __all__ = ["OPEN", "SeaweedFs"]
 
 OPEN = "opened"
 """A bucket that everybody may read."""
 
+_SOON = 60.0
 _PARTS = ("master", "volume", "filer", "s3")
 
 
@@ -88,19 +89,23 @@ class SeaweedFs:
         env = {"HOME": str(self._home), "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"}
         with (self._home / "log").open("ab") as log:
             self._process = subprocess.Popen([program, *words], stdout=log, stderr=log, env=env)
-        until(self._serves)
+        assert until(self._serves, timeout=_SOON), (self._home / "log").read_text()
 
     def kill(self) -> None:
         """Let it end at once."""
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
-        self._process.wait(SOON)
+        self._process.wait(_SOON)
 
     def make(self, name: str) -> Bucket:
         """A new bucket."""
         # Not what is tested: a bucket is the operator's to make.
         self._client().create_bucket(Bucket=name)
         return Bucket(self.address(name))
+
+    def has(self, bucket: str, name: str) -> bool:
+        """Whether an object lies in a bucket."""
+        return bool(self._client().list_objects_v2(Bucket=bucket, Prefix=name)["KeyCount"])
 
     def address(self, bucket: str, **other: Any) -> BucketAddress:
         """Where a bucket is, and how it is asked for."""

@@ -6,8 +6,10 @@ The tests are one story: they run in this order, on one machine that is booted f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from install.conftest import Site, agi_router
@@ -16,6 +18,7 @@ from install.page import section, told
 
 from agi_router.leaktest.vectors import VECTORS
 from calls.sound import listening
+from harness.seaweedfs import SeaweedFs
 from testpbx.waiting import until
 
 A, B, STRANGER = "13800000001", "13800000002", "13800000003"
@@ -555,8 +558,8 @@ def test_the_guard_of_sound(site: Site) -> None:
     assert machine.run(table).returncode != 0
 
 
-def test_the_keeper_of_recordings(site: Site) -> None:
-    """It has the directory in memory that the page mounts, and watches it."""
+def test_the_keeper_of_recordings(site: Site, tmp_path: Path) -> None:
+    """It has the directory in memory that the page mounts, and a bucket, as the HTTP door has."""
     machine = site.machine
     memory, sealed, _, serve = told("recordings.md", "Set it up")
     entry, mount = memory.strip().split("\n\n")
@@ -566,14 +569,40 @@ def test_the_keeper_of_recordings(site: Site) -> None:
         machine.do(serve)
         assert machine.tell("systemctl is-active agi-router-recordings") == "active"
         assert fine(machine, "agi-router-recordings")
+        with SeaweedFs(tmp_path) as store:
+            bring_to(store, machine)
     finally:
         machine.do(
+            "rm -rf /etc/agi-router/s3 /etc/systemd/system/agi-router-http@.service.d\n"
             "systemctl disable --now agi-router-recordings\n"
             "rm /etc/systemd/system/agi-router-recordings.service\n"
-            "sed -i '/RECORDINGS/d' /etc/agi-router/env; cp /root/fstab /etc/fstab\n"
+            "sed -i '/RECORDINGS\\|_S3_/d' /etc/agi-router/env; cp /root/fstab /etc/fstab\n"
             "umount /run/agi-router-recordings; rmdir /run/agi-router-recordings\n"
-            "systemctl daemon-reload"
+            "systemctl daemon-reload; systemctl restart agi-router-http@8701"
         )
+
+
+def bring_to(store: SeaweedFs, machine: Machine) -> None:
+    """As the page says it: each unit has the access key, and reaches the store."""
+    store.make("recordings")
+    program, credentials, settings, drop_in, _ = told("recordings.md", "In a bucket")
+    machine.do(program)
+    machine.do(f"printf '%s\\n' {store.key_id} {store.secret} | {credentials}")
+    settings = settings.replace("https://s3.example.com", store.endpoint)
+    unit = "/etc/systemd/system/agi-router-http@.service.d"
+    machine.do(
+        f"cat >>/etc/agi-router/env <<'END'\n{settings}END\n"
+        f"mkdir {unit}; cat >{unit}/s3.conf <<'END'\n{drop_in}END\n"
+        "systemctl daemon-reload; systemctl restart agi-router-recordings agi-router-http@8701"
+    )
+    # The keeper has it tell its name as soon as it reaches it.
+    assert until(lambda: store.has("recordings", "name"), timeout=60)
+    for each in ("agi-router-recordings", "agi-router-http@8701"):
+        assert fine(machine, each)
+    ask = "curl -s http://127.0.0.1:8701/v1/recordings/files -H 'Authorization: Bearer '"
+    key = "agi-router api-key create --operator --role auditor --label files --ttl 1d"
+    found = machine.do(f"{ask}$({key} | awk '$1 == \"bearer\" {{ print $2 }}')")
+    assert json.loads(found)["folder"] == "aa", found
 
 
 def test_a_lost_machine_comes_back(site: Site) -> None:
