@@ -1,9 +1,9 @@
 """
 Reading a file of a feed: whose number has a new owner is found among live bindings, and they end.
 
-1. A binding ends in a transaction of its own, those of a party group with the membership; a step
-   of the file is noted when all of it is done. So a run that is killed does its last step again,
-   and finds what is done already over.
+1. A binding ends in one transaction with all that is of its end, some others with it, and those
+   of a party group with the membership; a step of the file is noted when all of it is done. So a
+   run that is killed does its last step again, and finds what is done already over.
 2. Plain numbers are found by tag, those of a step in one statement, while the next step is read;
    of whom the database knows nothing goes no further. Digests are looked for among the numbers of
    all live bindings, of live locks and of the register of persons, opened on all cores; what is
@@ -26,7 +26,7 @@ from agi_router.bindings.parties import open_callees, open_caller, open_last_cal
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Mode, Side
 from agi_router.bulk.workers import Workshop
-from agi_router.db.arrays import array_of_integers
+from agi_router.db.arrays import array_of_integers, array_of_texts
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import CsvError, KeysOutdated, SealError, StoreHeld
 from agi_router.feeds.blocks import PIECE, Block, BlockReader
@@ -58,6 +58,8 @@ _PLAIN_STEP = 100_000
 _DIGEST_STEP = 200_000
 # Numbers of a statement.
 _BATCH = 1000
+# Bindings that end in one transaction: a call of one of them waits until all have ended.
+_ENDS = 20
 _STREAMED = 2000
 _ROUTES = ("stream_live_routes",)
 _ALL = (
@@ -86,7 +88,7 @@ class _Person(NamedTuple):
 
 
 _Act = Callable[[Run, Sequence[_Met]], list[str]]
-"""Does something to bindings, each in a transaction of its own, and tells what came of each."""
+"""Does something to bindings, each wholly or not at all, and tells what came of each."""
 
 
 class _Step(NamedTuple):
@@ -401,40 +403,49 @@ class Recycler:
         return False
 
     def _end_each(self, run: Run, met: Sequence[_Met]) -> list[str]:
-        ids = key_ids(self._keys)
-        return self._outcomes(
+        outcomes: dict[_Name, str] = {}
+        for some in _steps(iter(met), _ENDS):
+            outcomes |= self._end_some(run, some)
+        for each in met:
+            # Whoever holds it is waited for where nobody waits for others meanwhile.
+            if outcomes[_name(each[1])] == "busy":
+                outcomes |= self._end_some(run, [each])
+        return [outcomes[_name(row)] for _, row in met]
+
+    def _end_some(self, run: Run, met: Sequence[_Met]) -> dict[_Name, str]:
+        rows = self._queries.rows(
             "end_recycled",
-            (
-                {
-                    **self._values(run, person, row),
-                    **ids,
-                    "unknown": person.unknown,
-                    "until": person.until,
-                }
-                for person, row in met
-            ),
+            {
+                "block": array_of_integers(row["block"] for _, row in met),
+                "id": array_of_integers(row["id"] for _, row in met),
+                "version": array_of_integers(row["version"] for _, row in met),
+                "tags": array_of_texts(
+                    array_of_integers(self._keys.tags(person.number)) for person, _ in met
+                ),
+                "unknown": [person.unknown for person, _ in met],
+                "until": [person.until for person, _ in met],
+                "line": array_of_integers(person.line for person, _ in met),
+                "run_id": run.id,
+                **key_ids(self._keys),
+            },
         )
+        return {_name(row): row["outcome"] for row in rows}
 
     def _release_each(self, run: Run, met: Sequence[_Met]) -> list[str]:
-        return self._outcomes(
-            "release_held", (self._values(run, person, row) for person, row in met)
+        values = (
+            {
+                "block": row["block"],
+                "id": row["id"],
+                "version": row["version"],
+                "tags": self._keys.tags(person.number),
+                "run_id": run.id,
+                "line": person.line,
+            }
+            for person, row in met
         )
-
-    def _values(self, run: Run, person: _Person, row: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "block": row["block"],
-            "id": row["id"],
-            "version": row["version"],
-            "tags": self._keys.tags(person.number),
-            "run_id": run.id,
-            "line": person.line,
-        }
-
-    def _outcomes(self, name: str, values: Iterable[dict[str, Any]]) -> list[str]:
-        """
-        What came of each, as a function says that returns one row always.
-        """
-        return [row["outcome"] for row in self._queries.row_of_each(name, values) if row]
+        # It always returns one row.
+        rows = self._queries.row_of_each("release_held", values)
+        return [row["outcome"] for row in rows if row]
 
     def _leave_groups(self, run: Run, people: Sequence[_Person]) -> None:
         """

@@ -130,11 +130,11 @@ SELECT m.block, m.binding_id, m.line, t.name AS tenant, m.outcome, m.at
  LIMIT %(limit)s;
 
 -- end_recycled --
--- End a binding a party of which may have another number's owner by now; one word tells what came of it.
+-- End bindings a party of each of which may have another number's owner by now; one word tells what came of each.
 SELECT *
   FROM agi_router.end_recycled(
-       %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(version)s, %(tags)s::bigint[], %(unknown)s,
-       %(until)s::timestamptz, %(run_id)s, %(line)s);
+       %(block)s::bigint[], %(id)s::bigint[], %(version)s::integer[], %(tags)s::text[], %(unknown)s::boolean[],
+       %(until)s::timestamptz[], %(line)s::bigint[], %(run_id)s, %(tag_key)s::integer, %(seal_key)s::integer);
 
 -- find_met --
 -- Of these tags, those that anything is to be looked up by: n, the place of each. Of other numbers' tags some, too:

@@ -26,6 +26,7 @@ from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.ports import Admission
 from agi_router.calls.store import AdmissionStore
 from agi_router.consent.ledger import Act, How, Statement, Taken
+from agi_router.db.arrays import array_of_integers
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import (
     ConsentMissing,
@@ -784,13 +785,53 @@ def test_an_end_reads_no_whole_table(
     connection.execute("VACUUM ANALYZE agi_router.past_route")
     queries = Queries(connection)
     known = {"block": made.id.block.value, "id": made.id.id, "tags": store.keys.tags(A)}
-    known |= {**key_ids(store.keys), "until": store.now() + HOUR}
-    met = {"version": 1, "unknown": False, "run_id": report["id"], "line": 1}
+    known |= {"until": store.now() + HOUR}
+    ids = key_ids(store.keys)
+    met = {"version": 1, "unknown": False, "line": 1}
+    each = {name: [value] for name, value in (known | met).items()}
+    each["tags"] = [array_of_integers(store.keys.tags(A))]
     read = "SELECT seq_scan FROM pg_stat_xact_user_tables WHERE relname = 'past_route'"
     with connection.transaction():
-        ended = queries.row("end_recycled", known | met)
-        queries.row("forget_recycled", known)
-        assert (ended, one(connection, read)) == ({"outcome": "ended"}, 0)
+        ended = queries.row("end_recycled", each | ids | {"run_id": report["id"]})
+        queries.row("forget_recycled", known | ids)
+        assert ended is not None
+        assert (ended["outcome"], one(connection, read)) == ("ended", 0)
+
+
+def test_ends_in_one_transaction(
+    connection: Connection,
+    store: BindingStore,
+    recycler: Recycler,
+    feed: Feed,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each is judged by itself; whoever is held by somebody else keeps no other waiting."""
+    monkeypatch.setattr(recycling, "_ENDS", 3)
+    asked: list[int] = []
+    end = Recycler._end_some
+
+    def noted(self: Recycler, run: Any, met: Sequence[Any]) -> Any:
+        asked.append(len(met))
+        if asked == [3, 2, 1]:
+            # All but the one that is held are over by now.
+            assert states() == ["active", *4 * ["party_recycled"]]
+            other.rollback()
+        return end(self, run, met)
+
+    def states() -> list[str]:
+        rows = connection.execute(b"SELECT state FROM agi_router.binding ORDER BY id").fetchall()
+        return [row["state"] for row in rows]
+
+    for place in range(5):
+        bind(store, PHONES[place], PHONES[9], x=BLOCK.number(20 + place))
+    with connect(store.connection.info.dsn, idle=0) as other:
+        other.autocommit = False
+        other.execute(b"SELECT id FROM agi_router.binding ORDER BY id LIMIT 1 FOR UPDATE")
+        monkeypatch.setattr(Recycler, "_end_some", noted)
+        when = now(store)
+        lines = [line(PHONES[place], "reissued", when) for place in range(5)]
+        report = run(recycler, feed, *lines)
+    assert (asked, report["ended"], set(states())) == ([3, 2, 1], 5, {"party_recycled"})
 
 
 def test_each_in_a_transaction_of_its_own(connection: Connection) -> None:
