@@ -128,7 +128,7 @@ SELECT set_config('check_function_bodies', 'off', true);
 -- lock_triggered_tables --
 -- Take what triggers are made on, all at once: calls wait until the transaction ends.
 LOCK TABLE agi_router.api_key, agi_router.appeal, agi_router.binding, agi_router.block, agi_router.blocklist,
-           agi_router.complaint, agi_router.feed, agi_router.hold, agi_router.key, agi_router.lock,
+           agi_router.complaint, agi_router.consent, agi_router.feed, agi_router.hold, agi_router.key, agi_router.lock,
            agi_router.message_link, agi_router.message_rule, agi_router.party_group, agi_router.pool,
            agi_router.recording, agi_router.route, agi_router.tenant, agi_router.tenant_check, agi_router.webhook
         IN SHARE ROW EXCLUSIVE MODE;
