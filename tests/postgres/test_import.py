@@ -333,6 +333,7 @@ def test_a_dry_run_writes_nothing(
     assert importing.faults == dry_faults
 
 
+@on_one_server
 def test_again(importing: Importing, store: BindingStore, connection: Connection) -> None:
     """A second import changes nothing: not with other workers, nor whatever has come since."""
     text = axb_rows(4100) + f"gxb,G-1,,{B.digits}\n".replace(",,", ",")
@@ -446,6 +447,7 @@ def test_the_place_of_an_ended_binding(
     assert rings(store, A, X).callees == (B,)
 
 
+@on_one_server
 def test_nobody_meets_himself(importing: Importing, connection: Connection) -> None:
     """Dealt numbers are used once before one is used twice; a party gets a number each time."""
     courier = A.digits
@@ -463,6 +465,7 @@ def test_nobody_meets_himself(importing: Importing, connection: Connection) -> N
     assert used == 6000
 
 
+@on_one_server
 def test_the_last_numbers_are_found(importing: Importing, connection: Connection) -> None:
     """A party on all numbers but three gets these; then it is told that there is none."""
     rows = [
@@ -793,6 +796,7 @@ def test_orders_of_two_tenants(store: BindingStore) -> None:
     assert [each.id for each in store.end_order("O-1")] == [other.id]
 
 
+@on_one_server
 def test_a_tenants_own_blocks_come_first(importing: Importing, store: BindingStore) -> None:
     """As for single binds; shared ones only where a party is on all of its own numbers."""
     store.inventory.tenants.add("rides")
@@ -811,6 +815,7 @@ def test_a_tenants_own_blocks_come_first(importing: Importing, store: BindingSto
     assert everything(store)[-1].id.block == BLOCK
 
 
+@on_one_server
 def test_a_block_that_is_drained_meanwhile(importing: Importing, store: BindingStore) -> None:
     """What was seen when the import began is asked again."""
     other = Block.parse("70012345679")
@@ -831,6 +836,7 @@ def test_a_block_that_is_drained_meanwhile(importing: Importing, store: BindingS
     assert {each.id.block for each in late} == {BLOCK}
 
 
+@on_one_server
 def test_imports_at_once(importing: Importing, store: BindingStore) -> None:
     """They follow each other, so that what is in both files is bound once."""
     text = axb_rows(3000)
@@ -903,7 +909,7 @@ def test_killed_and_again(
     cli: Cli, store: BindingStore, connection: Connection, tmp_path: Path
 ) -> None:
     """After kill -9 in the middle, no worker is left, and another import does the rest, once."""
-    count = 30_000
+    count = 16_000
     file = tmp_path / "orders.csv"
     file.write_text(axb_rows(count))
     for number in range(4):

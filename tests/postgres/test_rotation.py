@@ -500,6 +500,7 @@ async def test_seals_are_counted(
         assert [row["sealed"] for row in rotation.listed()] == [None, counts[-1], values]
 
 
+@on_one_server
 def test_a_key_that_has_sealed_enough(
     dsn: str, connection: Connection, store: BindingStore, key_file: Path, command: Command
 ) -> None:
@@ -521,6 +522,7 @@ def test_a_key_that_has_sealed_enough(
     assert "ok    key" in command("doctor").stdout
 
 
+@on_one_server
 def test_a_switch_that_got_no_further_than_the_database(
     dsn: str, store: BindingStore, key_file: Path, command: Command
 ) -> None:
@@ -746,6 +748,7 @@ def test_writer_of_before(
             bind(opened(connection, keys), x=BLOCK.number(4))
 
 
+@on_one_server
 def test_parties_are_bound_once_while_keys_are_switched(
     dsn: str, connection: Connection, store: BindingStore, key_file: Path, keys: KeyRing
 ) -> None:
@@ -1100,6 +1103,7 @@ def turn(dsn: str, file: Path, bindings: int) -> KeyRing:
         return rotation.keys
 
 
+@on_one_server
 async def test_calls_go_on(
     dsn: str, connection: Connection, store: BindingStore, key_file: Path, keys: KeyRing
 ) -> None:

@@ -277,14 +277,23 @@ async def test_a_text_whose_sender_has_given_up(
     """It is stored by a door that stood still: it is cancelled, not sent, and not answered."""
     bind(store, messages=Messages.BOTH, max_messages=1)
     monkeypatch.setattr(Outbox, "free", property(lambda _: free))
+    given_up = (
+        "SELECT count(*) FROM agi_router.message WHERE (state, reason) = ('failed', 'given_up')"
+    )
     with monkeypatch.context() as changed:
         changed.setattr(sip_messages, "_REPEATED_FOR", -1.0)
-        world.send(a_request())
-        state = "SELECT state || ' ' || reason FROM agi_router.message"
-        await until_async(
-            lambda: world.door.counts.unanswered and one(connection, state) == "failed given_up"
-        )
-    assert world.sender.received == world.receiver.received == []
+        # On a busy machine one may have lain for too long, or find no room: it is not taken.
+        for _ in range(12):
+            world.send(a_request())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(5.0):
+                    await until_async(
+                        lambda: world.door.counts.unanswered and one(connection, given_up)
+                    )
+                break
+        assert one(connection, given_up) == 1
+    assert {*world.sender.answers.values()} <= {503}
+    assert world.receiver.received == []
     assert one(connection, "SELECT sum(messages_used) FROM agi_router.binding") == 0
     # The one that its sender writes then is a text of its own.
     assert await world.ask(a_request()) == [202]
