@@ -166,9 +166,15 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.joining IS 'The functions that run in cells and are asked in transactions of several statements, too';
 
+CREATE OR REPLACE FUNCTION agi_cells.packed() RETURNS text[]
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT ARRAY['admit', 'admit_message']
+$$;
+COMMENT ON FUNCTION agi_cells.packed IS 'The functions whose row comes from its cell as one text: each statement of PL/Proxy is parsed anew there, and names each column';
+
 CREATE OR REPLACE FUNCTION agi_cells.twins() RETURNS SETOF text
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT 'agi_cells_alone_' || name FROM unnest(agi_cells.joining() || ARRAY['bind_drawn']) j (name)
+    SELECT 'agi_cells_alone_' || name FROM unnest(agi_cells.joining() || agi_cells.packed() || ARRAY['bind_drawn']) j (name)
 $$;
 COMMENT ON FUNCTION agi_cells.twins IS 'What those are called that run by PL/Proxy behind one of ours; in agi_router, where those alone come who may ask them';
 
@@ -532,6 +538,28 @@ LANGUAGE sql STABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.split IS 'How PL/Proxy sends the parts of arrays to their cells, where a function is asked for several blocks; null: for one';
 
+CREATE OR REPLACE FUNCTION agi_cells.pack(_function regprocedure) RETURNS void
+LANGUAGE plpgsql AS $$
+-- Both sessions write times alike: see agi_cells.connect_cells.
+DECLARE
+    f record;
+BEGIN
+    SELECT p.proname AS name, pg_get_function_arguments(p.oid) AS arguments, pg_get_function_result(p.oid) AS result,
+           array_to_string(p.proargnames[1:p.pronargs], ', ') AS given
+      INTO STRICT f
+      FROM pg_catalog.pg_proc p
+     WHERE p.oid = _function;
+    EXECUTE format(
+        'CREATE OR REPLACE FUNCTION agi_router.%I(%s) RETURNS text LANGUAGE plproxy AS %L', 'agi_cells_alone_' || f.name,
+        f.arguments,
+        format('CLUSTER ''agi_cells''; RUN ON agi_cells.cell_of(_block); SELECT agi_router.%s(%s)::text;', f.name, f.given));
+    PERFORM agi_cells.make(
+        f.name, _function, 'sql',
+        format('SELECT agi_router.%I(%s)::%s', 'agi_cells_alone_' || f.name, agi_cells.given(_function), f.result));
+END
+$$;
+COMMENT ON FUNCTION agi_cells.pack IS 'Has a function run in the cell of its block, and its row come as one text';
+
 CREATE OR REPLACE FUNCTION agi_cells.send_functions() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -540,6 +568,10 @@ BEGIN
     FOR f IN SELECT p.oid, p.proname
                FROM pg_proc p
               WHERE p.oid IN (SELECT agi_cells.sent()) AND p.proname NOT IN (SELECT agi_cells.twins()) LOOP
+        IF f.proname = ANY (agi_cells.packed()) THEN
+            PERFORM agi_cells.pack(f.oid);
+            CONTINUE;
+        END IF;
         PERFORM agi_cells.make(
             f.proname, f.oid, 'plproxy',
             format('CLUSTER ''agi_cells'';%s RUN ON %s;', agi_cells.split(f.oid),
@@ -711,9 +743,9 @@ LANGUAGE sql STABLE AS $$
     SELECT p.proname::text
       FROM pg_catalog.pg_proc p
       JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-     WHERE p.oid IN (SELECT agi_cells.sent()) AND l.lanname <> 'plproxy'
+     WHERE p.oid IN (SELECT agi_cells.sent()) AND p.proname <> ALL (agi_cells.packed()) AND l.lanname <> 'plproxy'
         OR p.pronamespace = 'agi_router'::regnamespace
-           AND p.proname = ANY (agi_cells.joining() || ARRAY['bind_drawn'])
+           AND p.proname = ANY (agi_cells.joining() || agi_cells.packed() || ARRAY['bind_drawn'])
            AND strpos(p.prosrc, 'agi_cells_alone_' || p.proname) = 0
      ORDER BY p.proname
 $$;
@@ -1252,7 +1284,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
     SELECT * FROM agi_cells.list_loads()
 $$;
 -- These say where other databases are and how to get there.
-REVOKE ALL ON FUNCTION agi_cells.set_away, agi_cells.compose, agi_cells.connect_cells, agi_cells.make, agi_cells.make_alone,
+REVOKE ALL ON FUNCTION agi_cells.set_away, agi_cells.compose, agi_cells.connect_cells, agi_cells.make, agi_cells.make_alone, agi_cells.pack,
     agi_cells.send_functions, agi_cells.send_binds, agi_cells.join_functions, agi_cells.share_out, agi_cells.take_tables, agi_cells.publish, agi_cells.prepare,
     agi_cells.set_aside, agi_cells.digest, agi_cells.forget, agi_cells.make_days, agi_cells.take_in, agi_cells.settled, agi_cells.drop_settled, agi_cells.put_back,
     agi_cells.wipe, agi_cells.send, agi_cells.forward, agi_cells.take_step, agi_cells.load, agi_cells.holds, agi_cells.step_move,

@@ -33,6 +33,7 @@ from .cpu import Taken
 _BLOCKS = [Block(value=BLOCK.value + place) for place in range(8)]
 _NUMBERS = 50
 """How many of each block are bound."""
+_SESSIONS = 4
 _WARM = 50
 """Calls of each session before the first round."""
 
@@ -53,10 +54,13 @@ class Way:
     """A way by which calls are admitted: a store that is open, and what stands behind it."""
 
     def __init__(
-        self, admissions: AdmissionStore, numbers: Sequence[XNumber], servers: Sequence[Server]
+        self,
+        admissions: AdmissionStore,
+        places: Sequence[Sequence[XNumber]],
+        servers: Sequence[Server],
     ) -> None:
         self._admissions = admissions
-        self._numbers = numbers
+        self._places = places
         self._servers = servers
         self.cpu: list[int] = []
         """Of each round, nanoseconds of CPU that all servers took."""
@@ -64,17 +68,29 @@ class Way:
         """Of each call, milliseconds that it waited."""
 
     async def round(self, args: argparse.Namespace) -> None:
-        """Admit calls, so many at once."""
+        """
+        Admit calls, so many at once, all in one database.
+
+        Cells have machines of their own. Asked in turns on this one, each would find its caches
+        full of the other's.
+        """
+        numbers = self._places[len(self.cpu) % len(self._places)]
         before = self._used()
         each = args.calls // args.clients
-        await asyncio.gather(*(self.calls(each) for _ in range(args.clients)))
+        await asyncio.gather(*(self._calls(each, numbers) for _ in range(args.clients)))
         self.cpu.append(self._used() - before)
 
-    async def calls(self, count: int) -> None:
+    async def warm(self) -> None:
+        """Each session plans its statements anew for a while."""
+        for numbers in self._places:
+            await asyncio.gather(*(self._calls(_WARM, numbers) for _ in range(_SESSIONS)))
+        self.waits.clear()
+
+    async def _calls(self, count: int, numbers: Sequence[XNumber]) -> None:
         """Admit calls one after the other."""
         for _ in range(count):
             began = time.perf_counter()
-            call = a_call(A, secrets.choice(self._numbers))
+            call = a_call(A, secrets.choice(numbers))
             answer = await self._admissions.admit(call, new_call_id(), timeout=10.0)
             assert answer.admitted
             self.waits.append(1000 * (time.perf_counter() - began))
@@ -98,23 +114,22 @@ async def measure(args: argparse.Namespace) -> dict[str, Way]:
             blocks = [Block(value=row["block"]) for row in rows.fetchall()]
         # The same in one database as in one cell.
         of_north = seed(alone, keys, blocks)
+        of_south = [number for number in numbers if number.block not in blocks]
         many_servers = [cells.front, *cells.cells]
         async with AsyncExitStack() as open_stores:
 
-            async def way(dsn: str, some: Sequence[XNumber], servers: Sequence[Server]) -> Way:
-                store = AdmissionStore(dsn, keys, connections=4)
+            async def way(dsn: str, servers: Sequence[Server], *places: Sequence[XNumber]) -> Way:
+                store = AdmissionStore(dsn, keys, connections=_SESSIONS)
                 await open_stores.enter_async_context(store)
                 await until_async(lambda: store.pool.connected)
-                made = Way(store, some, servers)
-                # Each session plans its statements anew for a while.
-                await asyncio.gather(*(made.calls(_WARM) for _ in range(4)))
-                made.waits.clear()
+                made = Way(store, places, servers)
+                await made.warm()
                 return made
 
             ways = {
-                "one database": await way(alone, of_north, [one_box]),
-                "a cell": await way(north, of_north, [cells.cells[0]]),
-                "the proxy": await way(many, numbers, many_servers),
+                "one database": await way(alone, [one_box], of_north),
+                "a cell": await way(north, [cells.cells[0]], of_north),
+                "the proxy": await way(many, many_servers, of_north, of_south),
             }
             turn = [*ways.values()]
             for _ in range(args.rounds):

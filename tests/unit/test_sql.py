@@ -56,8 +56,9 @@ def test_cells_name_what_there_is() -> None:
     }
     stems = {Path(name).stem for name in FUNCTIONS}
     tables = set(re.findall(r"TABLE agi_router\.(\w+)", FILES["migrations/0001_baseline.sql"]))
-    assert set(lists) == {"tables", "copied", "here", "joining", "everywhere"}
-    assert stems.issuperset(lists["here"] + lists["joining"] + lists["everywhere"])
+    assert set(lists) == {"tables", "copied", "here", "joining", "packed", "everywhere"}
+    functions = [*lists["here"], *lists["joining"], *lists["packed"], *lists["everywhere"]]
+    assert stems.issuperset(functions)
     assert tables.issuperset(lists["tables"] + lists["copied"])
     made = re.findall(r"CREATE OR REPLACE FUNCTION (agi_cells\.\w+)", OVERLAY)
     assert set(made) == set(re.findall(r"COMMENT ON FUNCTION (agi_cells\.\w+)", OVERLAY))
