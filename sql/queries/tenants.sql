@@ -198,7 +198,8 @@ SELECT %(id)s, %(tenant_id)s::integer, p.place, %(form)s, %(label)s, %(scopes)s:
 RETURNING id;
 
 -- find_api_key --
--- One key with its secret and whether its owner is active, at one moment.
+-- One key with its secret and whether its owner is active, at one moment. beside: where there is none of this id the next
+-- one is told, or the first, which takes as long.
 SELECT k.id, k.tenant_id, t.name AS tenant, k.form, k.label, k.scopes, k.networks, k.max_binds, k.max_requests,
        k.digest, k.sealed,
        CASE WHEN k.state = 'active' AND k.expires_at <= clock_timestamp() THEN 'expired'
@@ -207,7 +208,13 @@ SELECT k.id, k.tenant_id, t.name AS tenant, k.form, k.label, k.scopes, k.network
        coalesce(t.active, true) AS owner_active, t.max_requests AS tenant_requests, clock_timestamp() AS now
   FROM agi_router.api_key k
   LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
- WHERE k.id = %(id)s AND agi_router.in_scope(k.tenant_id, %(scope)s);
+ WHERE k.id = CASE WHEN %(beside)s THEN (
+                   SELECT n.id
+                     FROM ((SELECT o.id FROM agi_router.api_key o WHERE o.id >= %(id)s ORDER BY o.id LIMIT 1)
+                           UNION ALL
+                           (SELECT o.id FROM agi_router.api_key o ORDER BY o.id LIMIT 1)) n
+                    LIMIT 1) ELSE %(id)s END
+   AND agi_router.in_scope(k.tenant_id, %(scope)s);
 
 -- list_api_keys --
 -- The keys of one tenant, or of all tenants and the operator, in the order in which they were made.

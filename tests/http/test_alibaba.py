@@ -687,7 +687,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Iterator[None]
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setattr(ApiKeyStore, "find", fail)
+        patched.setattr(ApiKeyStore, "find_shown", fail)
         yield
 
 

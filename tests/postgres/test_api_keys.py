@@ -28,6 +28,7 @@ from agi_router.tenants.api_keys import (
     KeyScope,
     KeyState,
     Network,
+    new_key_id,
     parse_bearer,
     same_secret,
 )
@@ -91,6 +92,19 @@ def test_a_bearer_is_kept_as_a_digest(connection: Connection, ring: KeyRing) -> 
     assert key.state is KeyState.ACTIVE
     assert key.expires_at - key.created_at >= HOUR
     assert secret not in str(connection.execute("SELECT * FROM agi_router.api_key").fetchall())
+
+
+def test_a_key_that_is_shown(connection: Connection, ring: KeyRing) -> None:
+    """Is found by its id alone, though another one is read where there is none."""
+    store = ApiKeyStore(Queries(connection))
+    ids = sorted(new_key_id() for _ in range(3))
+    assert [store.find_shown(each) for each in ids] == [None] * 3
+    key, _ = add(connection, ring)
+    found = store.find_shown(key.id)
+    assert found is not None
+    assert found.key == key
+    for none in ("", "\0", "0" * len(key.id), "z" * len(key.id), f"{key.id}0", *ids):
+        assert store.find_shown(none) is None
 
 
 def test_a_signing_secret_is_sealed_for_its_key(connection: Connection, ring: KeyRing) -> None:

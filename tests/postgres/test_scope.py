@@ -72,7 +72,7 @@ from agi_router.persons.store import LockStore
 from agi_router.rates import Rate
 from agi_router.recordings.store import RecordingStore
 from agi_router.recordings.vault import Vault
-from agi_router.tenants.api_key_store import ApiKeyStore
+from agi_router.tenants.api_key_store import ApiKeyStore, FoundKey
 from agi_router.tenants.api_keys import ApiKey, KeyForm, KeyScope
 from agi_router.tenants.call_rates import CallRates
 from agi_router.tenants.model import Quota, UnknownNumbers
@@ -417,6 +417,10 @@ def world(server: Server) -> Iterator[World]:
     server.drop(dsn)
 
 
+def _found(key: FoundKey | None) -> ApiKey | None:
+    return None if key is None else key.key
+
+
 def _api_keys(store: BindingStore) -> ApiKeyStore:
     return ApiKeyStore(Queries(store.connection), store.scope)
 
@@ -676,6 +680,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (TenantStore, "scope"): lambda store, target: store.inventory.tenants.scope(target.tenant),
     (ApiKeyStore, "add"): lambda store, target: _add_key(store, target.tenant)[0].tenant,
     (ApiKeyStore, "find"): lambda store, target: _api_keys(store).find(target.key).key,
+    (ApiKeyStore, "find_shown"): lambda store, target: _found(
+        _api_keys(store).find_shown(target.key)
+    ),
     (ApiKeyStore, "all"): lambda store, target: [
         _api_keys(store).all(tenant=tenant) for tenant in (None, target.tenant)
     ],

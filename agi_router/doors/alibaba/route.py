@@ -31,7 +31,6 @@ from agi_router.doors.http.auth import (
     address_of,
     admit_key,
     claim_of,
-    find_key,
     open_secret,
     signed_part,
     take_nonce,
@@ -201,7 +200,7 @@ def _authenticate(call: SignedCall, store: BindingStore, address: Address, door:
         Problem: The key is not let in.
     """
     keys = ApiKeyStore(Queries(store.connection))
-    found = find_key(keys, call.key_id)
+    found = keys.find_shown(call.key_id)
     secret = open_secret(store, found)
     # Of no matter without a key: nothing is signed rightly then.
     now = datetime.now(UTC) if found is None else found.now

@@ -41,7 +41,7 @@ from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool, Turn
 from agi_router.doors.http.request_rates import Asking, RequestRates, lower_rate
 from agi_router.doors.http.text_taking import TextTaking
-from agi_router.errors import ApiKeyNotFound, SealError
+from agi_router.errors import SealError
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.rates import Rate
@@ -77,7 +77,6 @@ __all__ = [
     "admit_link",
     "claim_of",
     "digest_nonce",
-    "find_key",
     "open_secret",
     "signed_part",
     "take_nonce",
@@ -595,7 +594,7 @@ def admit_link(
     door.check_address(address)
     store = borrowed.enter_context(door.stores.lend())
     keys = ApiKeyStore(Queries(store.connection))
-    found = find_key(keys, key_id)
+    found = keys.find_shown(key_id)
     secret = open_secret(store, found)
     # Looked at in any case: it takes as long.
     if not is_tag(secret or NOBODY) or found is None or secret is None:
@@ -643,7 +642,9 @@ def _recall(
     if scheme.lower() == "bearer":
         key_id, secret = parse_bearer(shown.strip()) or ("", "")
         found = door.known.recall(key_id)
-        if found is None or found.digest is None or not same_secret(secret, found.digest):
+        digest = None if found is None else found.digest
+        # As below.
+        if not same_secret(secret, digest or NO_DIGEST) or found is None:
             return None
     else:
         try:
@@ -699,7 +700,7 @@ def admit_key(found: FoundKey, keys: ApiKeyStore, address: Address) -> FoundKey:
 
 def _by_bearer(keys: ApiKeyStore, shown: str) -> FoundKey:
     key_id, secret = parse_bearer(shown) or ("", "")
-    found = find_key(keys, key_id)
+    found = keys.find_shown(key_id)
     digest = None if found is None else found.digest
     # Compared in any case: it takes as long.
     if not same_secret(secret, digest or NO_DIGEST) or found is None:
@@ -712,7 +713,7 @@ def _by_signature(
 ) -> FoundKey:
     try:
         signature = parse_signature(authorization)
-        found = find_key(keys, signature.key_id)
+        found = keys.find_shown(signature.key_id)
         secret = open_secret(store, found)
         # Without a key nothing is signed rightly at any time; to ask for it would take longer.
         now = datetime.now(UTC) if found is None else found.now
@@ -724,16 +725,6 @@ def _by_signature(
         raise _unknown("credentials_invalid")
     take_nonce(store, signature.key_id, stamp)
     return found
-
-
-def find_key(keys: ApiKeyStore, key_id: str) -> FoundKey | None:
-    """
-    A key, whatever has become of it; :obj:`None` where there is none of this id.
-    """
-    try:
-        return keys.find(key_id)
-    except ApiKeyNotFound:
-        return None
 
 
 def open_secret(store: BindingStore, found: FoundKey | None) -> bytes | None:
