@@ -76,8 +76,11 @@ class Machine:
             MachineError: It does not boot.
         """
         spaces = ("--pid", "--fork", "--kill-child", "--mount", "--uts", "--ipc", "--cgroup")
+        # With us it ends, however we end.
+        end = ["setpriv", "--pdeathsig", "KILL"]
         self._boot = subprocess.Popen(
-            ["unshare", *spaces, BOOT, self._root, checkout, self._log], start_new_session=True
+            [*end, "unshare", *spaces, BOOT, self._root, checkout, self._log],
+            start_new_session=True,
         )
         if not until(self._has_booted, timeout=120):
             told = self._log.read_text(errors="replace") if self._log.exists() else ""
