@@ -49,6 +49,21 @@ def started(pid: int) -> str:
     return "" if state in "ZX" and threads <= 1 else since
 
 
+def memory_of(cluster: Path) -> str | None:
+    """The id of the System V segment of the PostgreSQL that runs on a cluster, if it has one."""
+    with suppress(FileNotFoundError):
+        for line in (cluster / "postmaster.pid").read_text().splitlines()[6:7]:
+            # Its key and its id, once it has one.
+            return line.split()[-1] if line.strip() else None
+    return None
+
+
+def free_memory(segment: str | None) -> None:
+    """Give a segment back whose PostgreSQL was killed: a machine without power has none."""
+    if segment is not None:
+        subprocess.run(["ipcrm", "-m", segment], check=False, capture_output=True)
+
+
 def start(
     pid_file: Path,
     command: Sequence[str],

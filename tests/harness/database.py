@@ -267,7 +267,7 @@ class Server:
         """Kill all of it at once, as a power cut would."""
         assert self._process is not None
         self._stop_copying()
-        memory = self._memory_segment()
+        memory = processes.memory_of(self.data)
         # A stopped postmaster makes no more children.
         self._process.send_signal(signal.SIGSTOP)
         children = self._children()
@@ -279,8 +279,7 @@ class Server:
         self._process = None
         # A new one does not start while any of them still has its memory.
         until(lambda: not any(map(processes.started, children)))
-        if memory is not None:
-            subprocess.run(["ipcrm", "-m", memory], check=False, capture_output=True)
+        processes.free_memory(memory)
 
     def freeze(self) -> None:
         """Stop all its processes; connections stay open and nothing is answered."""
@@ -329,14 +328,6 @@ class Server:
         except psycopg.OperationalError:
             return False
         return True
-
-    def _memory_segment(self) -> str | None:
-        """The System V segment by which a second postmaster is known; a power cut would end it."""
-        with contextlib.suppress(FileNotFoundError):
-            for line in (self.data / "postmaster.pid").read_text().splitlines()[6:7]:
-                # Its key and its id, once it has one.
-                return line.split()[-1] if line.strip() else None
-        return None
 
     def _children(self) -> list[int]:
         assert self._process is not None

@@ -110,7 +110,9 @@ class Member:
 
     def kill_postgres(self) -> None:
         """Kill all of it at once."""
-        pid = int((self.home / "data/postmaster.pid").read_text().split()[0])
+        data = self.home / "data"
+        pid = int((data / "postmaster.pid").read_text().split()[0])
+        memory = processes.memory_of(data)
         os.kill(pid, signal.SIGSTOP)
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for each in map(int, children):
@@ -118,6 +120,7 @@ class Member:
                 os.kill(each, signal.SIGKILL)
         os.kill(pid, signal.SIGKILL)
         until(lambda: not any(map(processes.started, map(int, children))))
+        processes.free_memory(memory)
 
     def remove(self) -> None:
         """End it, with its PostgreSQL."""

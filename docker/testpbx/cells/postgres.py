@@ -111,6 +111,7 @@ class Postgres:
     def kill(self) -> None:
         """Kill all of it at once, as a machine that loses its power would."""
         pid = processes.running(self._pid_file)
+        memory = processes.memory_of(self.data)
         # What stands still makes no more children.
         os.kill(pid, signal.SIGSTOP)
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -118,6 +119,7 @@ class Postgres:
             with suppress(ProcessLookupError):
                 os.kill(each, signal.SIGKILL)
         until(lambda: not self.runs, timeout=30)
+        processes.free_memory(memory)
 
     def promote(self) -> None:
         """Make a standby the primary; it takes writes when this returns."""
