@@ -89,17 +89,7 @@ def set_lock(body: LockIn, request: Request, desk: _Writes) -> Response:
     thing = _read_thing(body, desk)
 
     def make() -> tuple[int, Any, dict[str, str]]:
-        made = desk.store.locks.set(
-            thing,
-            body.reason,
-            by=f"API key {desk.key.id}",
-            rule=body.rule,
-            note=body.note,
-            starts_at=body.starts_at,
-            ends_at=body.ends_at,
-            cut=body.cut,
-        )
-        desk.audit("POST /v1/locks", f"lock {made.id}", person=thing.person)
+        made = _set(thing, body, desk, act="POST /v1/locks")
         return 201, describe_lock(made), {"Location": f"/v1/locks/{made.id}"}
 
     return answer_once(request, desk, make)
@@ -128,17 +118,7 @@ def set_locks(body: LockBatchIn, desk: _Writes) -> Response:
             for standing in locks.on_things([thing], body.reason):
                 if _is_such(standing, body):
                     return {"status": 200, "lock": describe_lock(standing)}
-            lock = locks.set(
-                thing,
-                body.reason,
-                by=f"API key {desk.key.id}",
-                rule=body.rule,
-                note=body.note,
-                starts_at=body.starts_at,
-                ends_at=body.ends_at,
-                cut=body.cut,
-            )
-            desk.audit("POST /v1/locks/batch", f"lock {lock.id}")
+            lock = _set(thing, body, desk, act="POST /v1/locks/batch")
         return {"status": 201, "lock": describe_lock(lock)}
 
     return answer(
@@ -280,6 +260,21 @@ def _read_several(body: LockBatchIn | LiftOnIn, desk: Desk) -> list[LockedThing]
         *(LockedThing(subject=Subject.BLOCK, block=each) for each in dict.fromkeys(blocks)),
         *(LockedThing(subject=Subject.NUMBER, number=each) for each in dict.fromkeys(numbers)),
     ]
+
+
+def _set(thing: LockedThing, body: LockIn | LockBatchIn, desk: Desk, *, act: str) -> Lock:
+    made = desk.store.locks.set(
+        thing,
+        body.reason,
+        by=f"API key {desk.key.id}",
+        rule=body.rule,
+        note=body.note,
+        starts_at=body.starts_at,
+        ends_at=body.ends_at,
+        cut=body.cut,
+    )
+    desk.audit(act, f"lock {made.id}", person=thing.person)
+    return made
 
 
 def _is_such(lock: Lock, body: LockBatchIn) -> bool:
