@@ -122,7 +122,7 @@ class Machine:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=240,
+            timeout=600,
         )
 
     def do(self, command: str, *, codes: Sequence[int] = (0,)) -> str:

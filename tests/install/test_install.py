@@ -114,7 +114,7 @@ def test_the_other_door_takes_calls(site: Site) -> None:
         site.machine, "systemctl stop agi-router@blue", "systemctl start agi-router@blue"
     ):
         call = site.call("13800000121", x)
-        found = until(said, timeout=30)
+        found = until(said, timeout=60)
     site.wait_for_the_router()
 
     assert call.status == 200
@@ -162,7 +162,7 @@ def test_the_checkout_is_upgraded_while_people_talk(site: Site) -> None:
     # The upgrade may take minutes on a busy machine.
     with site.far.listen(hold=600) as callee:
         talk = site.near.dial("13800000141", x, hold=600)
-        assert until(lambda: any(m.method == "ACK" for m in callee.messages), timeout=20), (
+        assert until(lambda: any(m.method == "ACK" for m in callee.messages), timeout=60), (
             site.doctor(),
             [m.start_line for m in callee.messages],
             talk.messages,
