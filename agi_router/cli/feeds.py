@@ -46,6 +46,7 @@ from agi_router.feeds.pull_store import PullStore
 from agi_router.feeds.recycler import Recycler
 from agi_router.feeds.store import FeedStore
 from agi_router.feeds.views import describe_feed, describe_match, describe_run
+from agi_router.feeds.waiting import WaitingFiles
 from agi_router.keys.registry import check_keys
 from agi_router.logs import redact
 from agi_router.settings import Settings
@@ -203,6 +204,8 @@ def pull(
     r"""
     Do what a feed has that is new, at its address or in its file or folder; or each that is due.
 
+    What was sent to it by HTTP and waits is done, too.
+
     A feed with an address is due when its --every has passed since it had nothing new to say, or
     when somebody has asked by HTTP; files are looked at each time. One that fails keeps no other
     from being pulled. What was done before changes nothing.
@@ -221,9 +224,16 @@ def pull(
         recycler = Recycler(connection, ring, processes=processes or cores())
         queries = Queries(connection)
         pulls = PullStore(queries, ring)
-        every = [each for each in recycler.store.all() if each.due]
+        waiting = WaitingFiles(queries, ring)
+        every = [each for each in recycler.store.all() if each.due or each.waiting]
         for feed in every if name is None else [recycler.store.find(name)]:
             try:
+                if feed.waiting:
+                    record_act(queries, f"feed {feed.name}")
+                    code = _read_waiting(feed, recycler, waiting, reports) or code
+                asked = feed.kind.has_path and (feed.due or name is not None)
+                if feed.kind is FeedKind.PUSH or (feed.waiting and not asked):
+                    continue
                 if feed.kind in {FeedKind.FILE, FeedKind.FOLDER}:
                     code = _look(feed, recycler, pulls, queries, reports) or code
                     continue
@@ -245,6 +255,34 @@ def _pull(feed: Feed, recycler: Recycler, pulls: PullStore, settings: Settings) 
     with with_extra():
         from agi_router.feeds.puller import Puller  # noqa: PLC0415
     yield from Puller(recycler, pulls, allowed=settings.webhook_hosts).pull(feed)
+
+
+def _read_waiting(
+    feed: Feed, recycler: Recycler, waiting: WaitingFiles, reports: list[dict[str, Any]]
+) -> int:
+    """
+    Do what was sent to a feed by HTTP and waits; *reports* gets what came of each.
+
+    Returns:
+        The exit code; not 0 where something cannot be read.
+
+    Raises:
+        FeedBusy: Somebody else reads the feed.
+        StoreHeld: A binding is changed all the time.
+    """
+    code = 0
+    for each in waiting.all(feed):
+        try:
+            content = waiting.open(each)
+            if content is None:
+                continue
+            run_id = recycler.run(feed, io.BytesIO(content), name=each.file, digest=each.digest)
+        except (CsvError, FeedInvalid, SealError) as error:
+            _warn(f"{each.file}: {error}")
+            code = exit_code(error)
+            continue
+        code = _tell_run(feed, recycler, run_id, each.file, reports) or code
+    return code
 
 
 def _look(
@@ -385,16 +423,29 @@ def _run_files(
             _warn(f"{file_name}: {error}")
             code = exit_code(error)
             continue
-        report = describe_run(recycler.store.run(run_id), recycler.store.faults(run_id))
-        reports.append(report)
-        if report["records"] and report["malformed"] == report["records"]:
-            # Nobody reads a report of a timer, and the file is done.
-            _warn(
-                f"{file_name}: no record can be read; if the feed was added with other"
-                f" --numbers than {feed.numbers}, remove it and add it anew"
-            )
-            code = exit_code(FeedInvalid)
+        code = _tell_run(feed, recycler, run_id, file_name, reports) or code
     return code
+
+
+def _tell_run(
+    feed: Feed, recycler: Recycler, run_id: int, file_name: str, reports: list[dict[str, Any]]
+) -> int:
+    """
+    Add what came of a file to *reports*.
+
+    Returns:
+        The exit code; not 0 where no record of it can be read.
+    """
+    report = describe_run(recycler.store.run(run_id), recycler.store.faults(run_id))
+    reports.append(report)
+    if not report["records"] or report["malformed"] != report["records"]:
+        return 0
+    # Nobody reads a report of a timer, and the file is done.
+    _warn(
+        f"{file_name}: no record can be read; if the feed was added with other"
+        f" --numbers than {feed.numbers}, remove it and add it anew"
+    )
+    return exit_code(FeedInvalid)
 
 
 @group.command("release")

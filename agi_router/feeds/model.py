@@ -172,6 +172,8 @@ class Feed:
     """Why the last try has failed, in our words; None: it did not."""
     asked_at: datetime | None = None
     """When somebody has asked for it to be read soon."""
+    waiting: int = 0
+    """How many files of it were sent by HTTP and wait to be read."""
 
     @property
     def overdue(self) -> bool:

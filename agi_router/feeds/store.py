@@ -294,4 +294,5 @@ def _read(row: dict[str, Any]) -> Feed:
         failed_at=row["failed_at"],
         failure=row["failure"],
         asked_at=row["asked_at"],
+        waiting=row["waiting"],
     )

@@ -39,6 +39,7 @@ def describe_feed(feed: Feed) -> dict[str, Any]:
         "failed_at": feed.failed_at,
         "failure": feed.failure,
         "asked_at": feed.asked_at,
+        "waiting": feed.waiting,
     }
 
 

@@ -110,7 +110,7 @@ class Sweep:
             yield Swept(answers=rows)
         self._one("forget_nonces", window=WINDOW)
         self._one("forget_binds")
-        for name in ("end_unserved_messages", "delete_parts"):
+        for name in ("end_unserved_messages", "delete_parts", "forget_feed_bodies"):
             for _ in self._repeated(name):
                 yield Swept()
         if has_rights(self._connection, Purpose.RETAIN):

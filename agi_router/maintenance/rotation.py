@@ -27,6 +27,7 @@ from agi_router.durations import parse_duration
 from agi_router.errors import KeyInUse, KeyRingError
 from agi_router.events.store import EventStore
 from agi_router.feeds.pull_store import PullStore
+from agi_router.feeds.waiting import WaitingFiles
 from agi_router.keys.file import replace_key_ring
 from agi_router.keys.registry import KINDS, check_keys, known_keys, lock_keys, make_current
 from agi_router.keys.ring import KeyKind, KeyRing
@@ -259,10 +260,10 @@ class Rotation:
         """
         Bring what belongs to no binding under the current keys.
 
-        That is the secrets of API keys, webhooks, tenants' checks and feeds, the keys of
-        recordings, the members of groups, entries of block lists, persons of whom lines are kept,
-        and locks: these and persons are found by tags of older keys as long as a route has one, so
-        renew routes first.
+        That is the secrets of API keys, webhooks, tenants' checks and feeds, files that wait to be
+        read, the keys of recordings, the members of groups, entries of block lists, persons of
+        whom lines are kept, and locks: these and persons are found by tags of older keys as long
+        as a route has one, so renew routes first.
 
         Returns:
             How many there were.
@@ -276,6 +277,7 @@ class Rotation:
             + EventStore(self._queries, self.keys).renew()
             + TenantCheckStore(self._queries, self.keys).renew()
             + PullStore(self._queries, self.keys).renew()
+            + WaitingFiles(self._queries, self.keys).renew()
             + RecordingLedger(self._queries).renew(self.keys)
             + GroupMembers(self._queries, self.keys).renew()
             + BlocklistStore(self._queries, self.keys).renew()

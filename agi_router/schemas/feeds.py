@@ -60,7 +60,8 @@ class FeedIn(Body):
     )
     numbers: Annotated[NumberForm, Field(strict=False)] = Field(
         default=NumberForm.PLAIN,
-        description="How numbers stand in the answers of a `pull`; records of others are plain.",
+        description="How numbers stand in it: plain, or as a digest of their 11 digits in"
+        " hexadecimal. What is sent to a feed of digests is read by the timer.",
     )
     trust: Annotated[Trust, Field(strict=False)] = Field(
         default=Trust.FULL, description="hint: a new owner by this feed counts as unknown."
@@ -109,7 +110,7 @@ class RecordIn(Body):
     What is known of one number.
     """
 
-    number: str = Field(max_length=64)
+    number: str = Field(max_length=64, description="The number; or its digest, by the feed.")
     status: str = Field(
         max_length=32,
         description="`reissued`: it has a new owner; `cancelled`: it was given back; `kept`: it"
@@ -161,6 +162,7 @@ _FEED: dict[str, Any] = {
     "failed_at": None,
     "failure": None,
     "asked_at": None,
+    "waiting": 0,
 }
 
 
@@ -191,6 +193,9 @@ class FeedOut(Out):
     failed_at: str | None = Field(description="When that failed last.")
     failure: str | None = Field(description="Why the last try has failed; null: it did not.")
     asked_at: str | None = Field(description="When it was asked for that it is read soon.")
+    waiting: int = Field(
+        description="Files that were sent and wait for `agi-router feed pull`, which reads them."
+    )
 
     model_config = example(_FEED)
 
@@ -245,7 +250,7 @@ class RunOut(Out):
     feed: str
     file: str
     state: Literal["unfinished", "done"] = Field(
-        description="unfinished: it is read now, or was broken off; sent again it goes on."
+        description="unfinished: it waits, is read now, or was broken off; sent again it goes on."
     )
     begun_at: str
     ended_at: str | None

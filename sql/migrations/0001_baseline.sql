@@ -1639,6 +1639,17 @@ COMMENT ON COLUMN agi_router.feed_run.unknown IS 'How many say that nobody knows
 COMMENT ON COLUMN agi_router.feed_run.malformed IS 'How many cannot be read';
 COMMENT ON INDEX agi_router.feed_run_begun IS 'Runs by age: for the sweep';
 
+CREATE TABLE agi_router.feed_body (
+    run_id  bigint      NOT NULL CONSTRAINT feed_body_pkey PRIMARY KEY
+            CONSTRAINT feed_body_run_id_fkey REFERENCES agi_router.feed_run ON DELETE CASCADE,
+    sealed  bytea       NOT NULL,
+    came_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE agi_router.feed_body IS 'Files that were sent by HTTP and wait to be read; each goes when its run is over';
+COMMENT ON COLUMN agi_router.feed_body.run_id IS 'Its run';
+COMMENT ON COLUMN agi_router.feed_body.sealed IS 'The file, sealed';
+COMMENT ON COLUMN agi_router.feed_body.came_at IS 'When it came';
+
 CREATE TABLE agi_router.feed_fault (
     run_id bigint NOT NULL CONSTRAINT feed_fault_run_id_fkey REFERENCES agi_router.feed_run ON DELETE CASCADE,
     line   bigint NOT NULL,

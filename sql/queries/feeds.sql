@@ -11,7 +11,8 @@ RETURNING id;
 -- Feeds by name, or one; when a file of each was done last, and how pulling it went.
 SELECT f.id, f.name, f.kind, f.path, f.numbers, f.trust, f.every, f.created_at,
        (SELECT max(r.ended_at) FROM agi_router.feed_run r WHERE r.feed_id = f.id) AS last_at, now() AS now,
-       p.sealed IS NOT NULL AS authorized, p.pulled_at, p.failed_at, p.why AS failure, p.asked_at
+       p.sealed IS NOT NULL AS authorized, p.pulled_at, p.failed_at, p.why AS failure, p.asked_at,
+       (SELECT count(*) FROM agi_router.feed_body b JOIN agi_router.feed_run r ON r.id = b.run_id WHERE r.feed_id = f.id) AS waiting
   FROM agi_router.feed f
   LEFT JOIN agi_router.feed_pull p ON p.feed_id = f.id
  WHERE %(name)s::text IS NULL OR f.name = %(name)s
@@ -84,6 +85,50 @@ SELECT f.id, %(file)s, %(digest)s
 SELECT r.id, r.taken, r.malformed, r.ended_at
   FROM agi_router.feed_run r
  WHERE r.feed_id = %(feed_id)s AND r.digest = %(digest)s;
+
+-- count_feed_bodies --
+-- How many other files than that of a run wait to be read for a feed.
+SELECT count(*) AS files
+  FROM agi_router.feed_body b
+  JOIN agi_router.feed_run r ON r.id = b.run_id
+ WHERE r.feed_id = %(feed_id)s AND r.id <> %(run_id)s;
+
+-- keep_feed_body --
+-- Keep the file of a run until it is read, unless it was.
+INSERT INTO agi_router.feed_body (run_id, sealed)
+SELECT r.id, %(sealed)s
+  FROM (SELECT id FROM agi_router.feed_run WHERE id = %(run_id)s AND ended_at IS NULL FOR UPDATE) r
+    ON CONFLICT (run_id) DO NOTHING;
+
+-- list_feed_bodies --
+-- The files that wait to be read for a feed, as they came.
+SELECT r.id AS run_id, r.file, r.digest
+  FROM agi_router.feed_body b
+  JOIN agi_router.feed_run r ON r.id = b.run_id
+ WHERE r.feed_id = %(feed_id)s
+ ORDER BY r.id;
+
+-- find_feed_body --
+-- A file that waits; no row where it was read meanwhile.
+SELECT b.sealed FROM agi_router.feed_body b WHERE b.run_id = %(run_id)s;
+
+-- list_old_feed_bodies --
+-- Files that wait and were not sealed so.
+SELECT b.run_id, b.sealed FROM agi_router.feed_body b WHERE substring(b.sealed FOR 3) <> %(header)s FOR UPDATE;
+
+-- renew_feed_body --
+-- Seal a file that waits anew.
+UPDATE agi_router.feed_body SET sealed = %(sealed)s WHERE run_id = %(run_id)s;
+
+-- forget_feed_bodies --
+-- Forget files that nobody has read for a week.
+WITH gone AS (
+    DELETE FROM agi_router.feed_body
+     WHERE run_id = ANY (ARRAY(
+           SELECT run_id FROM agi_router.feed_body WHERE came_at < now() - interval '7 days' LIMIT %(limit)s))
+    RETURNING run_id
+)
+SELECT count(*) AS rows FROM gone;
 
 -- advance_feed_run --
 -- Note that some more records of a file are done.

@@ -38,6 +38,7 @@ SELECT substring(s.sealed FROM 1 FOR 3) AS header, count(*) AS values, count(*) 
         UNION ALL SELECT secret, false FROM agi_router.tenant_check
         UNION ALL SELECT old_secret, false FROM agi_router.tenant_check
         UNION ALL SELECT sealed_key, false FROM agi_router.recording
+        UNION ALL SELECT sealed, false FROM agi_router.feed_body
         UNION ALL SELECT sealed, false FROM agi_router.feed_pull) s (sealed, past)
  WHERE s.sealed IS NOT NULL
  GROUP BY 1

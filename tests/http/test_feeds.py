@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +12,15 @@ from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import Connection, Queries
 from agi_router.feeds.model import RECORDS_AT_ONCE, FeedKind, NumberForm, Trust
 from agi_router.feeds.store import FeedStore
+from agi_router.feeds.waiting import MOST_WAITING, WaitingFiles
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.ring import Cipher, KeyRing
+from agi_router.maintenance.classes import Retention
+from agi_router.maintenance.retention import Sweep
 from agi_router.tenants.model import UnknownNumbers
+from harness import cli
 from harness.api import Client
+from harness.database import NO_REST
 
 A, B, C, D = (f"1380000060{serial}" for serial in range(4))
 RECORDS = "/v1/feeds/carriers/records"
@@ -176,7 +185,6 @@ def test_a_feed_with_an_address(operator: Client, connection: Connection) -> Non
         ("POST", "/v1/feeds", {"name": "a", "kind": "pull", "path": "https://[x"}),
         ("POST", "/v1/feeds", {"name": "a", "kind": "folder", "path": "/srv"}),
         ("POST", "/v1/feeds", {"name": "a", "authorization": "Bearer x"}),
-        ("POST", "/v1/feeds", {"name": "a", "numbers": "md5"}),
         ("POST", "/v1/feeds/carriers/pull", None),
         ("PUT", "/v1/feeds/carriers/authorization", {"authorization": "Bearer x"}),
         ("POST", "/v1/feeds/carriers/files", {"file": "a", "content": "a,b\n1,2\n"}),
@@ -201,3 +209,85 @@ def test_a_file(operator: Client, couriers: Client, store: BindingStore) -> None
     assert [each["line"] for each in told["faults"]] == [3]
     assert couriers.get(f"/v1/bindings/{made['id']}")["state"] == "party_recycled"
     assert operator.post("/v1/feeds/carriers/files", {**body, "file": "again.csv"}) == told
+
+
+def test_digests_wait_for_the_timer(
+    operator: Client,
+    couriers: Client,
+    store: BindingStore,
+    dsn: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kept sealed, read by the timer, which may be killed; gone when they are done."""
+    made, other = couriers.bind(A, B), couriers.bind(C, D)
+    operator.post("/v1/feeds", {"name": "carriers", "numbers": "sha256"}, status=201)
+    record = {**reissued(store, B), "number": hashlib.sha256(B.encode()).hexdigest()}
+    body = {"file": "1", "records": [record, {"number": B, "status": "kept"}]}
+    taken = operator.ask("POST", RECORDS, body)
+    assert taken.status_code == 202
+    run = taken.json()
+    assert (run["state"], run["records"]) == ("unfinished", 0)
+    where = taken.headers["Location"]
+    assert where == f"/v1/feeds/carriers/runs/{run['run']}"
+    line = f"{hashlib.sha256(D.encode()).hexdigest()},1,{record['date']}"
+    file = {"file": "2.csv", "content": f"number,status,date\n{line}\n"}
+    operator.post("/v1/feeds/carriers/files", file, status=202)
+    assert operator.post(RECORDS, body, status=202) == run
+    assert operator.get("/v1/feeds/carriers")["waiting"] == 2
+    broken = operator.ask("POST", "/v1/feeds/carriers/files", {**file, "content": "a,b\n"})
+    assert broken.status_code == 422
+    assert operator.get("/v1/feeds/carriers")["waiting"] == 2
+    kept = store.connection.execute(b"SELECT sealed FROM agi_router.feed_body").fetchall()
+    assert not [each for each in kept if record["number"].encode() in each["sealed"]]
+    key_file = tmp_path / "key"
+    write_key_ring(key_file, store.keys)
+    env = {"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(key_file)}
+    pull = ("feed", "pull", "--processes", "1", "--json")
+
+    def die(*_: object) -> None:
+        raise SystemExit(137)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FeedStore, "finish", die)
+        assert cli.run(pull, env).code == 137
+    assert operator.get("/v1/feeds/carriers")["waiting"] == 2
+    done = cli.run(pull, env).json
+    assert [(each["run"], each["state"], each["ended"]) for each in done] == [
+        (run["run"], "done", 1),
+        (run["run"] + 1, "done", 1),
+    ]
+    report = operator.get(where)
+    assert [report[each] for each in ("state", "records", "malformed")] == ["done", 2, 1]
+    assert [each["binding"] for each in report["matches"]] == [made["id"]]
+    for each in (made, other):
+        assert couriers.get(f"/v1/bindings/{each['id']}")["state"] == "party_recycled"
+    assert operator.post(RECORDS, body, status=202)["state"] == "done"
+    assert operator.get("/v1/feeds/carriers")["waiting"] == 0
+    assert cli.run(("feed", "pull", "carriers", "--json"), env).json == []
+
+
+def test_what_nobody_reads(operator: Client, store: BindingStore) -> None:
+    """So many files may wait; after a week they are forgotten, and sent again they wait anew."""
+    operator.post("/v1/feeds", {"name": "carriers", "numbers": "md5"}, status=201)
+    feed = FeedStore(Queries(store.connection)).find("carriers")
+    waiting = WaitingFiles(Queries(store.connection), store.keys)
+    for place in range(MOST_WAITING):
+        waiting.keep(feed, str(place), "{}\n", place.to_bytes(32, "big"))
+    body = {"file": "more", "records": [{"number": "0" * 32, "status": "kept"}]}
+    refused = operator.ask("POST", RECORDS, body)
+    assert (refused.status_code, refused.json()["code"]) == (409, "feed_busy")
+    assert "feed pull" in refused.json()["detail"]
+    first = waiting.all(feed)[0]
+    assert waiting.keep(feed, "0", "{}\n", bytes(32)) == first.run_id
+    other = KeyRing.parse(store.keys.to_text(), cipher=Cipher.SM4_GCM)
+    renewed = WaitingFiles(Queries(store.connection), other)
+    assert [renewed.renew(), renewed.renew()] == [MOST_WAITING, 0]
+    assert renewed.open(first) == b"{}\n"
+    store.connection.execute(
+        b"UPDATE agi_router.feed_body SET came_at = now() - interval '8 days'"
+    )
+    list(Sweep(store.connection, NO_REST, Retention()).steps())
+    assert waiting.all(feed) == []
+    operator.post(RECORDS, body, status=202)
+    assert operator.get("/v1/feeds/carriers")["waiting"] == 1

@@ -1165,6 +1165,20 @@ COMMENT ON COLUMN agi_router.feed.every IS 'How often a new file is expected; nu
 
 COMMENT ON COLUMN agi_router.feed.created_at IS 'When it was added';
 
+CREATE TABLE agi_router.feed_body (
+    run_id bigint NOT NULL,
+    sealed bytea NOT NULL,
+    came_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+COMMENT ON TABLE agi_router.feed_body IS 'Files that were sent by HTTP and wait to be read; each goes when its run is over';
+
+COMMENT ON COLUMN agi_router.feed_body.run_id IS 'Its run';
+
+COMMENT ON COLUMN agi_router.feed_body.sealed IS 'The file, sealed';
+
+COMMENT ON COLUMN agi_router.feed_body.came_at IS 'When it came';
+
 CREATE TABLE agi_router.feed_fault (
     run_id bigint NOT NULL,
     line bigint NOT NULL,
@@ -2874,6 +2888,9 @@ ALTER TABLE ONLY agi_router.export_day
 ALTER TABLE ONLY agi_router.export_wish
     ADD CONSTRAINT export_wish_pkey PRIMARY KEY (day);
 
+ALTER TABLE ONLY agi_router.feed_body
+    ADD CONSTRAINT feed_body_pkey PRIMARY KEY (run_id);
+
 ALTER TABLE ONLY agi_router.feed_fault
     ADD CONSTRAINT feed_fault_pkey PRIMARY KEY (run_id, line);
 
@@ -3455,6 +3472,9 @@ ALTER TABLE ONLY agi_router.complaint
 
 ALTER TABLE ONLY agi_router.consent
     ADD CONSTRAINT consent_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
+ALTER TABLE ONLY agi_router.feed_body
+    ADD CONSTRAINT feed_body_run_id_fkey FOREIGN KEY (run_id) REFERENCES agi_router.feed_run(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY agi_router.feed_fault
     ADD CONSTRAINT feed_fault_run_id_fkey FOREIGN KEY (run_id) REFERENCES agi_router.feed_run(id) ON DELETE CASCADE;

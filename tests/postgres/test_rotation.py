@@ -412,6 +412,7 @@ def test_every_sealed_column_is_renewed(connection: Connection) -> None:
         "tenant_check.secret",
         "tenant_check.old_secret",
         "feed_pull.sealed",
+        "feed_body.sealed",
         "recording.sealed_key",
         "lock.sealed",
         "lock_mark.sealed",

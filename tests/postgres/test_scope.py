@@ -964,6 +964,7 @@ UNSCOPED = {
     "Deletion": "the operator's",
     "HoldStore": "the operator's",
     "PullStore": "the operator's",
+    "WaitingFiles": "the operator's",
     "Sweep": "the operator's",
     "Audit": "the operator's",
     "FindingStore": "the operator's",

@@ -5,9 +5,8 @@
 import io
 import json
 from datetime import timedelta
-from hashlib import sha256
 from typing import Annotated, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
@@ -17,11 +16,14 @@ from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.errors import FeedInvalid, FeedNotFound
 from agi_router.events.addresses import check_host
+from agi_router.feeds.digests import digest_maker
+from agi_router.feeds.files import digest_of, read_records
 from agi_router.feeds.model import Feed, FeedKind, NumberForm, check_feed, check_feed_name
 from agi_router.feeds.pull_store import PullStore
 from agi_router.feeds.recycler import Recycler
 from agi_router.feeds.store import FeedStore
 from agi_router.feeds.views import describe_feed, describe_match, describe_run
+from agi_router.feeds.waiting import WaitingFiles
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.feeds import (
@@ -32,6 +34,7 @@ from agi_router.schemas.feeds import (
     FileIn,
     PushOut,
     RecordsIn,
+    RunOut,
     RunReportOut,
     RunsOut,
 )
@@ -44,6 +47,12 @@ router = APIRouter(prefix="/v1", tags=["feeds"])
 
 _Reads = Annotated[Desk, Depends(Needs(KeyScope.FEEDS_READ), scope="function")]
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.FEEDS_WRITE), scope="function")]
+_WAITS: dict[int | str, dict[str, Any]] = {
+    202: {
+        "model": RunOut,
+        "description": "Kept; it is read soon, and its run tells what came of it",
+    }
+}
 _Run = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
@@ -74,8 +83,8 @@ def add_feed(body: FeedIn, desk: _Writes) -> Response:
             secure=parts.scheme == "https",
             allowed=desk.options.webhook_hosts,
         )
-    elif body.authorization is not None or body.numbers is not NumberForm.PLAIN:
-        raise FeedInvalid("an authorization and digests go with a feed of the kind pull")
+    elif body.authorization is not None:
+        raise FeedInvalid("an authorization goes with a feed of the kind pull")
     with desk.queries.transaction():
         feed = _feeds(desk).add(
             body.name,
@@ -152,36 +161,32 @@ def pull_feed(name: str, desk: _Writes) -> Response:
 
 @router.post(
     "/feeds/{name}/files",
-    responses=answers(PushOut, 404, 409, 413, 415, told="All of it is done"),
+    responses={**answers(PushOut, 404, 409, 413, 415, told="All of it is done"), **_WAITS},
     response_model=None,
 )
 def run_file(name: str, body: FileIn, desk: _Writes) -> Response:
     """
     Do what a file says, or what is left of it, as `agi-router feed run` does.
 
-    A line that cannot be read keeps no other from being done.
+    A line that cannot be read keeps no other from being done. A file of a feed of digests waits
+    for the timer, and is answered 202.
     """
     feed = _find(name, desk)
-    if feed.numbers is not NumberForm.PLAIN:
-        raise FeedInvalid(
-            "digests are compared with all numbers that are kept: 'agi-router feed run' does that"
-        )
-    recycler = Recycler(desk.store.connection, desk.store.keys)
-    desk.audit("POST /v1/feeds/{name}/files", f"feed {feed.name}")
-    run_id = recycler.run(feed, io.BytesIO(body.content.encode()), name=body.file)
-    return answer({**_report(recycler.store, run_id), "damaged": recycler.damaged})
+    stream = io.BytesIO(body.content.encode())
+    return _take(feed, stream, desk, "files", file=body.file, digest=digest_of(stream))
 
 
 @router.post(
     "/feeds/{name}/records",
-    responses=answers(PushOut, 404, 409, 413, 415, told="All of them are done"),
+    responses={**answers(PushOut, 404, 409, 413, 415, told="All of them are done"), **_WAITS},
     response_model=None,
 )
 def push_records(name: str, body: RecordsIn, desk: _Writes) -> Response:
     """
     Do what records say, or what is left of it: bindings of old owners end.
 
-    A record that cannot be read keeps no other from being done.
+    A record that cannot be read keeps no other from being done. Those of a feed of digests wait
+    for the timer, and are answered 202.
     """
     feed = _find(name, desk)
     if feed.kind is not FeedKind.PUSH:
@@ -190,16 +195,9 @@ def push_records(name: str, body: RecordsIn, desk: _Writes) -> Response:
             " for what is pushed"
         )
     lines = "".join(f"{json.dumps(each.model_dump(exclude_none=True))}\n" for each in body.records)
-    content = lines.encode()
-    recycler = Recycler(desk.store.connection, desk.store.keys)
-    desk.audit("POST /v1/feeds/{name}/records", f"feed {feed.name}")
-    run_id = recycler.run(
-        feed,
-        io.BytesIO(content),
-        name=body.file,
-        digest=sha256(f"{body.file}\n".encode() + content).digest(),
-    )
-    return answer({**_report(recycler.store, run_id), "damaged": recycler.damaged})
+    stream = io.BytesIO(lines.encode())
+    digest = digest_of(stream, name=body.file)
+    return _take(feed, stream, desk, "records", file=body.file, digest=digest)
 
 
 @router.get("/feeds/{name}/runs", responses=answers(RunsOut, 404), response_model=None)
@@ -253,6 +251,38 @@ def _find(name: str, desk: Desk) -> Feed:
     except (ValueError, FeedNotFound):
         # What was asked for could be anything, a number too.
         raise FeedNotFound from None
+
+
+def _take(
+    feed: Feed, stream: io.BytesIO, desk: Desk, what: str, *, file: str, digest: bytes
+) -> Response:
+    """
+    Do what was sent, or keep it for the timer where it is digests.
+
+    Raises:
+        CsvError: It cannot be read from some line on; of digests nothing is kept then.
+        FeedBusy: Somebody else reads the feed, or too much waits.
+        FeedInvalid: The algorithm of its digests cannot be had.
+    """
+    act = f"POST /v1/feeds/{{name}}/{what}"
+    if feed.numbers is NumberForm.PLAIN:
+        recycler = Recycler(desk.store.connection, desk.store.keys)
+        desk.audit(act, f"feed {feed.name}")
+        run_id = recycler.run(feed, stream, name=file, digest=digest)
+        return answer({**_report(recycler.store, run_id), "damaged": recycler.damaged})
+    # Whoever reads it later can tell nobody.
+    digest_maker(feed.numbers)
+    for _ in read_records(stream):
+        pass
+    with desk.queries.transaction():
+        waiting = WaitingFiles(desk.queries, desk.store.keys)
+        run_id = waiting.keep(feed, file, stream.getvalue().decode(), digest)
+        desk.audit(act, f"feed {feed.name}")
+    return answer(
+        describe_run(_feeds(desk).run(run_id)),
+        status=202,
+        headers={"Location": f"/v1/feeds/{quote(feed.name, safe='')}/runs/{run_id}"},
+    )
 
 
 def _report(feeds: FeedStore, run_id: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
+    DELETE FROM agi_router.feed_body b WHERE b.run_id = _run_id;
     PERFORM agi_router.tell(
                 NULL, NULL, m.tenant_id, 'feed.finished', NULL,
                 jsonb_build_object('feed', f.name, 'run', r.id, 'begun_at', r.begun_at, 'matched', m.matched,
@@ -22,4 +23,4 @@ BEGIN
     RETURN NEXT _run_id;
 END
 $$;
-COMMENT ON FUNCTION agi_router.finish_feed_run IS 'Notes that all of a file is done, and tells the tenants whose bindings it has met; returns the run, or no row where it was done before';
+COMMENT ON FUNCTION agi_router.finish_feed_run IS 'Notes that all of a file is done, deletes it where it was kept, and tells the tenants whose bindings it has met; returns the run, or no row where it was done before';
