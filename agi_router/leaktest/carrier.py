@@ -4,8 +4,8 @@ The carrier: the one address on either side of the PBX, behind which all phones 
 1. Whatever passes is kept, by the leg it belongs to; a message of nobody's is kept as well.
 2. It hands a call to the phone whose number is dialled, and to no other. A call
    to anybody else is refused, and told of: somebody made the PBX dial it.
-3. A request in a dialog of an earlier run is told that there is none, and is not told of: the PBX
-   ends a call whose phones are gone when it hears nothing of them any more.
+3. A message in a dialog of an earlier run is not kept, and a request is answered that there is
+   none: the PBX ends a call whose phones are gone when it hears nothing of them any more.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class Machine:
             [*end, "unshare", *spaces, BOOT, self._root, checkout, self._log],
             start_new_session=True,
         )
-        if not until(self._has_booted, timeout=120):
+        if not until(self._has_booted, timeout=300):
             told = self._log.read_text(errors="replace") if self._log.exists() else ""
             raise MachineError(f"it does not boot: {told}")
 

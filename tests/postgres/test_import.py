@@ -836,7 +836,6 @@ def test_a_block_that_is_drained_meanwhile(importing: Importing, store: BindingS
     assert {each.id.block for each in late} == {BLOCK}
 
 
-@on_one_server
 def test_imports_at_once(importing: Importing, store: BindingStore) -> None:
     """They follow each other, so that what is in both files is bound once."""
     text = axb_rows(3000)
@@ -909,7 +908,7 @@ def test_killed_and_again(
     cli: Cli, store: BindingStore, connection: Connection, tmp_path: Path
 ) -> None:
     """After kill -9 in the middle, no worker is left, and another import does the rest, once."""
-    count = 16_000
+    count = 30_000
     file = tmp_path / "orders.csv"
     file.write_text(axb_rows(count))
     for number in range(4):

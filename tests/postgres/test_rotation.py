@@ -749,7 +749,6 @@ def test_writer_of_before(
             bind(opened(connection, keys), x=BLOCK.number(4))
 
 
-@on_one_server
 def test_parties_are_bound_once_while_keys_are_switched(
     dsn: str, connection: Connection, store: BindingStore, key_file: Path, keys: KeyRing
 ) -> None:
@@ -1104,7 +1103,6 @@ def turn(dsn: str, file: Path, bindings: int) -> KeyRing:
         return rotation.keys
 
 
-@on_one_server
 async def test_calls_go_on(
     dsn: str, connection: Connection, store: BindingStore, key_file: Path, keys: KeyRing
 ) -> None:
