@@ -320,12 +320,12 @@ class Recycler:
                 found.update(made.hits)
         return sorted(found, key=itemgetter(0))
 
-    def _end(self, run: Run, people: Sequence[_Person]) -> None:
+    def _end(self, run: Run, people: Sequence[_Person], *, singly: bool = False) -> None:
         """
-        End what they are party of.
+        End what they are party of; singly within a transaction, as all that ends there is held on.
         """
-        act = partial(self._act_once, run, listed="list_recycled", act=self._end_each)
-        self._try(act, people)
+        end = partial(self._end_each, singly=singly)
+        self._try(partial(self._act_once, run, listed="list_recycled", act=end), people)
 
     @staticmethod
     def _try(act: Callable[[Sequence[_Person]], list[_Person]], people: Sequence[_Person]) -> None:
@@ -402,12 +402,12 @@ class Recycler:
         self.damaged += broken
         return False
 
-    def _end_each(self, run: Run, met: Sequence[_Met]) -> list[str]:
+    def _end_each(self, run: Run, met: Sequence[_Met], *, singly: bool) -> list[str]:
         outcomes: dict[_Name, str] = {}
-        for some in _steps(iter(met), _ENDS):
+        for some in _steps(iter(met), 1 if singly else _ENDS):
             outcomes |= self._end_some(run, some)
         for each in met:
-            # Whoever holds it is waited for where nobody waits for others meanwhile.
+            # Whoever holds it is waited for now that no other is held here.
             if outcomes[_name(each[1])] == "busy":
                 outcomes |= self._end_some(run, [each])
         return [outcomes[_name(row)] for _, row in met]
@@ -475,7 +475,8 @@ class Recycler:
             self._queries.execute("assert_current_keys", {"block": 0, **key_ids(self._keys)})
             # Nobody binds by it from now on, with the member still in it.
             self._queries.execute("lock_group_by_id", {"group_id": group_id})
-            self._end(run, [person])
+            # In the order of all who hold several: none is left out and waited for later.
+            self._end(run, [person], singly=True)
             rows, _ = self._look("list_recycled_members", [person])
             for row in rows:
                 if row["group_id"] == group_id and self._is_to_leave(person, row):

@@ -834,6 +834,43 @@ def test_ends_in_one_transaction(
     assert (asked, report["ended"], set(states())) == ([3, 2, 1], 5, {"party_recycled"})
 
 
+def test_a_member_leaves_one_binding_after_the_other(
+    store: BindingStore, recycler: Recycler, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has been bound by his group meanwhile is waited for in order, as others do."""
+    store.add_group("default", "team", [A, C])
+    when, asked, made = now(store), list[int](), []
+    leave, end = Recycler._leave_group, Recycler._end_some
+
+    def late(self: Recycler, *given: Any) -> None:
+        terms = Terms(expires_at=store.now() + HOUR)
+        made.extend(store.bind(Gxb(group="team", b=B), terms).id for _ in range(3))
+        leave(self, *given)
+
+    def noted(self: Recycler, run: Any, met: Sequence[Any]) -> Any:
+        asked.append(len(met))
+        return end(self, run, met)
+
+    monkeypatch.setattr(Recycler, "_leave_group", late)
+    monkeypatch.setattr(Recycler, "_end_some", noted)
+    run(recycler, feed, line(A, "reissued", when))
+    assert asked == [1, 1, 1]
+    assert {store.find(each).state for each in made} == {BindingState.PARTY_RECYCLED}
+
+
+def test_his_past_ends_with_the_binding(
+    connection: Connection, store: BindingStore, recycler: Recycler, feed: Feed
+) -> None:
+    """To the microsecond: a trace of the moment after it finds nobody."""
+    bind(store)
+    run(recycler, feed, line(A, "reissued", now(store)))
+    ends = (
+        "SELECT count(*) FROM agi_router.past_route p JOIN agi_router.binding b"
+        " ON (b.block, b.id) = (p.block, p.binding_id) WHERE p.ends_at = b.ended_at"
+    )
+    assert one(connection, ends) == 1
+
+
 def test_each_in_a_transaction_of_its_own(connection: Connection) -> None:
     """One that fails is told when all are over, and takes no other with it."""
     queries = Queries(connection)
@@ -978,9 +1015,9 @@ def test_members_of_one_group(
     made = store.bind(Gxb(members=tuple(members), b=B), Terms(expires_at=store.now() + HOUR), x=X)
     ends: list[Any] = []
 
-    def counted(feed_run: Any, met: Any) -> Any:
+    def counted(feed_run: Any, met: Any, **given: Any) -> Any:
         ends.extend(met)
-        return end_each(feed_run, met)
+        return end_each(feed_run, met, **given)
 
     end_each = recycler._end_each
     monkeypatch.setattr(recycler, "_end_each", counted)

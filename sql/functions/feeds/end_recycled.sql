@@ -99,7 +99,7 @@ BEGIN
     END IF;
     IF 'ended' = ANY (_outcomes) THEN
         -- Who has the number now is a stranger on it. First: what goes need not be told that the binding ends.
-        PERFORM agi_router.retire_routes(o.block, o.x_number, o.caller_tag, o.binding_id, NULL)
+        PERFORM agi_router.retire_routes(o.block, o.x_number, o.caller_tag, o.binding_id, NULL, _now)
            FROM (SELECT array_agg(r.block) AS block, array_agg(r.x_number) AS x_number,
                         array_agg(r.caller_tag) AS caller_tag, array_agg(r.binding_id) AS binding_id
                    FROM unnest(_block, _binding_id, _tags, _outcomes) g (block, id, tags, outcome)
