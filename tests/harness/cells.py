@@ -24,10 +24,9 @@ _UNDONE = "it is one transaction that is undone, and a cell sees what is committ
 _AT_ONCE = "of several who change one binding at once, one is told to do it again"
 _STEPS = "imports, feeds, rotation of keys, and carrying over after an appeal need the cell's DSN"
 _WITHDRAWN = "a bind that begins while consent is withdrawn may still be made"
-_DAYS = "days of calls are made and swept in each cell"
+_DAYS = "days of calls are made in each cell"
 _EVENTS = "events of a cell are told by that cell"
 _DOORS = "texts are taken by doors beside their cell"
-_BY_ROWS = "it copies ten thousand rows, each of which would go to its cell by itself"
 _TAGS = "a lock on a stranger of the same tag keeps from binding"
 
 NOT_HERE = {
@@ -41,12 +40,10 @@ NOT_HERE = {
     "test_bindings.test_bound_at_the_moment_its_block_is_returned": _ROWS,
     "test_bindings.test_extended_at_the_moment_its_place_is_taken": _ROWS,
     "test_bindings.test_never_half_written": _ROWS,
-    "test_blocklist.test_entries_end_and_are_swept": _DAYS,
     "test_consent.test_a_bind_and_a_withdrawal_at_once": _WITHDRAWN,
     "test_consent.test_a_withdrawal_while_an_import_goes_on": _WITHDRAWN,
     "test_locks.test_a_lock_waits_for_the_bind_under_way": _ROWS,
     "test_locks.test_a_strangers_lock_locks_nobody": _TAGS,
-    "test_locks.test_locks_are_swept": _DAYS,
     "test_locks.test_whatever_is_locked_and_lifted": _UNDONE,
     "test_members.test_a_call_waits_for_the_change": _AT_ONCE,
     "test_members.test_all_leave_at_once": _AT_ONCE,
@@ -56,7 +53,6 @@ NOT_HERE = {
     "test_members.test_unbound_while_a_member_comes": _AT_ONCE,
     "test_messages.test_a_door_takes_its_own_texts": _DOORS,
     "test_messages.test_its_tenant_is_told": _EVENTS,
-    "test_modes.test_a_full_block": _BY_ROWS,
     "test_persons.test_an_old_owner_leaves_nothing_behind": _STEPS,
     "test_persons.test_what_is_carried_over_is_as_old_as_before": _STEPS,
     "test_replace.test_beside_calls": _AT_ONCE,
