@@ -839,7 +839,7 @@ def test_a_member_leaves_one_binding_after_the_other(
 ) -> None:
     """What has been bound by his group meanwhile is waited for in order, as others do."""
     store.add_group("default", "team", [A, C])
-    when, asked, made = now(store), list[int](), []
+    when, asked, made = now(store), list[int](), list[Any]()
     leave, end = Recycler._leave_group, Recycler._end_some
 
     def late(self: Recycler, *given: Any) -> None:
