@@ -40,6 +40,7 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1", tags=["consents"])
 
 _LONGEST_ID = 18
+_ADDED = 201
 _SUBJECT = "the consent of a person"
 
 _Reads = Annotated[Desk, Depends(Needs(KeyScope.CONSENTS_READ), scope="function")]
@@ -102,7 +103,9 @@ def give_consents(body: ConsentBatchIn, request: Request, desk: _Writes) -> Resp
 
     def make() -> tuple[int, Any, dict[str, str]]:
         results = _results(body.consents, tenant, desk)
-        desk.audit("POST /v1/consents/batch", redact(f"consent of many, to tenant {tenant}"))
+        # What was refused or known before changes nothing.
+        if any(each["status"] == _ADDED for each in results):
+            desk.audit("POST /v1/consents/batch", redact(f"consent of many, to tenant {tenant}"))
         return 200, {"results": results}, {}
 
     return answer_once(request, desk, make)
@@ -199,7 +202,7 @@ def _results(bodies: Sequence[GivenIn], tenant: str, desk: Desk) -> list[Result]
 def _result(taken: Taken) -> Result:
     if taken in NOT_TAKEN:
         return refused(ConsentOutdated(NOT_TAKEN[taken]))
-    return {"status": 201 if taken is Taken.ADDED else 200}
+    return {"status": _ADDED if taken is Taken.ADDED else 200}
 
 
 def _tenant(said: str | None, desk: Desk) -> str:
