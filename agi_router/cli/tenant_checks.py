@@ -15,7 +15,7 @@ from agi_router.cli.arguments import SPAN, TENANT, Checked
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, json_option
 from agi_router.cli.stores import open_checks
-from agi_router.events.addresses import check_host
+from agi_router.events.addresses import address_on_record, check_host
 from agi_router.events.model import check_url
 
 __all__ = ["group"]
@@ -62,7 +62,7 @@ def set_(name: str, url: str, unanswered: str, timeout_ms: int | None, *, as_jso
         parts.hostname or "", secure=parts.scheme == "https", allowed=settings.webhook_hosts
     )
     with open_checks(settings) as (store, queries):
-        record_act(queries, f"check of {name} at {url}")
+        record_act(queries, f"check of {name} at {address_on_record(url)}")
         made, secret = store.put(
             name, url, unanswered=Unanswered(unanswered), timeout_ms=timeout_ms
         )

@@ -13,6 +13,7 @@ from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_events
 from agi_router.db.connection import Queries
+from agi_router.events.addresses import address_on_record
 from agi_router.events.model import (
     LARGEST_BATCH,
     LONGEST_WAIT,
@@ -366,7 +367,8 @@ def _record(queries: Queries, url: str, reason: str | None, *, full: bool) -> No
     """
     Write down what a webhook is sent from now on.
     """
-    record_act(queries, f"{'numbers in full' if full else 'events'} to {url}", reason=reason)
+    what = "numbers in full" if full else "events"
+    record_act(queries, f"{what} to {address_on_record(url)}", reason=reason)
 
 
 def _echo(described: dict[str, Any]) -> None:

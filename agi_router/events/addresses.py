@@ -7,10 +7,11 @@ A tenant names the address, and could else have us ask what only we can reach.
 import socket
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import urlsplit, urlunsplit
 
 from agi_router.errors import WebhookInvalid
 
-__all__ = ["check_host", "is_public", "resolve"]
+__all__ = ["address_on_record", "check_host", "is_public", "resolve"]
 
 # By which an IPv6 address stands for one of IPv4 (RFC 6052).
 _NAT64 = 0x0064FF9B << 96
@@ -63,6 +64,16 @@ def check_host(host: str, *, secure: bool, allowed: Collection[str]) -> None:
         )
     if _is_address(host) and not is_public(host):
         raise WebhookInvalid(_NOT_PUBLIC)
+
+
+def address_on_record(url: str) -> str:
+    """
+    An address as the audit says it for ever: without user and query, where receivers have tokens.
+
+    What the database notes by itself, ``mask_change`` shortens alike.
+    """
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def is_public(text: str) -> bool:

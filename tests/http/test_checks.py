@@ -17,7 +17,7 @@ def test_a_check(couriers: Client, connection: Connection) -> None:
     assert (made["tenant"], made["url"]) == ("couriers", URL)
     assert (made["unanswered"], made["timeout_ms"]) == ("refuse", None)
     assert couriers.get("/v1/check") == made
-    wanted = {"url": f"{URL}/2", "unanswered": "ring", "timeout_ms": 80}
+    wanted = {"url": f"{URL}/2?token=s1", "unanswered": "ring", "timeout_ms": 80}
     changed = couriers.ask("PUT", "/v1/check", wanted).json()
     assert changed == {**made, **wanted}
     renewed = couriers.post("/v1/check/rotate-secret", {"overlap": 60})
@@ -29,6 +29,9 @@ def test_a_check(couriers: Client, connection: Connection) -> None:
     acts = one(connection, "SELECT string_agg(act, ', ' ORDER BY id) FROM agi_router.audit")
     put = "PUT /v1/check"
     assert acts == f"{put}, {put}, POST /v1/check/rotate-secret, DELETE /v1/check"
+    # Nothing of a receiver's token, in what stood before and stands now neither.
+    rows = one(connection, "SELECT string_agg(a::text, ' ') FROM agi_router.audit a")
+    assert (f"{URL}/2" in rows, "token" in rows) == (True, False)
 
 
 def test_an_address_that_nobody_asks(couriers: Client) -> None:

@@ -16,6 +16,7 @@ from harness.database import one
 
 A, B = "13800000501", "13800000502"
 URL = "https://shop.example/hooks"
+OTHER = "https://other.example/?token=s1"
 BODY = {"url": URL, "types": ["binding.created", "binding.ended"]}
 SECRET = "whsec_"
 
@@ -214,11 +215,11 @@ def test_numbers_in_full(
     masked, full = add(writes), add(both, numbers="full", url=f"{URL}/{A}")
     for webhook, body in (
         (masked, {"numbers": "full"}),
-        (full, {"url": "https://other.example/"}),
+        (full, {"url": OTHER}),
         (full, {"types": ["call.ended"]}),
     ):
         assert patch(writes, webhook, body).json()["code"] == "scope_missing"
-    assert patch(both, full, {"url": "https://other.example/"}).status_code == 200
+    assert patch(both, full, {"url": OTHER}).status_code == 200
     assert patch(writes, full, {"numbers": "masked"}).status_code == 200
     rows = connection.execute("SELECT act, subject FROM agi_router.audit ORDER BY id").fetchall()
     assert [row["act"] for row in rows] == [
@@ -229,6 +230,8 @@ def test_numbers_in_full(
         *("events", "numbers in full", "numbers in full", "events"),
     ]
     assert A not in rows[1]["subject"]
+    kept = one(connection, "SELECT string_agg(a::text, ' ') FROM agi_router.audit a")
+    assert ("https://other.example/" in kept, "token" in kept) == (True, False)
 
 
 def test_of_another_tenant(couriers: Client, drivers: Client, operator: Client) -> None:

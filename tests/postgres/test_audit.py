@@ -210,6 +210,14 @@ def test_what_is_masked_within_it(connection: Connection) -> None:
     asked = "SELECT agi_router.mask_change(%s::jsonb)"
     assert one(connection, asked, octets) == ["sealed", {"a": "sealed"}]
     assert one(connection, asked, json.dumps(SHOWN)) == SHOWN
+    addresses = [
+        "https://me:s1@shop.example:8443/a@b?token=s1",
+        "http://shop.example?a\n@b",
+        "https",
+    ]
+    assert one(connection, asked, json.dumps(addresses)) == [
+        *("https://shop.example:8443/a@b", "http://shop.example", "https"),
+    ]
     assert one(connection, "SELECT agi_router.mask_change(NULL)::text") == "null"
 
 

@@ -981,9 +981,18 @@ def test_the_command_line(
     assert cli("events", "write", "--none").out == "none\n"
     assert cli("events", "write", "--json").json == {"tenant": "default", "types": []}
     full = cli(
-        "webhook", "add", "https://shop.example/", "--full", "--reason", "old receiver", "--json"
+        "webhook",
+        "add",
+        "https://shop.example/?token=s1",
+        "--full",
+        "--reason",
+        "old receiver",
+        "--json",
     )
     assert full.json["numbers"] == "full"
+    assert "token" not in one(
+        connection, "SELECT string_agg(a::text, ' ') FROM agi_router.audit a"
+    )
     rows = connection.execute("SELECT act, reason FROM agi_router.audit ORDER BY id").fetchall()
     assert {row["act"] for row in rows} == {
         "events write",

@@ -19,7 +19,7 @@ from agi_router.bindings.model import BindingId
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import Side
 from agi_router.errors import WebhookInvalid
-from agi_router.events.addresses import check_host
+from agi_router.events.addresses import address_on_record, check_host
 from agi_router.events.model import (
     ALI_TYPES,
     Cursor,
@@ -441,6 +441,22 @@ def test_what_is_no_address(text: str) -> None:
     """What may be read in two ways, or would put a password on record."""
     with pytest.raises(ValueError, match="address looks like"):
         check_url(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("https://shop.example/hooks", "https://shop.example/hooks"),
+        ("https://shop.example", "https://shop.example"),
+        ("https://shop.example/hooks?token=s1", "https://shop.example/hooks"),
+        ("https://shop.example/?a=1?b=@2", "https://shop.example/"),
+        ("https://me:s1@shop.example:8443/a@b", "https://shop.example:8443/a@b"),
+        ("http://[2001:db8::1]:8080/a?b#c", "http://[2001:db8::1]:8080/a"),
+    ],
+)
+def test_an_address_on_record(url: str, told: str) -> None:
+    """Whom it is sent to, and none of the tokens."""
+    assert address_on_record(url) == told
 
 
 @pytest.mark.parametrize(

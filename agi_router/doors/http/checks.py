@@ -14,6 +14,7 @@ from agi_router.calls.views import describe_check
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.webhooks import check_address, tenant_of
+from agi_router.events.addresses import address_on_record
 from agi_router.logs import redact
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
@@ -54,7 +55,7 @@ def put_check(body: CheckIn, desk: _Writes, tenant: queries.Tenant = None) -> Re
         made, secret = _checks_of(desk).put(
             name, body.url, unanswered=body.unanswered, timeout_ms=body.timeout_ms
         )
-        _audit("PUT /v1/check", f"check of {name} at {body.url}", desk)
+        _audit("PUT /v1/check", f"check of {name} at {address_on_record(body.url)}", desk)
     told: dict[str, Any] = {} if secret is None else {"secret": secret}
     return answer(describe_check(made) | told)
 

@@ -21,7 +21,7 @@ from agi_router.errors import (
     WebhookInvalid,
     WebhookNotFound,
 )
-from agi_router.events.addresses import check_host
+from agi_router.events.addresses import address_on_record, check_host
 from agi_router.events.model import Numbers, Webhook, event_name
 from agi_router.events.store import Debts, EventStore
 from agi_router.events.views import describe_attempt, describe_webhook
@@ -330,7 +330,7 @@ def _is_full(numbers: Numbers, desk: Desk) -> bool:
 
 
 def _sent_to(url: str, *, full: bool = False) -> str:
-    return f"{'numbers in full' if full else 'events'} to {url}"
+    return f"{'numbers in full' if full else 'events'} to {address_on_record(url)}"
 
 
 def _done(webhook_id: str, act: str, work: Callable[[int], _Told], desk: Desk) -> _Told:

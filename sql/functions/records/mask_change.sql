@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION agi_router.mask_change(_value jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
-    _text CONSTANT text := _value #>> '{}';
+    _text text := _value #>> '{}';
 BEGIN
     CASE jsonb_typeof(_value)
         WHEN 'object' THEN
@@ -15,6 +15,8 @@ BEGIN
             IF _text LIKE '\\x%' THEN
                 RETURN '"sealed"';
             END IF;
+            -- An address without user and query, as address_on_record in agi_router/events/addresses.py has it.
+            _text := regexp_replace(_text, '^(https?://)(?:[^/?#]*@)?([^?#]*).*$', '\1\2');
             -- The rules of agi_router/logs.py: texts that people write are not masked where they come in.
             RETURN to_jsonb(regexp_replace(regexp_replace(translate(_text, '０１２３４５６７８９＋', '0123456789+'),
                 '(?<![0-9])(?!(?:86|0086)?700[0-9]{12}(?![0-9]))(?!1[6-9][0-9]{11}(?![0-9]))[0-9]*1[3-9][0-9]{9}[0-9]*(?![0-9])', '***', 'g'),
@@ -27,4 +29,4 @@ BEGIN
     END CASE;
 END
 $$;
-COMMENT ON FUNCTION agi_router.mask_change IS 'A value as the audit may show it: no octets, and no real number within a text';
+COMMENT ON FUNCTION agi_router.mask_change IS 'A value as the audit may show it: no octets, no user and query of an address, and no real number within a text';
