@@ -299,25 +299,35 @@ def test_signed_requests(signer: Signer, algorithm: str) -> None:
 def test_a_key_that_is_not_there_takes_no_longer(
     signer: Signer, make_key: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As many questions are asked of the database, whether it is there, signs, or neither."""
+    """As much is read and opened, whether it is there, signs, or neither; to bind, too."""
     asked_for: list[str] = []
-    row = Queries.row
+    row, open_secret = Queries.row, KeyRing.open_secret
 
     def noted(queries: Queries, name: str, values: Any) -> Any:
         asked_for.append(name)
         return row(queries, name, values)
 
+    def opened(keys: KeyRing, sealed: bytes, key_id: str) -> str:
+        asked_for.append(f"{len(sealed)} octets")
+        return open_secret(keys, sealed, key_id)
+
     key_id, _ = parse_bearer(make_key("couriers")) or ("", "")
+    # Remembered from now on.
+    headers = signer.headers("GET", "/v1/bindings", b"", algorithm="ACS3-HMAC-SHA256")
+    assert signer.http.get("/v1/bindings", headers=headers).status_code == 200
     monkeypatch.setattr(Queries, "row", noted)
+    monkeypatch.setattr(KeyRing, "open_secret", opened)
     counts = []
     for each in (signer.key_id, "q" * 16, key_id):
         asked_for.clear()
         wrong = Signer(signer.http, each, "A" * 43)
-        headers = wrong.headers("GET", "/v1/bindings", b"", algorithm="ACS3-HMAC-SHA256")
-        answer = signer.http.get("/v1/bindings", headers=headers)
-        assert answer.json()["code"] == "credentials_invalid"
+        for method, body in (("GET", b""), ("POST", b"{}")):
+            headers = wrong.headers(method, "/v1/bindings", body, algorithm="ACS3-HMAC-SHA256")
+            answer = signer.http.request(method, "/v1/bindings", content=body, headers=headers)
+            assert answer.json()["code"] == "credentials_invalid"
         counts.append(list(asked_for))
-    assert counts == [["find_api_key"]] * 3
+    once = ["find_api_key", "74 octets"]
+    assert counts == [[*once, "74 octets", *once]] * 3
 
 
 @pytest.mark.parametrize("blank", [b"\xa0", b"\x85", b"\t", b" ", b"\xa0\t"])

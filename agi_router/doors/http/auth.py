@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mappi
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Any, Final, get_args, get_origin
 
@@ -42,7 +42,7 @@ from agi_router.doors.http.pool import StorePool, Turn
 from agi_router.doors.http.request_rates import Asking, RequestRates, lower_rate
 from agi_router.doors.http.text_taking import TextTaking
 from agi_router.errors import SealError
-from agi_router.keys.ring import KeyRing
+from agi_router.keys.ring import Cipher, KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.rates import Rate
 from agi_router.records.audit import Audit, AuditEntry, differing
@@ -53,6 +53,7 @@ from agi_router.tenants.api_keys import (
     Address,
     KeyScope,
     KeyState,
+    new_secret,
     parse_bearer,
     same_secret,
 )
@@ -88,6 +89,7 @@ _MINUTE: Final = timedelta(minutes=1)
 _ANY: Final = NumberPolicy()
 NOBODY: Final = hashlib.sha256(b"agi_router nobody").hexdigest().encode()
 """What a signature is checked with where there is no key: it takes as long, and nobody has it."""
+_NO_ID: Final = "q" * 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -650,10 +652,12 @@ def _recall(
         try:
             signature = parse_signature(authorization)
             found = door.known.recall(signature.key_id)
-            if found is None or (own := open_secret(store, found)) is None:
-                return None
-            stamp = verify(signed_part(request), signature, own, now=found.now)
+            own = open_secret(store, found)
+            now = datetime.now(UTC) if found is None else found.now
+            stamp = verify(signed_part(request), signature, own or NOBODY, now=now)
         except SignatureInvalid:
+            return None
+        if found is None or own is None:
             return None
     return (found, stamp) if found.key.admits(address) else None
 
@@ -730,13 +734,26 @@ def _by_signature(
 def open_secret(store: BindingStore, found: FoundKey | None) -> bytes | None:
     """
     The secret of a key that signs; :obj:`None` where there is no such key.
+
+    It takes as long to find none: another one is opened, and left out.
     """
     if found is None or found.sealed is None or not found.key.form.signs:
+        keys, sealed = _stand_in(store.keys.cipher)
+        keys.open_secret(sealed, _NO_ID)
         return None
     try:
         return store.keys.open_secret(found.sealed, found.key.id).encode("ascii")
     except SealError:
         return None
+
+
+@cache
+def _stand_in(cipher: Cipher) -> tuple[KeyRing, bytes]:
+    """
+    A secret of nobody's, and keys of its own to open it with: those that serve seal none for it.
+    """
+    keys = replace(KeyRing.generate(), cipher=cipher)
+    return keys, keys.seal_secret(new_secret(), _NO_ID)
 
 
 def signed_part(request: HttpRequest) -> Request:
