@@ -154,10 +154,16 @@ async def refused(smsc: Centre, *, rate: int, to: Sequence[str]) -> list[float]:
 
 
 @contextlib.asynccontextmanager
-async def program(*command: str, environment: dict[str, str]) -> AsyncIterator[int]:
-    """A process, for the time of a block."""
+async def program(
+    *command: str, environment: dict[str, str], session: bool = False
+) -> AsyncIterator[int]:
+    """A process, for the time of a block; in a session of its own if it is to have one."""
     process = await asyncio.create_subprocess_exec(
-        *command, env=environment, stdout=asyncio.subprocess.DEVNULL, stderr=None
+        *command,
+        env=environment,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=None,
+        start_new_session=session,
     )
     try:
         yield process.pid
