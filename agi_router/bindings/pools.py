@@ -123,7 +123,7 @@ class Pool:
         }:
             raise RequestInvalid(
                 f"pool {self.name} has numbers with {self.operator_digit} after 700 alone",
-                ("operator_digit",),
+                ("choice/operator_digit",),
             )
         digit = choice.operator_digit if self.operator_digit is None else self.operator_digit
         return replace(choice, operator_digit=digit, blocks=self.blocks)

@@ -181,7 +181,7 @@ def show(webhook_id: int, limit: int, *, as_json: bool) -> None:
         described = describe_webhook(store.find(webhook_id))
         tries = [describe_attempt(row) for row in store.attempts(webhook_id, limit=limit)]
     if as_json:
-        echo_json({**described, "attempts": tries})
+        echo_json({**described, "deliveries": tries})
         return
     _echo(described)
     echo_table(

@@ -125,6 +125,6 @@ class ApiKeysOut(Out):
     API keys.
     """
 
-    api_keys: list[ApiKeyOut]
+    keys: list[ApiKeyOut]
 
-    model_config = example({"api_keys": [_API_KEY]})
+    model_config = example({"keys": [_API_KEY]})

@@ -39,6 +39,7 @@ __all__ = [
     "BindingIn",
     "BindingOut",
     "BindingsOut",
+    "ChoiceIn",
     "OrderIn",
     "ResultOut",
     "SearchIn",
@@ -107,6 +108,21 @@ else:
     _TermsChange = create_model("_TermsChange", __base__=Body, **_terms(new=False))
 
 
+class ChoiceIn(Body):
+    """
+    How numbers are chosen that are not given.
+    """
+
+    operator_digit: int | None = Field(
+        default=None, ge=0, le=9, description="Only numbers with this digit after 700."
+    )
+    same_x: Annotated[Affinity, Field(strict=False)] | None = Field(
+        default=None, description="Prefer or avoid the numbers that the parties had before."
+    )
+
+    model_config = example({"operator_digit": 1, "same_x": "prefer"})
+
+
 class BindingIn(_TermsIn):
     """
     A binding to be made. Fields that are left out are as the mode and the settings have them.
@@ -151,11 +167,8 @@ class BindingIn(_TermsIn):
     tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
         default=None, description="Whose it is; the operator's keys alone may say so."
     )
-    operator_digit: int | None = Field(
-        default=None, ge=0, le=9, description="Only numbers with this digit after 700."
-    )
-    same_x: Annotated[Affinity, Field(strict=False)] | None = Field(
-        default=None, description="Prefer or avoid the numbers that the parties had before."
+    choice: ChoiceIn | None = Field(
+        default=None, description="How numbers are chosen that are not given."
     )
 
     model_config = example(
@@ -166,6 +179,7 @@ class BindingIn(_TermsIn):
             "ttl": 7200,
             "max_calls": 10,
             "order": "A-1001",
+            "choice": {"same_x": "prefer"},
         }
     )
 
@@ -235,7 +249,7 @@ class OrderIn(Body):
 
 
 # What a body says beside the request itself.
-_BESIDE = {"mode", "operator_digit", "same_x", "old"}
+_BESIDE = {"mode", "choice", "old"}
 
 
 # The words of files and options, where a field has another name.
@@ -335,7 +349,10 @@ def read_choice(body: BindingIn) -> NumberPolicy:
     """
     How numbers are chosen that are not given.
     """
-    return NumberPolicy(operator_digit=body.operator_digit, same_x=body.same_x)
+    choice = body.choice
+    if choice is None:
+        return NumberPolicy()
+    return NumberPolicy(operator_digit=choice.operator_digit, same_x=choice.same_x)
 
 
 _BINDING: dict[str, Any] = {

@@ -25,8 +25,8 @@ from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.tenants.model import check_tenant
 
 __all__ = [
-    "AttemptOut",
-    "AttemptsOut",
+    "DeliveriesOut",
+    "DeliveryOut",
     "EventTypesIn",
     "EventTypesOut",
     "OwedOut",
@@ -316,7 +316,7 @@ class OwedOut(Out):
     model_config = example({"owed": 12})
 
 
-_ATTEMPT: dict[str, Any] = {
+_DELIVERY: dict[str, Any] = {
     "event": "evt_4711",
     "at": TIME,
     "try": 1,
@@ -326,7 +326,7 @@ _ATTEMPT: dict[str, Any] = {
 }
 
 
-class AttemptOut(Out):
+class DeliveryOut(Out):
     """
     A try to deliver an event.
     """
@@ -338,17 +338,17 @@ class AttemptOut(Out):
     ms: int
     why: str | None = Field(description="Why it failed; null: it has arrived.")
 
-    model_config = example(_ATTEMPT)
+    model_config = example(_DELIVERY)
 
 
-class AttemptsOut(Out):
+class DeliveriesOut(Out):
     """
     Tries to deliver, newest first.
     """
 
-    attempts: list[AttemptOut]
+    deliveries: list[DeliveryOut]
 
-    model_config = example({"attempts": [_ATTEMPT]})
+    model_config = example({"deliveries": [_DELIVERY]})
 
 
 class EventTypesOut(Out):

@@ -119,7 +119,7 @@ def test_who_from_where_and_what_it_was(operator: Client, make_key: Callable[...
     (row,) = operator.get("/v1/audit?limit=1")["audit"]
     thing = f"binding {bound['id']}"
     assert (row["before"][thing]["b"], row["after"][thing]["b"]) == (bound["b"], "138****0733")
-    assert operator.ask("DELETE", f"/v1/api-keys/{key[0]}").status_code == 200
+    assert operator.ask("DELETE", f"/v1/keys/{key[0]}").status_code == 200
     (revoked,) = operator.get("/v1/audit?limit=1")["audit"]
     assert revoked["before"] == {f"api_key {key[0]}": {"state": "active"}}
     assert revoked["after"][f"api_key {key[0]}"]["state"] == "revoked"
@@ -194,7 +194,7 @@ def test_what_cannot_be_audited_is_not_done(
     assert found is not None
     values = {"name": "sip", "holder": "h", "node": "here", "for": timedelta(hours=1)}
     connection.execute(query("hold_link"), {**values, "up": True, "heard": None, "gone": ""})
-    read = ("/v1/links", "/v1/blocks", "/v1/api-keys")
+    read = ("/v1/links", "/v1/blocks", "/v1/keys")
 
     def lose(*_: object) -> None:
         raise StoreUnavailable("its answer was lost")
@@ -208,7 +208,7 @@ def test_what_cannot_be_audited_is_not_done(
         ("POST", "/v1/links/sip/drain", None),
         ("POST", "/v1/blocks", {"block": "70098765432", "operator": "test"}),
         ("PATCH", f"/v1/blocks/{BLOCK}", {"state": "draining"}),
-        ("DELETE", f"/v1/api-keys/{found[0]}", None),
+        ("DELETE", f"/v1/keys/{found[0]}", None),
     ):
         answer = operator.ask(method, path, body)
         assert answer.status_code == 503, (path, answer.text)

@@ -21,7 +21,7 @@ OWN = (
     "/v1/webhooks",
     "/v1/check",
     "/v1/events/types",
-    "/v1/api-keys",
+    "/v1/keys",
 )
 
 
@@ -36,7 +36,7 @@ def theirs(drivers: Client) -> dict[str, str]:
     drivers.ask("PUT", "/v1/check", {"url": "https://drivers.example/check"})
     for a in (A, C):
         made = drivers.bind(a, B, order="drivers-1", out_id="drivers-out")
-    (key,) = drivers.get("/v1/api-keys")["api_keys"]
+    (key,) = drivers.get("/v1/keys")["keys"]
     event = drivers.get("/v1/events")["events"][0]
     return {
         "bindings": made["id"],
@@ -44,7 +44,7 @@ def theirs(drivers: Client) -> dict[str, str]:
         "groups": "drivers-team",
         "pools": "drivers-pool",
         "webhooks": webhook["id"],
-        "api-keys": key["id"],
+        "keys": key["id"],
         "events": event["id"],
         "tenants": "drivers",
     }
@@ -53,7 +53,7 @@ def theirs(drivers: Client) -> dict[str, str]:
 def has(client: Client) -> list[Any]:
     """All that a tenant sees of its own, but for when its key was used."""
     seen = [client.get(path) for path in OWN]
-    for key in seen[-1]["api_keys"]:
+    for key in seen[-1]["keys"]:
         del key["last_used_at"]
     return seen
 
@@ -107,7 +107,7 @@ def test_no_operation_reaches_another_tenant(
                 assert answer.status_code < 500, (method, one, answer.text)
                 if resource in theirs and "{" in path:
                     assert answer.status_code >= 400, (method, one)
-                for secret in ("drivers-", "drivers.example", theirs["api-keys"]):
+                for secret in ("drivers-", "drivers.example", theirs["keys"]):
                     assert secret not in answer.text, (method, one)
     assert asked > len(operations()) > len(METHODS)
     assert has(drivers) == before

@@ -98,15 +98,15 @@ def test_a_key_that_waits(couriers: Client, http: TestClient, connection: Connec
     """It opens nothing, and nobody learns that it will; from its time on it does."""
     body = {"label": "next", "scopes": ["bindings:read"]}
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    made = couriers.post("/v1/api-keys", {**body, "begins_at": soon}, status=201)
+    made = couriers.post("/v1/keys", {**body, "begins_at": soon}, status=201)
     assert made["state"] == "waiting"
     assert datetime.fromisoformat(made["begins_at"]) == datetime.fromisoformat(soon)
     assert asked(http, f"Bearer {made['bearer']}").json()["code"] == "credentials_invalid"
     connection.execute("UPDATE agi_router.api_key SET begins_at = now()")
     assert asked(http, f"Bearer {made['bearer']}").status_code == 200
-    couriers.ask("DELETE", f"/v1/api-keys/{made['id']}")
+    couriers.ask("DELETE", f"/v1/keys/{made['id']}")
     late = (datetime.now(UTC) + timedelta(days=400)).isoformat()
-    told = couriers.post("/v1/api-keys", {**body, "begins_at": late}, status=422)
+    told = couriers.post("/v1/keys", {**body, "begins_at": late}, status=422)
     assert told["errors"][0]["pointer"] == "/begins_at"
 
 
@@ -129,13 +129,13 @@ def test_no_key_makes_one_for_elsewhere(
     with opened(stores, options, "192.0.2.9") as near:
         client = Client(near, bearer)
         for networks in (["0.0.0.0/0"], ["192.0.2.9/32", "198.51.100.0/24"], ["2001:db8::/32"]):
-            told = client.post("/v1/api-keys", {**body, "networks": networks}, status=422)
+            told = client.post("/v1/keys", {**body, "networks": networks}, status=422)
             assert told["errors"][0]["pointer"] == "/networks"
-        made = client.post("/v1/api-keys", body, status=201)
+        made = client.post("/v1/keys", body, status=201)
         assert made["networks"] == ["192.0.2.0/24"]
-        client.ask("DELETE", f"/v1/api-keys/{made['id']}")
+        client.ask("DELETE", f"/v1/keys/{made['id']}")
         part = {**body, "networks": ["192.0.2.8/30"]}
-        assert client.post("/v1/api-keys", part, status=201)["networks"] == ["192.0.2.8/30"]
+        assert client.post("/v1/keys", part, status=201)["networks"] == ["192.0.2.8/30"]
 
 
 def test_every_operation_needs_its_scope(
@@ -160,9 +160,9 @@ def test_what_is_lacking_is_named(http: TestClient, make_key: Callable[..., str]
     refused = client.ask("POST", "/v1/bindings", {"a": A, "b": B}, Idempotency_Key="one")
     assert refused.json()["detail"].endswith(": bindings:write")
     wanted = {"label": "x", "scopes": ["calls:read", "bindings:read", "numbers:read"]}
-    refused = client.ask("POST", "/v1/api-keys", wanted, Idempotency_Key="two")
+    refused = client.ask("POST", "/v1/keys", wanted, Idempotency_Key="two")
     assert refused.json()["detail"].endswith(": calls:read, numbers:read")
-    refused = client.ask("POST", "/v1/api-keys", {**wanted, A: "x"}, Idempotency_Key="three")
+    refused = client.ask("POST", "/v1/keys", {**wanted, A: "x"}, Idempotency_Key="three")
     assert refused.status_code == 422
     assert A not in refused.text
     assert "openapi.json" in refused.json()["errors"][0]["detail"]
@@ -449,21 +449,19 @@ def test_a_signing_key_is_no_bearer(signer: Signer, make_key: Callable[..., str]
 
 def test_keys_make_keys(couriers: Client, operator: Client, http: TestClient) -> None:
     """That can do nothing that they cannot do themselves; the secret is told once."""
-    made = couriers.post(
-        "/v1/api-keys", {"label": "read", "scopes": ["bindings:read"]}, status=201
-    )
+    made = couriers.post("/v1/keys", {"label": "read", "scopes": ["bindings:read"]}, status=201)
     assert asked(http, f"Bearer {made['bearer']}").status_code == 200
-    listed = couriers.get("/v1/api-keys")["api_keys"]
+    listed = couriers.get("/v1/keys")["keys"]
     assert made["id"] in [key["id"] for key in listed]
     assert {key["tenant"] for key in listed} == {"couriers"}
     assert made["bearer"] not in str(listed)
     third = {"label": "third", "scopes": ["bindings:read"]}
-    assert couriers.post("/v1/api-keys", third, status=409)["code"] == "api_key_limit"
-    revoked = couriers.ask("DELETE", f"/v1/api-keys/{made['id']}")
+    assert couriers.post("/v1/keys", third, status=409)["code"] == "api_key_limit"
+    revoked = couriers.ask("DELETE", f"/v1/keys/{made['id']}")
     assert revoked.json()["state"] == "revoked"
     assert asked(http, f"Bearer {made['bearer']}").status_code == 401
     small = operator.post(
-        "/v1/api-keys", {"label": "small", "scopes": ["keys:write"], "form": "signed"}, status=201
+        "/v1/keys", {"label": "small", "scopes": ["keys:write"], "form": "signed"}, status=201
     )
     assert "bearer" not in small
     assert len(small["secret"]) == 43
@@ -472,7 +470,7 @@ def test_keys_make_keys(couriers: Client, operator: Client, http: TestClient) ->
         {"label": "x", "scopes": []},
         {"label": "x", "scopes": ["bindings:read"], "networks": ["192.0.2.1/24"]},
     ):
-        assert couriers.post("/v1/api-keys", body, status=422)["code"] == "request_invalid"
+        assert couriers.post("/v1/keys", body, status=422)["code"] == "request_invalid"
 
 
 @pytest.mark.parametrize(("form", "told"), [("bearer", "bearer"), ("signed", "secret")])
@@ -481,10 +479,10 @@ def test_a_key_that_is_asked_for_again(
 ) -> None:
     """It is made once; its secret is in no answer that is kept, nor in the next one."""
     body = {"label": "again", "scopes": ["bindings:read"], "form": form}
-    unnamed = couriers.ask("POST", "/v1/api-keys", body)
+    unnamed = couriers.ask("POST", "/v1/keys", body)
     assert (unnamed.status_code, unnamed.json()["code"]) == (400, "idempotency_key_missing")
     first, again = (
-        couriers.ask("POST", "/v1/api-keys", body, Idempotency_Key="once") for _ in range(2)
+        couriers.ask("POST", "/v1/keys", body, Idempotency_Key="once") for _ in range(2)
     )
     assert (first.status_code, again.status_code) == (201, 201)
     assert again.headers["idempotency-replayed"] == "true"
@@ -494,7 +492,7 @@ def test_a_key_that_is_asked_for_again(
     kept = one(connection, "SELECT body FROM agi_router.answer WHERE status = 201")
     assert made["id"] in kept
     assert secret[-43:] not in kept
-    labels = [key["label"] for key in couriers.get("/v1/api-keys")["api_keys"]]
+    labels = [key["label"] for key in couriers.get("/v1/keys")["keys"]]
     assert labels.count("again") == 1
 
 
@@ -502,4 +500,4 @@ def test_no_key_makes_a_larger_one(http: TestClient, make_key: Callable[..., str
     """A scope that it lacks it cannot give."""
     small = Client(http, make_key("couriers", KeyScope.KEYS_WRITE))
     body = {"label": "x", "scopes": ["keys:write", "numbers:read"]}
-    assert small.post("/v1/api-keys", body, status=403)["code"] == "scope_missing"
+    assert small.post("/v1/keys", body, status=403)["code"] == "scope_missing"

@@ -103,9 +103,10 @@ def test_the_mode_of_a_pool(couriers: Client) -> None:
     made = couriers.post("/v1/bindings", {"g": [A, C], "b": B, "pool": "FC2"}, status=201)
     assert (made["mode"], made["callback"], made["window"]) == ("gxb", "last", 600)
     assert made["x"].startswith(str(OTHER))
-    for wrong in ({"mode": "axb", "a": A, "b": B}, {"g": [A], "b": D, "operator_digit": 1}):
+    chosen = {"g": [A], "b": D, "choice": {"operator_digit": 1}}
+    for wrong in ({"mode": "axb", "a": A, "b": B}, chosen):
         answer = couriers.post("/v1/bindings", {**wrong, "pool": "FC2"}, status=422)
-        assert answer["errors"][0]["pointer"] in {"/mode", "/operator_digit"}
+        assert answer["errors"][0]["pointer"] in {"/mode", "/choice/operator_digit"}
 
 
 @pytest.mark.parametrize(

@@ -99,11 +99,13 @@ def faulty(client: Client, path: str, body: dict[str, Any]) -> list[str]:
 
 def test_numbers_that_are_too_large(operator: Client) -> None:
     """The field is named; nothing in the service breaks on it."""
-    fields = ("y_ttl", "ttl", "ring", "max_duration", "max_calls", "operator_digit")
+    fields = ("y_ttl", "ttl", "ring", "max_duration", "max_calls")
     for value in (2**31, 2**63, 10**30, 10**400):
         for body, name in ((AXE, "window"), (GXB, "window"), *((AXYB, name) for name in fields)):
             assert faulty(operator, "/v1/bindings", {**body, name: value}) == [name]
-        assert faulty(operator, "/v1/api-keys", {**KEY, "ttl": value}) == ["ttl"]
+        chosen = {**AXB, "choice": {"operator_digit": value}}
+        assert faulty(operator, "/v1/bindings", chosen) == ["choice/operator_digit"]
+        assert faulty(operator, "/v1/keys", {**KEY, "ttl": value}) == ["ttl"]
 
 
 def test_texts_that_are_none(operator: Client) -> None:
@@ -114,7 +116,7 @@ def test_texts_that_are_none(operator: Client) -> None:
         for name in ("operator", "certificate", "tenant"):
             assert faulty(operator, "/v1/blocks", {**BLOCK, name: value}) == [name]
         for name in ("label", "tenant"):
-            assert faulty(operator, "/v1/api-keys", {**KEY, name: value}) == [name]
+            assert faulty(operator, "/v1/keys", {**KEY, name: value}) == [name]
         assert faulty(operator, "/v1/tenants", {"name": value}) == ["name"]
         assert faulty(operator, "/v1/orders/end", {"order": value}) == ["order"]
 
@@ -122,7 +124,7 @@ def test_texts_that_are_none(operator: Client) -> None:
 def test_names_that_are_none(operator: Client) -> None:
     """They are of nothing that is there."""
     for name in ("%00", "a%00b", "%FF", "%ED%A0%80", "%EF%BC%91", "9" * 300):
-        for room in ("bindings", "blocks", "api-keys", "tenants", "webhooks", "events"):
+        for room in ("bindings", "blocks", "keys", "tenants", "webhooks", "events"):
             body = {"active": True} if room == "tenants" else {"state": "draining"}
             for method, given in (("GET", None), ("PATCH", body), ("DELETE", None)):
                 answer = operator.ask(method, f"/v1/{room}/{name}", given, If_Match="*")

@@ -87,7 +87,7 @@ def test_nobody_acts_for_another(couriers: Client, operator: Client) -> None:
     order = {"order": "A-1", "tenant": "drivers"}
     assert couriers.post("/v1/orders/end", order, status=404)["code"] == "tenant_not_found"
     key = {"label": "x", "scopes": ["bindings:read"], "tenant": "drivers"}
-    assert couriers.post("/v1/api-keys", key, status=404)["code"] == "tenant_not_found"
+    assert couriers.post("/v1/keys", key, status=404)["code"] == "tenant_not_found"
     assert operator.post("/v1/bindings", wanted, status=201)["tenant"] == "drivers"
 
 
@@ -141,10 +141,10 @@ def test_one_call(
 
 def test_keys(couriers: Client, drivers: Client) -> None:
     """One revokes one's own."""
-    (key,) = drivers.get("/v1/api-keys")["api_keys"]
-    answer = couriers.ask("DELETE", f"/v1/api-keys/{key['id']}")
+    (key,) = drivers.get("/v1/keys")["keys"]
+    answer = couriers.ask("DELETE", f"/v1/keys/{key['id']}")
     assert (answer.status_code, answer.json()["code"]) == (404, "api_key_not_found")
-    assert drivers.get("/v1/api-keys")["api_keys"][0]["state"] == "active"
+    assert drivers.get("/v1/keys")["keys"][0]["state"] == "active"
 
 
 def test_blocks(couriers: Client, operator: Client, connection: Connection) -> None:
@@ -320,14 +320,14 @@ def test_a_key_with_limits(couriers: Client, operator: Client) -> None:
     """It is told what they are, and makes no key without them."""
     limits = {"max_binds": 100, "max_requests": 60}
     wanted = {"label": "partner", "scopes": ["bindings:write"], **limits}
-    made = couriers.post("/v1/api-keys", wanted, status=201)
+    made = couriers.post("/v1/keys", wanted, status=201)
     assert {name: made[name] for name in limits} == limits
     for client, wrong in (
         (couriers, {**wanted, "scopes": ["keys:write"]}),
         (operator, wanted),
         (couriers, {**wanted, "max_binds": 0}),
     ):
-        refused = client.ask("POST", "/v1/api-keys", wrong, Idempotency_Key="wrong")
+        refused = client.ask("POST", "/v1/keys", wrong, Idempotency_Key="wrong")
         assert refused.status_code == 422
         assert [each["pointer"] for each in refused.json()["errors"]] == ["/max_binds"]
 

@@ -65,7 +65,7 @@ def test_a_webhook_and_what_it_is_owed(couriers: Client, connection: Connection)
         " VALUES (%s, 7, now(), 2, 503, 41, 'it answered 503')",
         (made["id"],),
     )
-    (attempt,) = couriers.get(f"{place}/attempts")["attempts"]
+    (attempt,) = couriers.get(f"{place}/deliveries")["deliveries"]
     assert {**attempt, "at": ""} == {
         "event": "evt_7",
         "at": "",
@@ -247,7 +247,7 @@ def test_of_another_tenant(couriers: Client, drivers: Client, operator: Client) 
         ("POST", "/resume", None),
         ("POST", "/rotate-secret", {}),
         ("POST", "/test", None),
-        ("GET", "/attempts", None),
+        ("GET", "/deliveries", None),
         ("POST", "/resend", {"event": "evt_1"}),
     ]
     for method, rest, body in asked:

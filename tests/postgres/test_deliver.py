@@ -958,7 +958,7 @@ def test_the_command_line(
     with delivering(dsn, store.keys):
         until(lambda: cli("webhook", "list", "--json").json[0]["owed"] == 0)
     assert {
-        each["status"] for each in cli("webhook", "show", number, "--json").json["attempts"]
+        each["status"] for each in cli("webhook", "show", number, "--json").json["deliveries"]
     } == {204}
     again = cli("webhook", "rotate-secret", number, "--json").json["secret"]
     assert again != made["secret"]

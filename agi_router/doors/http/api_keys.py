@@ -1,5 +1,5 @@
 """
-``/v1/api-keys``: what programs prove themselves with.
+``/v1/keys``: what programs prove themselves with.
 """
 
 import json
@@ -30,22 +30,22 @@ from agi_router.tenants.views import describe_api_key
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1", tags=["api-keys"])
+router = APIRouter(prefix="/v1", tags=["keys"])
 
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.KEYS_WRITE), scope="function")]
 
 
-@router.get("/api-keys", responses=answers(ApiKeysOut), response_model=None)
+@router.get("/keys", responses=answers(ApiKeysOut), response_model=None)
 def list_api_keys(desk: _Writes) -> Response:
     """
     List the API keys; to a tenant, its own.
     """
     keys = ApiKeyStore(desk.queries, desk.store.scope).all()
-    return answer({"api_keys": list(map(describe_api_key, keys))})
+    return answer({"keys": list(map(describe_api_key, keys))})
 
 
 @router.post(
-    "/api-keys",
+    "/keys",
     status_code=201,
     responses=answers(ApiKeyMadeOut, 404, 409, 413, 415, ok=201, told="Made"),
     openapi_extra=KEYED,
@@ -95,7 +95,7 @@ def create_api_key(body: ApiKeyIn, request: Request, desk: _Writes) -> Response:
             keys=desk.store.keys,
             **limits,
         )
-        desk.audit("POST /v1/api-keys", f"API key {key.id}")
+        desk.audit("POST /v1/keys", f"API key {key.id}")
         if body.form.signs:
             told_once["secret"] = secret
         else:
@@ -110,7 +110,7 @@ def create_api_key(body: ApiKeyIn, request: Request, desk: _Writes) -> Response:
 
 
 @router.delete(
-    "/api-keys/{key_id}",
+    "/keys/{key_id}",
     responses=answers(ApiKeyOut, 404, told="Revoked"),
     response_model=None,
 )
@@ -125,5 +125,5 @@ def revoke_api_key(key_id: str, desk: _Writes) -> Response:
         raise ApiKeyNotFound from None
     with desk.queries.transaction():
         revoked = keys.revoke(found.id)
-        desk.audit("DELETE /v1/api-keys/{key_id}", f"API key {found.id}")
+        desk.audit("DELETE /v1/keys/{key_id}", f"API key {found.id}")
     return answer(describe_api_key(revoked))

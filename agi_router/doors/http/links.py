@@ -28,7 +28,7 @@ _OF_WEBHOOK: Final[Mapping[str, Mapping[str, str]]] = {
     **dict.fromkeys(
         (
             *("pause_webhook", "resume_webhook", "rotate_secret", "test_webhook"),
-            *("list_attempts", "resend", "remove_webhook"),
+            *("list_deliveries", "resend", "remove_webhook"),
         ),
         _WEBHOOK,
     ),

@@ -30,7 +30,7 @@ from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.schemas.webhooks import (
-    AttemptsOut,
+    DeliveriesOut,
     OwedOut,
     ResendIn,
     RotationIn,
@@ -214,7 +214,7 @@ def rotate_secret(webhook_id: str, body: RotationIn, desk: _Writes) -> Response:
 )
 def test_webhook(webhook_id: str, desk: _Writes) -> Response:
     """
-    Send a webhook an event that is of nothing; its attempts tell what became of it.
+    Send a webhook an event that is of nothing; its deliveries tell what became of it.
     """
     act = "POST /v1/webhooks/{webhook_id}/test"
     event = _done(webhook_id, act, events_of(desk).test, desk)
@@ -222,16 +222,16 @@ def test_webhook(webhook_id: str, desk: _Writes) -> Response:
 
 
 @router.get(
-    "/webhooks/{webhook_id}/attempts",
-    responses=answers(AttemptsOut, 404),
+    "/webhooks/{webhook_id}/deliveries",
+    responses=answers(DeliveriesOut, 404),
     response_model=None,
 )
-def list_attempts(webhook_id: str, desk: _Reads, limit: queries.Limit = 100) -> Response:
+def list_deliveries(webhook_id: str, desk: _Reads, limit: queries.Limit = 100) -> Response:
     """
     List the last tries to deliver to a webhook, newest first.
     """
     rows = events_of(desk).attempts(_find(webhook_id, desk).id, limit=limit)
-    return answer({"attempts": list(map(describe_attempt, rows))})
+    return answer({"deliveries": list(map(describe_attempt, rows))})
 
 
 @router.post(
