@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import secrets
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -34,6 +37,8 @@ from agi_router.recordings.reconciliation import Comparison, compare
 from agi_router.recordings.store import RecordingLedger, RecordingStore
 from agi_router.recordings.vault import Vault
 from agi_router.recordings.wav import HEADER
+from agi_router.service.keeping import KeepingService
+from agi_router.settings import Settings
 from harness.cli import run
 from harness.database import (
     NEWEST,
@@ -52,6 +57,8 @@ from harness.values import X
 _TOLD = (EventType.RECORDING_KEPT, EventType.RECORDING_MISSING, EventType.RECORDING_DELETED)
 NAME = "abcdefabcdefabcdef"
 CIPHER = FileCipher.AES_256_GCM
+SOUND = bytes([0x2A]) * 8000
+STEPS = ("listdir", "open", "read", "stat", "fsync", "chmod", "replace", "mkdir", "unlink")
 
 
 @pytest.fixture
@@ -440,6 +447,90 @@ def memory() -> Iterator[Path]:
         yield path
 
 
+def leave_sound(memory: Path, name: str, call_id: str) -> None:
+    """What Asterisk leaves of a call of a second."""
+    for side in ("caller", "callee"):
+        (memory / f"{name}-{side}.alaw").write_bytes(SOUND)
+    (memory / f"{name}.end").write_text("1790000002")
+    (memory / f"{name}.call").write_text(f"1|{call_id}|{X}|1790000001000|recorded|end")
+
+
+def test_killed_at_each_step(
+    dsn: str,
+    recordings: RecordingStore,
+    keys: KeyRing,
+    tmp_path: Path,
+    memory: Path,
+) -> None:
+    """Nothing is lost, nothing is on record twice, and no clear sound is left."""
+    write_key_ring(tmp_path / "key", keys)
+    env = {
+        "AGI_ROUTER_DSN": dsn,
+        "AGI_ROUTER_KEY_FILE": str(tmp_path / "key"),
+        "AGI_ROUTER_RECORDINGS": str(memory),
+        "AGI_ROUTER_RECORDINGS_SEALED": str(tmp_path / "sealed"),
+    }
+    settings, vault = Settings.from_env(env), Vault(tmp_path / "sealed")
+    calls: list[str] = []
+    for step in count(1):
+        calls.append(new_call_id())
+        leave_sound(memory, "".join(secrets.choice("abcdef") for _ in NAME), calls[-1])
+        is_whole = kept_by_child(settings, keys, last_step=step)
+        in_clear, ready = [*memory.glob("*.call")], recordings.all(call_id=calls[-1], limit=2)
+        assert in_clear or ready or vault.waiting()
+        # Whoever comes next goes on, with what came meanwhile.
+        assert kept_by_child(settings, keys, last_step=None)
+        assert not [*memory.iterdir()]
+        if is_whole:
+            break
+    assert len(calls) > 50
+    found = recordings.all(limit=len(calls) + 1)
+    assert sorted(each.call_id for each in found) == sorted(calls)
+    assert {each.state for each in found} == {RecordingState.READY}
+    for each in found:
+        assert b"".join(recordings.listen(each, vault, keys)).count(SOUND[:1]) >= 2 * len(SOUND)
+    files = [each for each in vault.path.rglob("*") if each.is_file()]
+    assert len(files) == len(calls) + 1
+    assert not any(SOUND[:64] in each.read_bytes() for each in files)
+
+
+def kept_by_child(settings: Settings, keys: KeyRing, *, last_step: int | None) -> bool:
+    """Keep recordings in a process that is killed at a step of its work; whether it was not."""
+    child = os.fork()
+    if child == 0:
+        try:
+            service = KeepingService(settings, keys)
+            if last_step is not None:
+                die_at(last_step)
+            service.once()
+        except BaseException:  # noqa: BLE001 - a child never goes on with the test
+            os._exit(1)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in {0, -signal.SIGKILL}
+    return status == 0
+
+
+def die_at(step: int) -> None:
+    """Be killed before a step, in this process: one with a file that counts, or a statement."""
+    steps = count(1)
+
+    def doom(owner: object, name: str) -> None:
+        original: Callable[..., Any] = getattr(owner, name)
+
+        def doomed(*args: Any, **more: Any) -> Any:
+            if next(steps) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*args, **more)
+
+        setattr(owner, name, doomed)
+
+    for name in STEPS:
+        doom(os, name)
+    for name in ("row", "rows", "execute"):
+        doom(Queries, name)
+
+
 def test_the_database_is_away(tmp_path: Path, memory: Path) -> None:
     """What ends meanwhile is sealed at once, and on record as soon as the database is back."""
     keys, call_id = KeyRing.generate(), new_call_id()
@@ -464,9 +555,7 @@ def test_the_database_is_away(tmp_path: Path, memory: Path) -> None:
                     there = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
                     until(lambda: one(admin, there, f"agi_router serve recordings {keys.digest}"))
                 server.kill()
-                (memory / f"{NAME}-caller.alaw").write_bytes(bytes(8000))
-                (memory / f"{NAME}.end").write_text("1790000002")
-                (memory / f"{NAME}.call").write_text(f"1|{call_id}|{X}|1790000001000|recorded|end")
+                leave_sound(memory, NAME, call_id)
                 until(lambda: not list(memory.iterdir()))
                 assert "recordings.waiting" in log.read_text()
                 server.start()

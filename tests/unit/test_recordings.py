@@ -1,4 +1,4 @@
-"""Recordings without a database: notes, tracks, directories, and what becomes of a kill."""
+"""Recordings without a database: notes, tracks, and directories."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,7 +19,6 @@ from agi_router.recordings import vault as vault_room
 from agi_router.recordings.clear import CALLEE, CALLER, ClearDirectory, judge_directory
 from agi_router.recordings.keeper import Keeper
 from agi_router.recordings.model import Gap, Kept, Note, RecordingState, is_name, parse_note
-from agi_router.recordings.store import RecordingLedger
 from agi_router.recordings.vault import Vault, open_key, renewed_key
 from agi_router.recordings.wav import HEADER, interleaved, wav_header
 
@@ -275,87 +273,6 @@ def test_one_keeper_at_a_time(clear: ClearDirectory, vault: Vault) -> None:
         NAME
     }
     assert len(list(clear.path.iterdir())) == 4
-
-
-class _Killed(BaseException):
-    """Nobody catches it."""
-
-
-class _Ledger(RecordingLedger):
-    """Keeps in mind what is put on record, once."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, Kept] = {}
-
-    def keep(self, kept: Kept, keys: KeyRing, vault: str) -> bool:
-        """Put one on record; a kill may come before it or after."""
-        assert keys
-        assert vault
-        is_new = kept.name not in self.kept
-        self.kept.setdefault(kept.name, kept)
-        return is_new
-
-
-def _dying(real: Any, left: list[int]) -> Any:
-    """The same function, which kills its caller once it has been called so often."""
-
-    def call(*arguments: Any, **named: Any) -> Any:
-        if left[0] == 0:
-            left[0] = -1
-            raise _Killed
-        left[0] -= 1
-        return real(*arguments, **named)
-
-    return call
-
-
-def test_killed_at_every_step(
-    tmp_path: Path, keys: KeyRing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """
-    Before each call that touches a disk or the database: nothing is lost, nothing is doubled.
-
-    The next run finds what the one before has left, and no clear sound stays.
-    """
-    kills, stop = 0, 0
-    while kills == stop:
-        clear = ClearDirectory(tmp_path / f"clear-{stop}")
-        clear.path.mkdir()
-        vault = Vault(tmp_path / f"sealed-{stop}")
-        vault.prepare()
-        ledger = _Ledger()
-        record(clear)
-        left = [stop]
-        with monkeypatch.context() as patched:
-            for name in (
-                "unlink",
-                "replace",
-                "link",
-                "fsync",
-                "open",
-                "read",
-                "listdir",
-                "fstat",
-                "stat",
-            ):
-                patched.setattr(os, name, _dying(getattr(os, name), left))
-            for name in ("open", "replace", "unlink", "mkdir", "read_text", "exists"):
-                patched.setattr(Path, name, _dying(getattr(Path, name), left))
-            patched.setattr(ledger, "keep", _dying(ledger.keep, left))
-            try:
-                keeper(clear, vault, keys).seal(never)
-                keeper(clear, vault, keys).record(ledger, keys)
-            except _Killed:
-                kills += 1
-        stop += 1
-        keeper(clear, vault, keys).seal(never)
-        keeper(clear, vault, keys).record(ledger, keys)
-        assert list(clear.path.iterdir()) == []
-        assert vault.waiting() == []
-        (kept,) = ledger.kept.values()
-        assert (kept.state, kept.length_ms) == (RecordingState.READY, 2000)
-        assert heard(vault, keys, kept)[HEADER : HEADER + 2] == b"\x01\x02"
-    assert kills >= 50
 
 
 def test_a_directory_that_is_none(tmp_path: Path) -> None:
