@@ -210,6 +210,6 @@ def test_what_cannot_be_audited_is_not_done(
         ("PATCH", f"/v1/blocks/{BLOCK}", {"state": "draining"}),
         ("DELETE", f"/v1/keys/{found[0]}", None),
     ):
-        answer = operator.ask(method, path, body)
+        answer = operator.ask(method, path, body, Idempotency_Key="one")
         assert answer.status_code == 503, (path, answer.text)
     assert seen() == before

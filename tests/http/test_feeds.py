@@ -46,7 +46,7 @@ def test_the_life_of_a_feed(operator: Client, connection: Connection, feed: Any)
     """Added, shown, removed; each change is on record."""
     assert (feed["kind"], feed["numbers"], feed["trust"]) == ("push", "plain", "full")
     assert (feed["every"], feed["overdue"], feed["last_at"]) == (86_400, False, None)
-    again = operator.ask("POST", "/v1/feeds", {"name": "carriers"})
+    again = operator.ask("POST", "/v1/feeds", {"name": "carriers"}, Idempotency_Key="again")
     assert (again.status_code, again.json()["code"]) == (409, "feed_exists")
     assert operator.get("/v1/feeds/carriers") == feed
     assert operator.get("/v1/feeds") == {"feeds": [feed]}
@@ -194,7 +194,7 @@ def test_what_does_not_go_together(
     operator: Client, connection: Connection, method: str, path: str, body: Any
 ) -> None:
     """Is refused, and changes nothing."""
-    assert operator.ask(method, path, body).status_code == 422
+    assert operator.ask(method, path, body, Idempotency_Key="one").status_code == 422
     assert [feed.name for feed in FeedStore(Queries(connection)).all()] == ["carriers"]
 
 

@@ -74,6 +74,14 @@ def test_numbers_in_it_are_invented() -> None:
     assert all(number.startswith("138000000") for number in numbers)
 
 
+def test_what_makes_something_may_be_sent_again() -> None:
+    """Whoever has no answer sends it once more under its key."""
+    made = [each for _, _, each in operations() if "201" in each["responses"]]
+    named = [each for each in made if "Idempotency-Key" in str(each.get("parameters"))]
+    assert made
+    assert named == made
+
+
 def test_every_operation_is_described() -> None:
     """By a sentence, a name of its own, the problems that it may answer, and examples."""
     names = [operation["operationId"] for _, _, operation in operations()]

@@ -34,7 +34,7 @@ def test_the_life_of_a_pool(couriers: Client, connection: Connection, pool: Any)
     """Added, shown, changed where it is as it was read, removed; each change is on record."""
     assert (pool["name"], pool["tenant"], pool["blocks"]) == ("FC1001", "couriers", [str(OTHER)])
     assert (pool["mode"], pool["version"]) == (None, 1)
-    again = couriers.ask("POST", "/v1/pools", {"name": "FC1001"})
+    again = couriers.ask("POST", "/v1/pools", {"name": "FC1001"}, Idempotency_Key="again")
     assert (again.status_code, again.json()["code"]) == (409, "pool_exists")
     found = couriers.ask("GET", "/v1/pools/FC1001")
     assert found.json() == pool
@@ -126,7 +126,7 @@ def test_what_a_pool_may_not_be(
     couriers: Client, body: dict[str, Any], status: int, code: str
 ) -> None:
     """Another's block answers as one that is not there."""
-    answer = couriers.ask("POST", "/v1/pools", body)
+    answer = couriers.ask("POST", "/v1/pools", body, Idempotency_Key="one")
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
 
 
@@ -150,5 +150,7 @@ def test_pools_are_of_a_tenant(
     assert operator.get("/v1/pools/FC1001?tenant=couriers") == pool
     assert operator.ask("GET", "/v1/pools/FC1001").status_code == 404
     for client, body in ((operator, {"tenant": "couriers"}), (couriers, {})):
-        added = client.ask("POST", "/v1/pools", {"name": f"FC{len(body)}", **body})
+        added = client.ask(
+            "POST", "/v1/pools", {"name": f"FC{len(body)}", **body}, Idempotency_Key="x"
+        )
         assert client.get(added.headers["location"]) == added.json()

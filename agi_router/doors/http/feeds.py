@@ -14,6 +14,7 @@ from starlette.responses import Response
 from agi_router.cursors import Cursor
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.errors import FeedInvalid, FeedNotFound
 from agi_router.events.addresses import check_host
 from agi_router.feeds.digests import digest_maker
@@ -68,9 +69,10 @@ def list_feeds(desk: _Reads) -> Response:
     "/feeds",
     status_code=201,
     responses=answers(FeedOut, 409, 413, 415, ok=201, told="Added"),
+    openapi_extra=KEYED,
     response_model=None,
 )
-def add_feed(body: FeedIn, desk: _Writes) -> Response:
+def add_feed(body: FeedIn, request: Request, desk: _Writes) -> Response:
     """
     Add a feed whose records a program sends, or whose address is asked.
     """
@@ -85,7 +87,8 @@ def add_feed(body: FeedIn, desk: _Writes) -> Response:
         )
     elif body.authorization is not None:
         raise FeedInvalid("an authorization goes with a feed of the kind pull")
-    with desk.queries.transaction():
+
+    def make() -> tuple[int, Any, dict[str, str]]:
         feed = _feeds(desk).add(
             body.name,
             kind=kind,
@@ -98,7 +101,9 @@ def add_feed(body: FeedIn, desk: _Writes) -> Response:
             _pulls(desk).authorize(feed, body.authorization)
             feed = _feeds(desk).find(feed.name)
         desk.audit("POST /v1/feeds", f"feed {feed.name}")
-    return answer(describe_feed(feed), status=201)
+        return 201, describe_feed(feed), {}
+
+    return answer_once(request, desk, make)
 
 
 @router.get("/feeds/{name}", responses=answers(FeedOut, 404), response_model=None)

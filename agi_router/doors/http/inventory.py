@@ -5,12 +5,13 @@
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from agi_router.bindings.expiry import LONGEST_LIFE
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.errors import BlockNotFound, NumberError
 from agi_router.inventory.capacity import size_pool
 from agi_router.inventory.views import describe_block, describe_size
@@ -51,9 +52,10 @@ def list_blocks(desk: _Reads) -> Response:
     "/blocks",
     status_code=201,
     responses=answers(BlockOut, 404, 409, 413, 415, ok=201, told="Added"),
+    openapi_extra=KEYED,
     response_model=None,
 )
-def add_block(body: BlockIn, desk: _Writes) -> Response:
+def add_block(body: BlockIn, request: Request, desk: _Writes) -> Response:
     """
     Add a block.
     """
@@ -61,7 +63,8 @@ def add_block(body: BlockIn, desk: _Writes) -> Response:
     if None not in {body.valid_from, body.valid_until} and body.valid_until <= body.valid_from:  # type: ignore[operator]
         fault = FieldFault("/valid_until", "too_early", "it is to be later than valid_from")
         raise Problem.of_fields([fault])
-    with desk.queries.transaction():
+
+    def make() -> tuple[int, Any, dict[str, str]]:
         row = desk.store.inventory.add_block(
             block,
             operator=body.operator,
@@ -71,7 +74,9 @@ def add_block(body: BlockIn, desk: _Writes) -> Response:
             valid_until=body.valid_until,
         )
         desk.audit("POST /v1/blocks", f"block {block}")
-    return answer(describe_block(row), status=201, headers={"Location": f"/v1/blocks/{block}"})
+        return 201, describe_block(row), {"Location": f"/v1/blocks/{block}"}
+
+    return answer_once(request, desk, make)
 
 
 @router.get("/blocks/{block}", responses=answers(BlockOut, 404), response_model=None)

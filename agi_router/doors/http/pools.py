@@ -13,6 +13,7 @@ from agi_router.bindings.views import describe_pool
 from agi_router.bindings.words import check_pool
 from agi_router.doors.http.answers import answer, etag_of, matched, page, read_version
 from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.doors.http.webhooks import tenant_of
 from agi_router.errors import PoolChanged, PoolNotFound
 from agi_router.schemas import queries
@@ -51,21 +52,24 @@ def list_pools(
     "/pools",
     status_code=201,
     responses=answers(NumberPoolOut, 404, 409, 413, 415, ok=201, told="Added"),
+    openapi_extra=KEYED,
     response_model=None,
 )
-def add_pool(body: PoolIn, desk: _Writes) -> Response:
+def add_pool(body: PoolIn, request: Request, desk: _Writes) -> Response:
     """
     Add a pool.
     """
     tenant, said = tenant_of(body.tenant, desk), read_pool(body)
-    with desk.queries.transaction():
+
+    def make() -> tuple[int, Any, dict[str, str]]:
         pool = desk.store.pools.add(tenant, body.name, **said)
         desk.audit("POST /v1/pools", f"pool {pool.name} of tenant {pool.tenant}")
-    seen, headers = _seen(pool)
-    # The operator's keys say whose a pool is.
-    whose = "" if desk.tenant else f"?{urlencode({'tenant': pool.tenant})}"
-    place = {"Location": f"/v1/pools/{pool.name}{whose}", **headers}
-    return answer(seen, status=201, headers=place)
+        seen, headers = _seen(pool)
+        # The operator's keys say whose a pool is.
+        whose = "" if desk.tenant else f"?{urlencode({'tenant': pool.tenant})}"
+        return 201, seen, {"Location": f"/v1/pools/{pool.name}{whose}", **headers}
+
+    return answer_once(request, desk, make)
 
 
 @router.get("/pools/{name}", responses=answers(NumberPoolOut, 404), response_model=None)

@@ -7,11 +7,12 @@ from dataclasses import fields
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from agi_router.doors.http.answers import answer
 from agi_router.doors.http.auth import Desk, Needs
+from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.errors import TenantNotFound
 from agi_router.schemas.answers import answers
 from agi_router.schemas.tenants import (
@@ -58,18 +59,22 @@ def list_tenants(desk: _Writes) -> Response:
     "/tenants",
     status_code=201,
     responses=answers(TenantOut, 409, 413, 415, ok=201, told="Added"),
+    openapi_extra=KEYED,
     response_model=None,
 )
-def add_tenant(body: TenantIn, desk: _Writes) -> Response:
+def add_tenant(body: TenantIn, request: Request, desk: _Writes) -> Response:
     """
     Add a tenant.
     """
-    with desk.queries.transaction():
+
+    def make() -> tuple[int, Any, dict[str, str]]:
         row = desk.store.inventory.tenants.add(
             body.name, needs_order=body.needs_order, consent=body.consent
         )
         desk.audit("POST /v1/tenants", f"tenant {body.name}")
-    return answer(describe_tenant(row), status=201)
+        return 201, describe_tenant(row), {}
+
+    return answer_once(request, desk, make)
 
 
 @router.patch(
