@@ -31,7 +31,7 @@ from agi_router.errors import (
     NumberResting,
     StoreError,
 )
-from agi_router.keys.registry import key_ids
+from agi_router.keys.registry import assert_current_keys, key_ids
 from agi_router.keys.ring import Purpose, Row
 from agi_router.numbers import PhoneNumber, XNumber
 
@@ -265,7 +265,7 @@ class GroupChanging(BindingListing, RouteConflicts):
             "caller_tag": [tag for _, tag in places],
         }
         with self._queries.transaction():
-            self._queries.row("assert_current_keys", {**name_values(name), **key_ids(self.keys)})
+            assert_current_keys(self._queries, self.keys)
             row = self._queries.row("lock_binding", {**name_values(name), **locked})
             if row is None:
                 raise self._over(self.find(name))

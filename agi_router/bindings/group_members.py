@@ -11,7 +11,8 @@ from agi_router.bindings.party_groups import BINDINGS_MAX
 from agi_router.bindings.words import Side
 from agi_router.db.connection import Queries
 from agi_router.errors import GroupInUse, GroupNotFound, SealError
-from agi_router.keys.registry import key_ids
+from agi_router.keys.registry import assert_current_keys
+from agi_router.keys.renewal import renew_each
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import PhoneNumber
 
@@ -88,13 +89,13 @@ class GroupMembers:
         Raises:
             SealError: One does not open.
         """
-        rows = self._queries.rows("list_unrenewed_groups", {"header": self._keys.header})
-        for row in rows:
-            with self._queries.transaction():
-                self._queries.row("assert_current_keys", {"block": None, **key_ids(self._keys)})
-                self._queries.execute("lock_group_by_id", row)
-                self.write(row["group_id"], self.of(row["group_id"]))
-        return len(rows)
+
+        def write(row: dict[str, Any]) -> None:
+            self._queries.execute("lock_group_by_id", row)
+            self.write(row["group_id"], self.of(row["group_id"]))
+
+        values = {"header": self._keys.header}
+        return renew_each(self._queries, self._keys, "list_unrenewed_groups", values, write)
 
 
 class GroupSharing(BindingContext):
@@ -119,7 +120,7 @@ class GroupSharing(BindingContext):
             SealError: A member does not open.
         """
         # Keys before groups, as all who take both: or they and a rotation would wait in a circle.
-        self._queries.row("assert_current_keys", {"block": None, **key_ids(self.keys)})
+        assert_current_keys(self._queries, self.keys)
         found = self._queries.row("share_group", {"tenant": tenant, "name": name})
         if found is None:
             raise no_such_group(tenant, name)

@@ -45,7 +45,7 @@ from agi_router.errors import (
     StoreHeld,
 )
 from agi_router.keys.damage import open_or_tell
-from agi_router.keys.registry import key_ids
+from agi_router.keys.registry import assert_current_keys, key_ids
 from agi_router.keys.ring import Purpose
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.tenants.rules import TenantRules
@@ -121,7 +121,7 @@ class PartyGroupKeeping(GroupChanging):
 
         def add() -> None:
             with self._queries.transaction():
-                self._queries.row("assert_current_keys", {"block": None, **key_ids(self.keys)})
+                assert_current_keys(self._queries, self.keys)
                 values = {"tenant_id": tenant_id, "name": name, "label": label}
                 added = self._queries.row("add_group", values)
                 if added is None:
@@ -335,7 +335,7 @@ class PartyGroupKeeping(GroupChanging):
                 self._queries.execute("hold_moves", {})
                 rules = self.inventory.tenants.rules(tenant)
                 self.rules.hold(rules)
-                self._queries.row("assert_current_keys", {"block": None, **key_ids(self.keys)})
+                assert_current_keys(self._queries, self.keys)
                 group = self._lock_group(tenant, name, version)
                 kept = GroupMembers(self._queries, self.keys)
                 present = kept.of(group["id"])

@@ -16,7 +16,7 @@ from agi_router.bindings.words import BindingState
 from agi_router.consent.ledger import Act, ConsentLine, Purpose, Statement
 from agi_router.db.arrays import array_of_integers
 from agi_router.errors import RequestInvalid
-from agi_router.keys.registry import key_ids
+from agi_router.keys.registry import assert_current_keys
 from agi_router.numbers import Block, PhoneNumber
 
 __all__ = ["ConsentWithdrawing"]
@@ -69,7 +69,7 @@ class ConsentWithdrawing(PartyGroupKeeping):
             self._queries.execute("hold_moves", {})
             self.consents.hold(tenant)
             # Keys before groups, as all who take both.
-            self._queries.row("assert_current_keys", {"block": None, **key_ids(self.keys)})
+            assert_current_keys(self._queries, self.keys)
             groups = [] if said.order is not None else self._groups_of(person, tenant)
             for group in groups:
                 self._queries.execute("lock_group_by_id", group)

@@ -273,7 +273,7 @@ class Importer:
                 self._execute("lock_imports", {})
             if not self._dry:
                 # After the imports' lock: who rotates keys takes both in this order.
-                self._execute("assert_current_keys", {"block": None, **key_ids(self._keys)})
+                self._execute("assert_current_keys", key_ids(self._keys))
             self._execute("steer_import", {})
             self._bound.clear()
             yield

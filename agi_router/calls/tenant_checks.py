@@ -12,7 +12,8 @@ from agi_router.calls.rows import check_sealed_for
 from agi_router.db.connection import Queries
 from agi_router.errors import CheckNotFound
 from agi_router.events.signature import new_secret
-from agi_router.keys.registry import key_ids
+from agi_router.keys.registry import assert_current_keys
+from agi_router.keys.renewal import renew_locked, renewed_secrets
 from agi_router.keys.ring import KeyRing
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
@@ -136,29 +137,16 @@ class TenantCheckStore:
         Raises:
             SealError: One does not open.
         """
-        with self._queries.transaction():
-            self._assert_current_keys()
-            header = self._keys.secret_header
-            rows = self._queries.rows("list_check_secrets", {"header": header})
-            for row in rows:
-                sealed = {name: self._renewed(row, name) for name in ("secret", "old_secret")}
-                values = {"tenant_id": row["tenant_id"], **sealed}
-                self._queries.row("seal_check_secrets", values)
-        return len(rows)
 
-    def _renewed(self, row: dict[str, Any], name: str) -> bytes | None:
-        where = check_sealed_for(row["tenant_id"])
-        if row[name] is None:
-            return None
-        return self._keys.seal_secret(self._keys.open_secret(row[name], where), where)
+        def seal(row: dict[str, Any]) -> None:
+            where = check_sealed_for(row["tenant_id"])
+            self._queries.row("seal_check_secrets", renewed_secrets(self._keys, row, where))
+
+        return renew_locked(self._queries, self._keys, "list_check_secrets", seal)
 
     def _mark(self, tenant_id: int, *, has: bool) -> None:
         self._queries.row("mark_tenant_check", {"tenant_id": tenant_id, "has": has})
 
     def _seal(self, secret: str, tenant_id: int) -> bytes:
-        self._assert_current_keys()
+        assert_current_keys(self._queries, self._keys)
         return self._keys.seal_secret(secret, check_sealed_for(tenant_id))
-
-    def _assert_current_keys(self) -> None:
-        # Tenants are of no block.
-        self._queries.row("assert_current_keys", {"block": None, **key_ids(self._keys)})

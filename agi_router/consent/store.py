@@ -28,7 +28,7 @@ from agi_router.cursors import Cursor
 from agi_router.db.clock import check_has_been
 from agi_router.db.connection import Queries
 from agi_router.errors import ConsentMissing, ConsentNotFound, CursorInvalid, StoreHeld
-from agi_router.keys.registry import key_ids
+from agi_router.keys.registry import assert_current_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.register import PersonRegister
@@ -101,7 +101,7 @@ class ConsentLedger:
         Raises:
             KeysOutdated: The keys were rotated since they were read.
         """
-        self._queries.row("assert_current_keys", {"block": None, **key_ids(self._keys)})
+        assert_current_keys(self._queries, self._keys)
         values = {
             "tenant_id": tenant_id,
             "people": json.dumps(self._register.describe(people, new=True)),

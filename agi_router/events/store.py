@@ -32,7 +32,8 @@ from agi_router.events.model import (
 from agi_router.events.parties import open_parties
 from agi_router.events.shapes import Parties
 from agi_router.events.signature import new_secret
-from agi_router.keys.registry import key_ids
+from agi_router.keys.registry import assert_current_keys
+from agi_router.keys.renewal import renew_locked, renewed_secrets
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block
 from agi_router.tenants.scope import OPERATOR, Scope
@@ -143,7 +144,7 @@ class EventStore:
         check_webhook(url, types, form, numbers, batch=batch, batch_wait=batch_wait)
         secret = new_secret()
         with self._queries.transaction():
-            self._assert_current_keys()
+            assert_current_keys(self._queries, self._keys)
             tenant_id = self._tell(tenant, types)
             count = self._queries.row("count_webhooks", {"tenant_id": tenant_id})
             if count is None or count["count"] >= MOST_WEBHOOKS:
@@ -306,7 +307,7 @@ class EventStore:
         secret = new_secret()
         sealed = self._keys.seal_secret(secret, sealed_for(webhook_id))
         with self._queries.transaction():
-            self._assert_current_keys()
+            assert_current_keys(self._queries, self._keys)
             self._changed("rotate_webhook_secret", webhook_id, secret=sealed, overlap=overlap)
         return secret
 
@@ -438,19 +439,12 @@ class EventStore:
         Raises:
             SealError: One does not open.
         """
-        with self._queries.transaction():
-            self._assert_current_keys()
-            header = self._keys.secret_header
-            rows = self._queries.rows("list_webhook_secrets", {"header": header})
-            for row in rows:
-                where = sealed_for(row["id"])
-                sealed = {
-                    name: row[name]
-                    and self._keys.seal_secret(self._keys.open_secret(row[name], where), where)
-                    for name in ("secret", "old_secret")
-                }
-                self._queries.row("seal_webhook_secrets", {"id": row["id"], **sealed})
-        return len(rows)
+
+        def seal(row: dict[str, Any]) -> None:
+            sealed = renewed_secrets(self._keys, row, sealed_for(row["id"]))
+            self._queries.row("seal_webhook_secrets", sealed)
+
+        return renew_locked(self._queries, self._keys, "list_webhook_secrets", seal)
 
     def _with_parties(self, rows: Sequence[dict[str, Any]]) -> list[tuple[Event, Parties]]:
         events = [read_event(row) for row in rows]
@@ -469,10 +463,6 @@ class EventStore:
         told = [each.value for each in EventType if each in {*row["told"], *types}]
         self._queries.row("set_told", {"tenant": tenant, "types": told})
         return row["id"]  # type: ignore[no-any-return]
-
-    def _assert_current_keys(self) -> None:
-        # Webhooks are of no block.
-        self._queries.row("assert_current_keys", {"block": None, **key_ids(self._keys)})
 
     def _new_id(self) -> int:
         row = self._queries.row("new_webhook_id", {})

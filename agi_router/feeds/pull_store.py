@@ -7,7 +7,8 @@ from typing import Any
 
 from agi_router.db.connection import Queries
 from agi_router.feeds.model import Feed, PullState
-from agi_router.keys.registry import key_ids
+from agi_router.keys.registry import assert_current_keys
+from agi_router.keys.renewal import renew_locked
 from agi_router.keys.ring import KeyRing
 
 __all__ = ["PullStore"]
@@ -36,7 +37,7 @@ class PullStore:
         with self._queries.transaction():
             sealed = None
             if secret is not None:
-                self._assert_current_keys()
+                assert_current_keys(self._queries, self._keys)
                 sealed = self._keys.seal_secret(secret, _sealed_for(feed.id))
             self._queries.execute("authorize_feed", {"feed_id": feed.id, "sealed": sealed})
 
@@ -85,25 +86,16 @@ class PullStore:
         Raises:
             SealError: One does not open.
         """
-        with self._queries.transaction():
-            self._assert_current_keys()
-            header = self._keys.secret_header
-            rows = self._queries.rows("list_feed_secrets", {"header": header})
-            for row in rows:
-                where = _sealed_for(row["feed_id"])
-                sealed = self._keys.seal_secret(
-                    self._keys.open_secret(row["sealed"], where), where
-                )
-                self._queries.execute("authorize_feed", {**row, "sealed": sealed})
-        return len(rows)
+
+        def seal(row: dict[str, Any]) -> None:
+            sealed = self._keys.renewed_secret(row["sealed"], _sealed_for(row["feed_id"]))
+            self._queries.execute("authorize_feed", {**row, "sealed": sealed})
+
+        return renew_locked(self._queries, self._keys, "list_feed_secrets", seal)
 
     def _row(self, feed: Feed) -> dict[str, Any]:
         row = self._queries.row("find_feed_pull", {"feed_id": feed.id})
         return row or {"sealed": None, "etag": None, "modified": None, "cursor": None}
-
-    def _assert_current_keys(self) -> None:
-        # Feeds are of no block.
-        self._queries.row("assert_current_keys", {"block": None, **key_ids(self._keys)})
 
 
 def _sealed_for(feed_id: int) -> str:

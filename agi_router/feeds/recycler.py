@@ -34,7 +34,7 @@ from agi_router.feeds.digests import DigestIndex, Finder, Found, Rows, digest_ma
 from agi_router.feeds.files import Record, digest_of, read_records
 from agi_router.feeds.model import Answer, Fault, Feed, Notice, NumberForm, Trust, read_notice
 from agi_router.feeds.store import FeedStore, Run
-from agi_router.keys.registry import check_keys, key_ids
+from agi_router.keys.registry import assert_current_keys, check_keys, key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.blocklist_store import BlocklistStore
@@ -472,7 +472,7 @@ class Recycler:
         Take a person out of a party group, and end what has been bound by it until this moment.
         """
         with self._queries.transaction():
-            self._queries.execute("assert_current_keys", {"block": 0, **key_ids(self._keys)})
+            assert_current_keys(self._queries, self._keys)
             # Nobody binds by it from now on, with the member still in it.
             self._queries.execute("lock_group_by_id", {"group_id": group_id})
             # In the order of all who hold several: none is left out and waited for later.
@@ -616,7 +616,7 @@ class Recycler:
     def _note(self, values: dict[str, Any]) -> None:
         # Retention deletes nobody meanwhile, so that nothing is noted of whom it has deleted.
         with self._queries.transaction():
-            self._queries.execute("assert_current_keys", {"block": 0, **key_ids(self._keys)})
+            assert_current_keys(self._queries, self._keys)
             self._queries.execute("note_new_owners", values)
 
     def _look(
@@ -639,7 +639,7 @@ class Recycler:
         """
         # Under other keys than the current ones some would not be found.
         with self._queries.transaction():
-            self._queries.execute("assert_current_keys", {"block": 0, **key_ids(self._keys)})
+            assert_current_keys(self._queries, self._keys)
             return self._queries.rows(name, {"tags": tags})
 
     def _under_current_keys(self, work: Callable[[], _Done]) -> _Done:

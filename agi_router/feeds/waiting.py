@@ -6,13 +6,14 @@ file goes in the transaction in which its run is noted as over, or when nobody h
 week.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agi_router.db.connection import Queries
 from agi_router.errors import FeedBusy
 from agi_router.feeds.model import Feed
 from agi_router.feeds.store import FeedStore
-from agi_router.keys.registry import key_ids
+from agi_router.keys.registry import assert_current_keys
+from agi_router.keys.renewal import renew_locked
 from agi_router.keys.ring import KeyRing
 
 __all__ = ["MOST_WAITING", "Waiting", "WaitingFiles"]
@@ -62,7 +63,7 @@ class WaitingFiles:
             KeysOutdated: The key ring was rotated since it was read.
         """
         with self._queries.transaction():
-            self._assert_current_keys()
+            assert_current_keys(self._queries, self._keys)
             run = FeedStore(self._queries).begin(feed, file, digest)
             if run.over:
                 return run.id
@@ -106,19 +107,13 @@ class WaitingFiles:
         Raises:
             SealError: One does not open.
         """
-        with self._queries.transaction():
-            self._assert_current_keys()
-            header = self._keys.secret_header
-            rows = self._queries.rows("list_old_feed_bodies", {"header": header})
-            for row in rows:
-                where = _sealed_for(row["run_id"])
-                sealed = self._keys.seal_text(self._keys.open_text(row["sealed"], where), where)
-                self._queries.execute("renew_feed_body", {**row, "sealed": sealed})
-        return len(rows)
 
-    def _assert_current_keys(self) -> None:
-        # Feeds are of no block.
-        self._queries.row("assert_current_keys", {"block": None, **key_ids(self._keys)})
+        def seal(row: dict[str, Any]) -> None:
+            where = _sealed_for(row["run_id"])
+            sealed = self._keys.seal_text(self._keys.open_text(row["sealed"], where), where)
+            self._queries.execute("renew_feed_body", {**row, "sealed": sealed})
+
+        return renew_locked(self._queries, self._keys, "list_old_feed_bodies", seal)
 
 
 def _sealed_for(run_id: int) -> str:

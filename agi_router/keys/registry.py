@@ -25,6 +25,7 @@ __all__ = [
     "KINDS",
     "SEALS_ALLOWED",
     "SEALS_WARNED",
+    "assert_current_keys",
     "check_keys",
     "count_sealed",
     "key_ids",
@@ -100,6 +101,17 @@ def key_ids(keys: KeyRing) -> dict[str, int]:
     What ``agi_router.assert_current_keys`` is told by whoever writes with *keys*.
     """
     return {"tag_key": keys.tag_key_id, "seal_key": keys.seal_key_id}
+
+
+def assert_current_keys(queries: Queries, keys: KeyRing) -> None:
+    """
+    Make sure that *keys* are the current ones, and may seal more, until the transaction ends.
+
+    Raises:
+        KeysOutdated: They were rotated since they were read.
+        KeyUsedUp: The seal key has sealed as much as it may.
+    """
+    queries.row("assert_current_keys", key_ids(keys))
 
 
 def count_sealed(connection: Connection) -> int:

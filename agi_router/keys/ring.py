@@ -501,6 +501,17 @@ class KeyRing:
         """
         return self._open(sealed, _bound_secret(key_id))
 
+    def renewed_secret(self, sealed: bytes, key_id: str) -> bytes:
+        """
+        The secret of an API key as it is sealed under the current seal key, by the cipher in use.
+
+        Raises:
+            SealError: Wrong key, another API key's or altered data.
+        """
+        secret = self.open_secret(sealed, key_id)
+        current = sealed.startswith(self.secret_header)
+        return sealed if current else self.seal_secret(secret, key_id)
+
     def seal_text(self, text: str, message_id: str) -> bytes:
         """
         Seal what a text says, for that text alone, under the current seal key.

@@ -8,7 +8,7 @@ Rules for the editor:
    look, also while keys are rotated.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from agi_router.errors import (
 )
 from agi_router.keys.damage import open_or_tell
 from agi_router.keys.registry import key_ids
+from agi_router.keys.renewal import each_left, renew_each
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.blocklist import BlocklistEntry, Pairing, check_pairing, parse_entry_id
@@ -32,8 +33,6 @@ from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 
 __all__ = ["BlocklistStore"]
-
-_BATCH = 500
 
 
 class BlocklistStore:
@@ -230,15 +229,15 @@ class BlocklistStore:
             OperatorOnly: A tenant asks.
         """
         self._scope.check_operator("rotates keys")
-
-        def add(row: dict[str, Any]) -> None:
+        done = 0
+        for row in each_left(self._queries, "list_unmarked_blocklist", {"tag_key": tag_key}):
             # Of an entry that was removed meanwhile there is no mark any more.
             for values in self._sealed(row):
                 if values["sealed"][2] == tag_key:
                     self._queries.row("add_blocklist_mark", values)
                     self._count(values)
-
-        return self._each("list_unmarked_blocklist", {"tag_key": tag_key}, add)
+            done += 1
+        return done
 
     def renew(self) -> int:
         """
@@ -254,27 +253,14 @@ class BlocklistStore:
         self.mark(self._keys.tag_key_id)
 
         def seal(row: dict[str, Any]) -> None:
-            with self._queries.transaction():
-                # Entries are of no block.
-                self._queries.row("assert_current_keys", {"block": None, **key_ids(self._keys)})
-                values = next(self._sealed(row))
-                self._queries.execute(
-                    "seal_blocklist_mark" if row["mark"] else "seal_blocklist_entry", values
-                )
-                self._count(values)
+            values = next(self._sealed(row))
+            self._queries.execute(
+                "seal_blocklist_mark" if row["mark"] else "seal_blocklist_entry", values
+            )
+            self._count(values)
 
         values = {"header": self._keys.header, "tag_key": self._keys.tag_key_id}
-        return self._each("list_sealed_blocklist", values, seal)
-
-    def _each(
-        self, name: str, values: dict[str, Any], work: Callable[[dict[str, Any]], None]
-    ) -> int:
-        done = 0
-        while rows := self._queries.rows(name, {**values, "limit": _BATCH}):
-            for row in rows:
-                work(row)
-            done += len(rows)
-        return done
+        return renew_each(self._queries, self._keys, "list_sealed_blocklist", values, seal)
 
     def _sealed(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """

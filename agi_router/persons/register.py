@@ -17,7 +17,8 @@ from agi_router.db.arrays import array_of_bytes, array_of_integers
 from agi_router.db.connection import Queries
 from agi_router.errors import RowInvalid
 from agi_router.keys.damage import open_or_tell
-from agi_router.keys.registry import key_ids
+from agi_router.keys.registry import assert_current_keys
+from agi_router.keys.renewal import renew_each
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 
@@ -66,7 +67,7 @@ class PersonRegister:
             KeysOutdated: The keys were rotated since they were read.
         """
         wanted = sorted(set(people), key=self._keys.tag)
-        self._queries.row("assert_current_keys", {"block": None, **key_ids(self._keys)})
+        assert_current_keys(self._queries, self._keys)
         found = {each: person_id for person_id, each in sorted(self.find(wanted).items())}
         missing = [each for each in wanted if each not in found]
         for each, values in zip(missing, self.describe(missing, new=True), strict=True):
@@ -155,19 +156,15 @@ class PersonRegister:
         done = self.mark(tag_key)
         if routes_done:
             self._queries.execute("drop_old_person_marks", {"tag_key": tag_key})
-        values = {"header": self._keys.header, "tag_key": tag_key, "limit": _BATCH}
-        while rows := self._queries.rows("list_sealed_persons", values):
-            for row in rows:
-                with self._queries.transaction():
-                    # Persons are of no block.
-                    self._queries.row(
-                        "assert_current_keys", {"block": None, **key_ids(self._keys)}
-                    )
-                    _, sealed = self._keys.seal_person(self._open(row), row["person_id"])[0]
-                    self._queries.execute("seal_person_mark", {**row, "sealed": sealed})
-                    self._queries.row("count_seals", {"count": 1})
-            done += len(rows)
-        return done
+        values = {"header": self._keys.header, "tag_key": tag_key}
+        return done + renew_each(
+            self._queries, self._keys, "list_sealed_persons", values, self._seal_anew
+        )
+
+    def _seal_anew(self, row: dict[str, Any]) -> None:
+        _, sealed = self._keys.seal_person(self._open(row), row["person_id"])[0]
+        self._queries.execute("seal_person_mark", {**row, "sealed": sealed})
+        self._queries.row("count_seals", {"count": 1})
 
     def _write(self, person: PhoneNumber, person_id: int, tag_key: int) -> None:
         digests = self._keys.digests(person)

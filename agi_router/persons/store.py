@@ -29,7 +29,8 @@ from agi_router.errors import (
     TenantLocked,
 )
 from agi_router.keys.damage import open_or_tell
-from agi_router.keys.registry import key_ids
+from agi_router.keys.registry import assert_current_keys, key_ids
+from agi_router.keys.renewal import each_left, renew_each
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.persons.effect_rows import read_effect
@@ -40,7 +41,6 @@ from agi_router.tenants.store import TenantStore
 
 __all__ = ["LockStore", "refusal"]
 
-_BATCH = 500
 _ALL = 1_000_000
 _CUTTING = " and ".join(reason for reason, rule in REASONS.items() if rule.cuts)
 
@@ -131,7 +131,7 @@ class LockStore:
             KeysOutdated: The keys were rotated since they were read.
         """
         # In the order of agi_router.set_lock.
-        self._queries.row("assert_current_keys", {"block": None, **key_ids(self._keys)})
+        assert_current_keys(self._queries, self._keys)
         found = thing.number or thing.block
         self._queries.row("await_other_locks", {"key": None if found is None else found.value})
 
@@ -388,17 +388,14 @@ class LockStore:
         """
         self._scope.check_operator("rotates keys")
         done = 0
-        while rows := self._queries.rows(
-            "list_unmarked_locks", {"tag_key": tag_key, "limit": _BATCH}
-        ):
-            for row in rows:
-                person = self._keys.open_locked(row["sealed"], row["id"], row["key"])
-                for tag, sealed in self._keys.seal_locked(person, row["id"]):
-                    if sealed[2] == tag_key:
-                        values = {"id": row["id"], "key": tag, "sealed": sealed}
-                        self._queries.row("add_lock_mark", values)
-                        self._queries.row("count_seals", {"count": 1})
-            done += len(rows)
+        for row in each_left(self._queries, "list_unmarked_locks", {"tag_key": tag_key}):
+            person = self._keys.open_locked(row["sealed"], row["id"], row["key"])
+            for tag, sealed in self._keys.seal_locked(person, row["id"]):
+                if sealed[2] == tag_key:
+                    values = {"id": row["id"], "key": tag, "sealed": sealed}
+                    self._queries.row("add_lock_mark", values)
+                    self._queries.row("count_seals", {"count": 1})
+            done += 1
         return done
 
     def renew(self, *, routes_done: bool) -> int:
@@ -415,23 +412,18 @@ class LockStore:
         """
         self._scope.check_operator("rotates keys")
         self.mark(self._keys.tag_key_id)
-        values = {"header": self._keys.header, "tag_key": self._keys.tag_key_id, "limit": _BATCH}
-        done = 0
-        while rows := self._queries.rows("list_sealed_locks", values):
-            for row in rows:
-                with self._queries.transaction():
-                    # Locks are of no block.
-                    self._queries.row(
-                        "assert_current_keys", {"block": None, **key_ids(self._keys)}
-                    )
-                    person = self._keys.open_locked(row["sealed"], row["id"], row["key"])
-                    tag, sealed = self._keys.seal_locked(person, row["id"])[0]
-                    self._queries.execute(
-                        "seal_lock_mark" if row["mark"] else "seal_lock",
-                        {"id": row["id"], "key": tag, "sealed": sealed},
-                    )
-                    self._queries.row("count_seals", {"count": 1})
-            done += len(rows)
+
+        def seal(row: dict[str, Any]) -> None:
+            person = self._keys.open_locked(row["sealed"], row["id"], row["key"])
+            tag, sealed = self._keys.seal_locked(person, row["id"])[0]
+            self._queries.execute(
+                "seal_lock_mark" if row["mark"] else "seal_lock",
+                {"id": row["id"], "key": tag, "sealed": sealed},
+            )
+            self._queries.row("count_seals", {"count": 1})
+
+        values = {"header": self._keys.header, "tag_key": self._keys.tag_key_id}
+        done = renew_each(self._queries, self._keys, "list_sealed_locks", values, seal)
         if routes_done:
             self._queries.execute("drop_old_lock_marks", {"tag_key": self._keys.tag_key_id})
         return done

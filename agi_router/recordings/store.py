@@ -10,7 +10,8 @@ from agi_router.bindings.model import BindingId
 from agi_router.cursors import Cursor
 from agi_router.db.connection import Queries
 from agi_router.errors import RecordingKept, RecordingNotFound
-from agi_router.keys.registry import key_ids
+from agi_router.keys.registry import assert_current_keys
+from agi_router.keys.renewal import renew_locked
 from agi_router.keys.ring import KeyRing
 from agi_router.keys.segments import FileCipher
 from agi_router.numbers import Block, XNumber
@@ -72,7 +73,7 @@ class RecordingLedger:
             "sealed_key": sealed_key,
         }
         with self._queries.transaction():
-            self._assert_current(keys)
+            assert_current_keys(self._queries, keys)
             return self._queries.row("keep_recording", values) is not None
 
     def is_over(self, note: Note) -> bool:
@@ -213,23 +214,12 @@ class RecordingLedger:
         Raises:
             SealError: One does not open.
         """
-        renewed = 0
-        while True:
-            with self._queries.transaction():
-                self._assert_current(keys)
-                values = {"header": keys.secret_header, "limit": _FILES}
-                rows = self._queries.rows("list_recording_keys", values)
-                for row in rows:
-                    sealed = renewed_key(keys, row["name"], row["sealed_key"])
-                    values = {"name": row["name"], "sealed_key": sealed}
-                    self._queries.row("seal_recording_key", values)
-            renewed += len(rows)
-            if not rows:
-                return renewed
 
-    def _assert_current(self, keys: KeyRing) -> None:
-        # Keys of recordings are of no block.
-        self._queries.row("assert_current_keys", {"block": None, **key_ids(keys)})
+        def seal(row: dict[str, Any]) -> None:
+            sealed = renewed_key(keys, row["name"], row["sealed_key"])
+            self._queries.row("seal_recording_key", {"name": row["name"], "sealed_key": sealed})
+
+        return renew_locked(self._queries, keys, "list_recording_keys", seal)
 
 
 class RecordingStore:

@@ -9,7 +9,8 @@ from typing import Any
 
 from agi_router.db.connection import Queries
 from agi_router.errors import ApiKeyLimit, ApiKeyNotFound
-from agi_router.keys.registry import key_ids
+from agi_router.keys.registry import assert_current_keys
+from agi_router.keys.renewal import renew_each
 from agi_router.keys.ring import KeyRing
 from agi_router.tenants.api_keys import (
     ACTIVE_AT_ONCE,
@@ -124,7 +125,7 @@ class ApiKeyStore:
         }
         with self._queries.transaction():
             if form.signs:
-                self._assert_current(keys)
+                assert_current_keys(self._queries, keys)
                 values["sealed"] = keys.seal_secret(secret, key_id)
                 self._queries.row("count_seals", {"count": 1})
             self._queries.execute("expire_api_keys", values)
@@ -194,17 +195,13 @@ class ApiKeyStore:
             OperatorOnly: A tenant asks.
         """
         self._scope.check_operator("rotates keys")
-        rows = self._queries.rows("list_sealed_secrets", {"header": keys.secret_header})
-        for row in rows:
-            with self._queries.transaction():
-                self._assert_current(keys)
-                sealed = keys.seal_secret(keys.open_secret(row["sealed"], row["id"]), row["id"])
-                self._queries.row("seal_secret", {"id": row["id"], "sealed": sealed})
-        return len(rows)
 
-    def _assert_current(self, keys: KeyRing) -> None:
-        # Keys are of no block.
-        self._queries.row("assert_current_keys", {"block": None, **key_ids(keys)})
+        def seal(row: dict[str, Any]) -> None:
+            sealed = keys.renewed_secret(row["sealed"], row["id"])
+            self._queries.row("seal_secret", {"id": row["id"], "sealed": sealed})
+
+        values = {"header": keys.secret_header}
+        return renew_each(self._queries, keys, "list_sealed_secrets", values, seal)
 
 
 def _read_found(row: dict[str, Any]) -> FoundKey:

@@ -101,6 +101,7 @@ SELECT tenant_id, secret, old_secret
  WHERE agi_router.sealed_otherwise(secret, %(header)s::bytea)
     OR agi_router.sealed_otherwise(old_secret, %(header)s::bytea)
  ORDER BY tenant_id
+ LIMIT %(limit)s
    FOR NO KEY UPDATE;
 
 -- seal_check_secrets --

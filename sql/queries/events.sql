@@ -88,6 +88,7 @@ SELECT id, secret, old_secret
  WHERE agi_router.sealed_otherwise(secret, %(header)s::bytea)
     OR agi_router.sealed_otherwise(old_secret, %(header)s::bytea)
  ORDER BY id
+ LIMIT %(limit)s
    FOR NO KEY UPDATE;
 
 -- seal_webhook_secrets --

@@ -39,6 +39,7 @@ SELECT p.sealed, p.etag, p.modified, p.cursor FROM agi_router.feed_pull p WHERE 
 SELECT p.feed_id, p.sealed
   FROM agi_router.feed_pull p
  WHERE p.sealed IS NOT NULL AND substring(p.sealed FOR 3) <> %(header)s
+ LIMIT %(limit)s
    FOR UPDATE;
 
 -- note_feed_pulled --
@@ -114,7 +115,11 @@ SELECT b.sealed FROM agi_router.feed_body b WHERE b.run_id = %(run_id)s;
 
 -- list_old_feed_bodies --
 -- Files that wait and were not sealed so.
-SELECT b.run_id, b.sealed FROM agi_router.feed_body b WHERE substring(b.sealed FOR 3) <> %(header)s FOR UPDATE;
+SELECT b.run_id, b.sealed
+  FROM agi_router.feed_body b
+ WHERE substring(b.sealed FOR 3) <> %(header)s
+ LIMIT %(limit)s
+   FOR UPDATE;
 
 -- renew_feed_body --
 -- Seal a file that waits anew.

@@ -46,7 +46,7 @@ UPDATE agi_router.key SET state = 'destroyed' WHERE kind = 'seal' AND id = %(id)
 
 -- assert_current_keys --
 -- Make sure that these are the current keys until the transaction ends.
-SELECT agi_router.assert_current_keys(%(block)s, %(tag_key)s::integer, %(seal_key)s::integer);
+SELECT agi_router.assert_current_keys(NULL, %(tag_key)s::integer, %(seal_key)s::integer);
 
 -- count_seals --
 -- Count values that were sealed.

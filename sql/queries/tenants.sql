@@ -246,7 +246,8 @@ UPDATE agi_router.api_key
 SELECT id, sealed
   FROM agi_router.api_key
  WHERE agi_router.sealed_otherwise(sealed, %(header)s::bytea)
- ORDER BY id;
+ ORDER BY id
+ LIMIT %(limit)s;
 
 -- seal_secret --
 -- Keep a secret as it is sealed now.

@@ -1041,7 +1041,7 @@ def test_an_import_is_waited_for(
         ids = rotation.add(KINDS)
         with importing.transaction():
             importing.execute(query("lock_imports"))
-            importing.execute(query("assert_current_keys"), {"block": None, **key_ids(keys)})
+            importing.execute(query("assert_current_keys"), key_ids(keys))
             switch = pool.submit(rotation.switch, ids)
             until(
                 lambda: one(
