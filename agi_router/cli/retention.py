@@ -2,7 +2,6 @@
 ``agi-router retention``: what is kept for how long, what is held, and proofs of what was deleted.
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -25,6 +24,7 @@ from agi_router.errors import HoldNotFound
 from agi_router.maintenance.classes import KINDS
 from agi_router.maintenance.deletion import Deletion
 from agi_router.maintenance.holds import HeldThing, Hold, HoldStore
+from agi_router.maintenance.pace import paced
 from agi_router.maintenance.proofs import kept, proofs
 from agi_router.maintenance.views import describe_hold, describe_kept, describe_proof
 from agi_router.numbers import PhoneNumber, XNumber
@@ -32,7 +32,6 @@ from agi_router.records.audit import check_case, check_note
 
 __all__ = ["group"]
 
-_PAUSE = 0.02
 _ALL = 1_000_000
 _DAMAGED = (
     "hold(s) are damaged: whom they are on cannot be read until the table of persons is restored"
@@ -105,10 +104,8 @@ def run(batch: int, *, dry_run: bool, as_json: bool) -> None:
         record_act(queries, "what is past retention")
         rows = {kind: 0 for kind, rule in KINDS.items() if rule.by_us}
         deletion = Deletion(connection, settings.kept, batch=batch)
-        for step in deletion.steps(again=True):
+        for step in paced(deletion.steps(again=True)):
             rows[step.kind] += step.rows
-            if step.rows:
-                time.sleep(_PAUSE)
     if deletion.busy:
         echo("agi-router: another process deletes just now; nothing was done", err=True)
     (echo_json if as_json else echo_pairs)({kind.value: count for kind, count in rows.items()})

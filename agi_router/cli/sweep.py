@@ -2,7 +2,6 @@
 ``agi-router sweep``: marking, moving and deleting what is over.
 """
 
-import time
 from dataclasses import asdict
 
 import click
@@ -11,11 +10,11 @@ from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, json_option
 from agi_router.db.connection import connect
 from agi_router.db.migrate import check_schema
+from agi_router.maintenance.pace import paced
 from agi_router.maintenance.retention import Sweep, Swept
 
 __all__ = ["sweep"]
 
-_PAUSE = 0.02
 _TIMEOUT = 60
 
 
@@ -44,8 +43,7 @@ def sweep(batch: int, *, as_json: bool) -> None:
     done = Swept()
     with connect(settings.dsn, timeout=_TIMEOUT) as connection:
         check_schema(connection)
-        for step in Sweep(connection, settings.quarantine, settings.kept, batch=batch).steps():
+        steps = Sweep(connection, settings.quarantine, settings.kept, batch=batch).steps()
+        for step in paced(steps):
             done += step
-            if step != Swept():
-                time.sleep(_PAUSE)
     (echo_json if as_json else echo_pairs)(asdict(done))

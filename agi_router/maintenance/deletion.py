@@ -25,7 +25,7 @@ from agi_router.records.audit import Audit, AuditEntry
 __all__ = ["Deleted", "Deletion"]
 
 _ACT: Final = "retention"
-_NAMES: Final = 20_000
+_NAMES: Final = 2_000
 # Seconds for a statement that reads a whole day, where a sweep has a few for each.
 _LONG: Final = 240
 _DELETES: Final = {

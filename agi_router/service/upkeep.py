@@ -24,6 +24,7 @@ from agi_router.db.connection import connect
 from agi_router.errors import AsteriskError, SettingsError
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.pace import paced
 from agi_router.maintenance.retention import Sweep, Swept
 from agi_router.numbering import RangesFollower
 from agi_router.pbx.audit import refuse_leaks
@@ -421,11 +422,10 @@ class Sweeper:
         done = Swept()
         settings = self._settings
         with connect(settings.dsn, timeout=_SWEEP_TIMEOUT) as connection:
-            for step in Sweep(connection, settings.quarantine, settings.kept).steps():
+            steps = Sweep(connection, settings.quarantine, settings.kept).steps()
+            for step in paced(steps, stop.wait, least=_SWEEP_PAUSE):
                 done += step
                 alive()
-                if stop.wait(_SWEEP_PAUSE):
-                    break
         return done
 
 

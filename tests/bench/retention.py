@@ -57,6 +57,7 @@ class Bench:
     Rounds in one database.
 
     Args:
+        server: Whose.
         dsn: The database.
         work: Directory with the key.
         keys: Its keys.
@@ -64,7 +65,10 @@ class Bench:
         rate: Calls per second.
     """
 
-    def __init__(self, dsn: str, work: Path, keys: KeyRing, *, calls: int, rate: int) -> None:
+    def __init__(
+        self, server: Server, dsn: str, work: Path, keys: KeyRing, *, calls: int, rate: int
+    ) -> None:
+        self._server = server
         self._dsn = dsn
         self._keys = keys
         self._calls = calls
@@ -107,6 +111,9 @@ class Bench:
                 " FROM generate_series(1, %s) n",
                 (_BLOCK, ago, _BLOCK * 10_000 + 9, ago, self._calls),
             )
+        with self._server.admin() as admin:
+            # What was written long ago is on disk.
+            admin.execute("CHECKPOINT")
 
     def _place(self, over: Callable[[float], bool]) -> list[float]:
         return asyncio.run(
@@ -119,7 +126,7 @@ def measure(server: Server, work: Path, args: argparse.Namespace) -> dict[str, A
     keys = KeyRing.generate()
     write_key_ring(work / "key", keys)
     with fresh_database(server, keys, first=_BLOCK, blocks=1) as dsn:
-        bench = Bench(dsn, work, keys, calls=args.calls, rate=args.rate)
+        bench = Bench(server, dsn, work, keys, calls=args.calls, rate=args.rate)
         bench.bind()
         rounds = [bench.round(number) for number in range(args.rounds)]
     return {

@@ -1,7 +1,8 @@
 CREATE OR REPLACE FUNCTION agi_router.list_day(
     _kind text, _day date, _after_block bigint, _after_id text, _limit integer
 ) RETURNS TABLE (block bigint, id text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_sort = off AS $$
+-- By its key, however little is known of the table: to sort a day for each step takes all cores.
 DECLARE
     _over CONSTANT text := _kind || to_char(_day, '_over_YYYYMMDD');
 BEGIN
