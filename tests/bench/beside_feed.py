@@ -23,7 +23,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from agi_router.calls.arrival import Call
-from agi_router.db.connection import connect
+from agi_router.db.connection import Connection, connect
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
@@ -54,6 +54,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=100, help="calls a second; default 100")
     parser.add_argument("--seconds", type=int, default=8, help="of calls alone; default 8")
     parser.add_argument("--rounds", type=int, default=9, help="default 9")
+    parser.add_argument(
+        "--apart",
+        action="store_true",
+        help="the feeds' program and its session on the last core, and calls on the others",
+    )
     parser.add_argument("--nice", type=int, default=0, help="of the feeds' program; default 0")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     return parser.parse_args()
@@ -68,9 +73,12 @@ class Bench:
         work: Directory with the key, and for files.
         keys: Its keys.
         args: The command line.
+        last: The core that feeds have for themselves, with ``--apart``.
     """
 
-    def __init__(self, dsn: str, work: Path, keys: KeyRing, args: argparse.Namespace) -> None:
+    def __init__(
+        self, dsn: str, work: Path, keys: KeyRing, args: argparse.Namespace, last: int
+    ) -> None:
         self._dsn = dsn
         self._keys = keys
         self._args = args
@@ -81,6 +89,7 @@ class Bench:
             "AGI_ROUTER_DSN": dsn,
             "AGI_ROUTER_KEY_FILE": str(work / "key"),
         }
+        self._last = last
 
     def prepare(self, server: Server) -> None:
         """Bind who calls, fill in others, and write the file that all feeds read."""
@@ -123,9 +132,20 @@ class Bench:
             env=self._env,
             stdout=subprocess.DEVNULL,
         )
+        if self._args.apart:
+            self._put_apart(process)
         beside = self._place(lambda _: process.poll() is not None)
         assert process.returncode == 0
         return alone, beside, time.monotonic() - began
+
+    def _put_apart(self, process: "subprocess.Popen[bytes]") -> None:
+        """Have a feed's program and its session on the last core, where nothing else is."""
+        os.sched_setaffinity(process.pid, {self._last})
+        with connect(self._dsn) as connection:
+            while not (sessions := _others(connection)) and process.poll() is None:
+                time.sleep(0.02)
+        for session in sessions:
+            os.sched_setaffinity(session, {self._last})
 
     def _place(self, over: Callable[[float], bool]) -> list[float]:
         return asyncio.run(
@@ -134,6 +154,16 @@ class Bench:
 
     def _program(self, *words: str) -> None:
         subprocess.run([_PROGRAM, *words], env=self._env, check=True, stdout=subprocess.DEVNULL)
+
+
+def _others(connection: Connection) -> list[int]:
+    """The processes of PostgreSQL that serve others: while no call is placed, a feed."""
+    rows = connection.execute(
+        b"SELECT pid FROM pg_stat_activity"
+        b" WHERE datname = current_database() AND backend_type = 'client backend'"
+        b" AND pid <> pg_backend_pid()"
+    )
+    return [row["pid"] for row in rows.fetchall()]
 
 
 def told(rounds: list[tuple[list[float], list[float], float]]) -> dict[str, Any]:
@@ -159,6 +189,10 @@ def main() -> int:
     """Run the command line; returns the exit code."""
     args = arguments()
     keys = KeyRing.generate()
+    *others, last = cores = sorted(os.sched_getaffinity(0))
+    if args.apart:
+        # The server and its sessions inherit it.
+        os.sched_setaffinity(0, others)
     work = Path(tempfile.mkdtemp(prefix="agi-router-bench-"))
     try:
         write_key_ring(work / "key", keys)
@@ -167,7 +201,7 @@ def main() -> int:
             Server("18", durable=True) as server,
             fresh_database(server, keys, first=_FIRST_BLOCK, blocks=blocks) as dsn,
         ):
-            bench = Bench(dsn, work, keys, args)
+            bench = Bench(dsn, work, keys, args, last)
             bench.prepare(server)
             result = told([bench.round(number) for number in range(args.rounds)])
     finally:
@@ -175,9 +209,10 @@ def main() -> int:
     result |= {
         "rate": args.rate,
         "nice": args.nice,
+        "apart": args.apart,
         "numbers": args.numbers,
         "filled": args.filled,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": len(cores),
         "python": platform.python_version(),
     }
     tell(result, args.json)
