@@ -412,6 +412,7 @@ class EventStore:
             "types": None if types is None else list(types),
             "limit": limit,
         }
+        self._queries.execute("fetch_events", {})
         rows = self._queries.rows("list_events", values)
         if rows:
             place = Cursor(int(rows[-1]["xid"]), rows[-1]["id"])

@@ -91,8 +91,8 @@ LANGUAGE sql IMMUTABLE AS $$
     VALUES ('block', 'each cell that has to do with it has a copy of its row'),
            ('appeal_rebind', 'it is written in the global database'),
            ('feed_match', 'a feed tells what it did in the cell that it ran in'),
-           ('event', 'the deliverer of the cell that wrote it tells it'),
-           ('delivery', 'the deliverer of the cell that wrote it tells it'),
+           ('event', 'the global database fetches it from the cell that wrote it'),
+           ('delivery', 'webhooks are in the global database'),
            ('message_sent', 'a receipt comes to the door that has sent the text')
 $$;
 COMMENT ON FUNCTION agi_cells.stays IS 'The tables that name a block and stay where they are when it is moved, with the reason';
@@ -488,6 +488,37 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.load IS 'What this cell has to do, and how far it follows the global database';
 
+-- The global database reads what was told here in the order in which it was committed.
+CREATE INDEX IF NOT EXISTS agi_cells_event ON agi_router.event (xid, id);
+
+CREATE OR REPLACE FUNCTION agi_cells.list_told(_cell integer, _life text, _xid text, _id bigint, _day date, _limit integer)
+RETURNS TABLE (
+    life text, xid text, id bigint, day date, block bigint, binding_id bigint, tenant_id integer, sequence integer,
+    at timestamptz, type text, data jsonb)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+#variable_conflict use_column
+DECLARE
+    -- A standby that was promoted may lack the last transactions of before, and gives their numbers to others.
+    _now  CONSTANT text := (SELECT s.system_identifier FROM pg_control_system() s)
+                           || '.' || left(pg_walfile_name(pg_current_wal_lsn()), 8);
+    _same CONSTANT boolean := _life = _now;
+BEGIN
+    PERFORM agi_cells.is_me(_cell);
+    RETURN QUERY
+    SELECT _now, CASE WHEN _same THEN _xid ELSE '0' END, NULL::bigint, NULL::date, NULL::bigint, NULL::bigint, NULL::integer,
+           NULL::integer, NULL::timestamptz, NULL::text, NULL::jsonb;
+    RETURN QUERY
+    SELECT _now, e.xid::text, e.id, e.day, e.block, e.binding_id, e.tenant_id, e.sequence, e.at, e.type, e.data
+      FROM agi_router.event e
+     WHERE (e.xid, e.id) > (CASE WHEN _same THEN _xid::xid8 ELSE '0' END, CASE WHEN _same THEN _id ELSE 0 END)
+       AND e.xid < pg_snapshot_xmin(pg_current_snapshot())
+       AND e.day >= _day - 1
+     ORDER BY e.xid, e.id
+     LIMIT _limit;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.list_told IS 'Events behind one, as they were committed; the first row has none, and says which server this is, and since which promotion. Another one than _life is read from the day before _day on';
+
 CREATE OR REPLACE FUNCTION agi_cells.mover_functions() RETURNS SETOF regprocedure
 LANGUAGE sql STABLE AS $$
     SELECT p.oid
@@ -542,7 +573,7 @@ BEGIN
                  FROM pg_class c
                 CROSS JOIN LATERAL aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
                 WHERE c.oid = 'agi_router.binding'::regclass AND a.privilege_type = 'INSERT' AND a.grantee <> 0 LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.load TO %I', who);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.load, agi_cells.list_told TO %I', who);
     END LOOP;
 END
 $$;

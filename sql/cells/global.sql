@@ -152,8 +152,8 @@ COMMENT ON FUNCTION agi_cells.tables IS 'The tables whose rows are in the cells:
 CREATE OR REPLACE FUNCTION agi_cells.here() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['add_to_blocklist', 'assert_current_keys', 'bind_asked', 'find_complained', 'find_complained_call',
-                 'is_listed', 'is_moving', 'list_writers', 'note_rebind', 'refuse_locked', 'set_lock', 'step_move', 'tell',
-                 'tell_binding', 'undo_move', 'why_closed']
+                 'is_listed', 'is_moving', 'list_parties_then', 'list_writers', 'note_rebind', 'refuse_locked', 'set_lock',
+                 'step_move', 'tell', 'tell_binding', 'undo_move', 'why_closed']
 $$;
 COMMENT ON FUNCTION agi_cells.here IS 'The functions that are given a block and run in the global database all the same: what they read and write is there';
 
@@ -355,6 +355,174 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION agi_cells.all_present IS 'The same, while each has all that is of its blocks; else it fails';
+
+CREATE TABLE IF NOT EXISTS agi_cells.fetched (
+    cell     integer     NOT NULL CONSTRAINT fetched_pkey PRIMARY KEY
+             CONSTRAINT fetched_cell_fkey REFERENCES agi_cells.cell ON DELETE CASCADE,
+    life     text        NOT NULL DEFAULT '',
+    xid      xid8        NOT NULL DEFAULT '0',
+    id       bigint      NOT NULL DEFAULT 0,
+    day      date        NOT NULL DEFAULT '-infinity',
+    retry_at timestamptz NOT NULL DEFAULT '-infinity'
+);
+COMMENT ON TABLE agi_cells.fetched IS 'Up to where events of each cell have come here';
+COMMENT ON COLUMN agi_cells.fetched.cell IS 'The cell';
+COMMENT ON COLUMN agi_cells.fetched.life IS 'Which server it was, and since which promotion: another one may give numbers of transactions again that are lost';
+COMMENT ON COLUMN agi_cells.fetched.xid IS 'The transaction there that wrote the last event that has come';
+COMMENT ON COLUMN agi_cells.fetched.id IS 'That event';
+COMMENT ON COLUMN agi_cells.fetched.day IS 'Its day; no transaction that writes events takes longer than one';
+COMMENT ON COLUMN agi_cells.fetched.retry_at IS 'It did not answer, and is not asked before';
+
+CREATE OR REPLACE FUNCTION agi_cells.list_told(_cell integer, _life text, _xid text, _id bigint, _day date, _limit integer)
+RETURNS TABLE (
+    life text, xid text, id bigint, day date, block bigint, binding_id bigint, tenant_id integer, sequence integer,
+    at timestamptz, type text, data jsonb)
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; $$;
+COMMENT ON FUNCTION agi_cells.list_told IS 'Events of a cell behind one; see there';
+CREATE OR REPLACE FUNCTION agi_cells.mark_expired(_cell integer, _limit integer) RETURNS integer
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; SELECT agi_router.mark_expired(_limit); $$;
+COMMENT ON FUNCTION agi_cells.mark_expired IS 'Marks bindings of a cell that the clock has ended';
+CREATE OR REPLACE FUNCTION agi_cells.list_parties_then(_cell integer, _block bigint[], _id bigint[], _at timestamptz[])
+RETURNS TABLE (
+    place bigint, block bigint, binding_id bigint, x_number bigint, caller_tag bigint, shown bigint, side text,
+    callee bytea, caller bytea, mode text, y_ttl integer, parent_id bigint)
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; SELECT * FROM agi_router.list_parties_then(_block, _id, _at); $$;
+COMMENT ON FUNCTION agi_cells.list_parties_then IS 'The parties of bindings of a cell as they were at some time';
+
+CREATE OR REPLACE FUNCTION agi_cells.fetch(_cell integer, _limit integer) RETURNS void
+LANGUAGE plpgsql AS $$
+-- What has come, how far that is, and what is owed of it are one transaction here; the cell keeps what it has. So each
+-- comes once, whoever dies. Here it is as young as what is written here now: whoever pulls finds it behind all before.
+DECLARE
+    since agi_cells.fetched;
+BEGIN
+    SELECT * INTO STRICT since FROM agi_cells.fetched f WHERE f.cell = _cell;
+    WITH come AS MATERIALIZED (
+        SELECT * FROM agi_cells.list_told(_cell, since.life, since.xid::text, since.id, since.day, _limit)
+    ), written AS (
+        INSERT INTO agi_router.event (id, day, block, binding_id, tenant_id, sequence, at, type, data)
+        SELECT c.id, c.day, c.block, c.binding_id, c.tenant_id, c.sequence, c.at, c.type, c.data
+          FROM come c
+         WHERE c.id IS NOT NULL
+            -- Read again in the life of another server.
+            ON CONFLICT DO NOTHING
+        RETURNING id, day, block, binding_id, tenant_id, sequence, at, type
+    ), owed AS (
+        INSERT INTO agi_router.delivery (webhook_id, event_id, day, block, binding_id, sequence)
+        SELECT w.id, e.id, e.day, e.block, e.binding_id, e.sequence
+          FROM written e
+          JOIN agi_router.webhook w ON w.tenant_id = e.tenant_id
+         WHERE e.type = ANY (w.types) AND w.state <> 'removed'
+           -- Of what was before a webhook it is not told. Clocks may differ a little.
+           AND e.at > w.created_at - interval '5 seconds'
+    ), last AS (
+        SELECT c.xid::xid8 AS xid, c.id, c.day
+          FROM come c
+         WHERE c.id IS NOT NULL
+         ORDER BY c.xid::xid8 DESC, c.id DESC
+         LIMIT 1
+    )
+    UPDATE agi_cells.fetched f
+       SET life = n.life, xid = coalesce(l.xid, n.xid), id = coalesce(l.id, n.id), day = coalesce(l.day, f.day)
+      -- Where nothing has come, the first row says from where it looked.
+      FROM (SELECT c.life, c.xid::xid8 AS xid, 0::bigint AS id FROM come c WHERE c.id IS NULL) n
+      LEFT JOIN last l ON true
+     WHERE f.cell = _cell AND (n.life <> f.life OR l.id IS NOT NULL);
+END
+$$;
+COMMENT ON FUNCTION agi_cells.fetch IS 'Has so many events of a cell at most come here';
+
+CREATE OR REPLACE FUNCTION agi_cells.visit(_expired integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    most CONSTANT integer := 5000;
+    _cell  integer;
+    marked integer := 0;
+BEGIN
+    IF current_setting('transaction_read_only')::boolean THEN
+        -- Of a standby, lists show what has come.
+        RETURN 0;
+    END IF;
+    INSERT INTO agi_cells.fetched (cell)
+    SELECT c.id FROM agi_cells.cell c WHERE NOT EXISTS (SELECT 1 FROM agi_cells.fetched f WHERE f.cell = c.id)
+        ON CONFLICT DO NOTHING;
+    -- One at a time asks a cell, and who did not answer comes last. What is under way elsewhere is left to that one.
+    FOR _cell IN SELECT f.cell
+                   FROM agi_cells.fetched f
+                   JOIN agi_cells.cell c ON c.id = f.cell AND NOT c.away
+                  WHERE f.retry_at <= clock_timestamp()
+                  ORDER BY f.retry_at, f.cell LOOP
+        IF NOT pg_try_advisory_xact_lock(hashtextextended('agi_cells.fetch', _cell)) THEN
+            CONTINUE;
+        END IF;
+        BEGIN
+            IF _expired > 0 THEN
+                marked := marked + agi_cells.mark_expired(_cell, _expired);
+            END IF;
+            PERFORM agi_cells.fetch(_cell, most);
+            UPDATE agi_cells.fetched f SET retry_at = '-infinity' WHERE f.cell = _cell AND f.retry_at > '-infinity';
+        EXCEPTION WHEN OTHERS THEN
+            -- The others are not to wait for it each time.
+            RAISE WARNING 'cell % is not asked for a minute: %', _cell, SQLERRM;
+            UPDATE agi_cells.fetched f SET retry_at = clock_timestamp() + interval '1 minute' WHERE f.cell = _cell;
+        END;
+    END LOOP;
+    -- Whose parties are in a cell that does not answer is told when it does.
+    UPDATE agi_router.delivery d
+       SET next_at = clock_timestamp() + interval '1 minute'
+      FROM agi_cells.fetched f
+      JOIN agi_cells.cell c ON c.id = f.cell AND (c.away OR f.retry_at > clock_timestamp())
+      JOIN agi_router.block k ON k.cell = c.id
+     WHERE d.block = k.block AND d.next_at < clock_timestamp() + interval '30 seconds';
+    RETURN marked;
+END
+$$;
+REVOKE ALL ON FUNCTION agi_cells.visit, agi_cells.fetch, agi_cells.list_told, agi_cells.mark_expired, agi_cells.list_parties_then FROM PUBLIC;
+COMMENT ON FUNCTION agi_cells.visit IS 'Has the events of all cells that answer come here, and so many bindings at most be marked there that the clock has ended; returns how many were';
+
+CREATE OR REPLACE FUNCTION agi_router.fetch_events() RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT FROM agi_cells.visit(0)
+$$;
+
+CREATE OR REPLACE FUNCTION agi_router.expire_bindings(_limit integer) RETURNS integer
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT agi_router.end_locks(_limit) + agi_router.lapse_appeals(_limit) + agi_cells.visit(_limit)
+$$;
+
+CREATE OR REPLACE FUNCTION agi_router.list_parties_then(_block bigint[], _id bigint[], _at timestamptz[])
+RETURNS TABLE (
+    place bigint, block bigint, binding_id bigint, x_number bigint, caller_tag bigint, shown bigint, side text,
+    callee bytea, caller bytea, mode text, y_ttl integer, parent_id bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+#variable_conflict use_column
+DECLARE
+    asked record;
+BEGIN
+    -- Who delivers may read these rows, and ask nothing else of a cell.
+    IF NOT has_table_privilege(session_user, 'agi_router.route', 'SELECT') THEN
+        RAISE 'permission denied for table route' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    FOR asked IN SELECT c.cell, bool_or(agi_cells.is_away(_block[n])) AS away, array_agg(n::bigint) AS places,
+                        array_agg(_block[n]) AS blocks, array_agg(_id[n]) AS ids, array_agg(_at[n]) AS times
+                   FROM generate_subscripts(_block, 1) n
+                  CROSS JOIN LATERAL agi_cells.cell_of(_block[n]) c (cell)
+                  GROUP BY c.cell LOOP
+        IF asked.away THEN
+            -- Nobody can read them: that is not that there are none.
+            RETURN QUERY
+            SELECT p.place, p.block, p.id, NULL::bigint, NULL::bigint, NULL::bigint, 'a', NULL::bytea, NULL::bytea, '',
+                   NULL::integer, NULL::bigint
+              FROM unnest(asked.places, asked.blocks, asked.ids) p (place, block, id);
+        ELSE
+            RETURN QUERY
+            SELECT asked.places[r.place], r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee,
+                   r.caller, r.mode, r.y_ttl, r.parent_id
+              FROM agi_cells.list_parties_then(asked.cell, asked.blocks, asked.ids, asked.times) r;
+        END IF;
+    END LOOP;
+END
+$$;
 
 CREATE OR REPLACE FUNCTION agi_cells.share_out() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
@@ -716,9 +884,9 @@ COMMENT ON FUNCTION agi_cells.send_binds IS 'Has bind_drawn write here what was 
 CREATE OR REPLACE FUNCTION agi_cells.copied() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['blocklist', 'consent', 'group_member', 'hold', 'key', 'lock', 'lock_mark', 'message_rule', 'new_owner',
-                 'old_number', 'party_group', 'person_mark', 'pool', 'real_name', 'tenant', 'tenant_check', 'webhook']
+                 'old_number', 'party_group', 'person_mark', 'pool', 'real_name', 'tenant', 'tenant_check']
 $$;
-COMMENT ON FUNCTION agi_cells.copied IS 'The tables that are written in the global database alone, and that each cell has a copy of';
+COMMENT ON FUNCTION agi_cells.copied IS 'The tables that are written in the global database alone, and that each cell has a copy of. Not webhooks: what they are owed of a cell''s events is written here';
 
 CREATE OR REPLACE FUNCTION agi_cells.publish() RETURNS void
 LANGUAGE plpgsql AS $$
@@ -1294,7 +1462,8 @@ DO $$
 BEGIN
     -- Its functions of these names ask these.
     EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.step_move, agi_cells.undo_move, agi_cells.list_writers,'
-                   ' agi_cells.list_loads, agi_cells.set_away, agi_cells.look, agi_cells.ask TO %I',
+                   ' agi_cells.list_loads, agi_cells.set_away, agi_cells.look, agi_cells.ask, agi_cells.visit,'
+                   ' agi_cells.list_parties_then TO %I',
                    (SELECT pg_get_userbyid(p.proowner) FROM pg_proc p WHERE p.oid = 'agi_router.list_loads'::regproc));
 END
 $$;
@@ -1323,8 +1492,9 @@ INSERT INTO agi_cells.replaced (name, source, definition)
 SELECT p.proname, p.prosrc, pg_get_functiondef(p.oid)
   FROM pg_proc p
  WHERE p.pronamespace = 'agi_router'::regnamespace
-   AND p.proname IN ('hold_moves', 'is_moving', 'list_cells', 'list_loads', 'list_missing', 'list_writers', 'look_at_cell', 'look_at_cells',
-                     'look_at_proxy', 'set_cell_away', 'step_move', 'undo_move', 'why_closed');
+   AND p.proname IN ('expire_bindings', 'fetch_events', 'hold_moves', 'is_moving', 'list_cells', 'list_loads', 'list_missing',
+                     'list_parties_then', 'list_writers', 'look_at_cell', 'look_at_cells', 'look_at_proxy', 'set_cell_away',
+                     'step_move', 'undo_move', 'why_closed');
 
 CREATE OR REPLACE FUNCTION agi_cells.put_in_place() RETURNS void
 LANGUAGE plpgsql AS $$

@@ -135,6 +135,10 @@ SELECT a.event_id, a.at, a.tries, a.status, a.ms, a.why
  ORDER BY at DESC, a.event_id
  LIMIT %(limit)s;
 
+-- fetch_events --
+-- Have here what databases behind this one have written.
+SELECT agi_router.fetch_events();
+
 -- list_events --
 -- Events of a tenant behind a place, in the order of the place. Only of transactions before all that are under way:
 -- none that commits later has a place before these. One beyond all that this server knows is of another server's
@@ -162,21 +166,9 @@ SELECT e.id, e.block, e.binding_id, e.sequence, e.at, e.type, e.data, t.name AS 
 
 -- list_parties_then --
 -- The routes of bindings as they were at some time: also those that were taken out of use since.
-SELECT n.place, r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee, r.caller,
-       b.mode, b.y_ttl, b.parent_id
-  FROM unnest(%(block)s::bigint[], %(id)s::bigint[], %(at)s::timestamptz[])
-       WITH ORDINALITY n (block, id, at, place)
-  JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
- CROSS JOIN LATERAL (
-       SELECT o.block, o.binding_id, o.x_number, o.caller_tag, o.shown, o.side, o.callee, o.caller
-         FROM agi_router.route o
-        WHERE o.block = n.block AND o.binding_id = n.id AND o.begins_at <= n.at
-        UNION ALL
-       SELECT p.block, p.binding_id, p.x_number, p.caller_tag, p.shown, p.side, p.callee, p.caller
-         FROM agi_router.past_route p
-        WHERE p.block = n.block AND p.binding_id = n.id AND p.begins_at <= n.at
-          AND (NOT p.left_group OR p.ends_at > n.at)) r
- ORDER BY n.place, r.side, r.x_number, r.caller_tag;
+SELECT *
+  FROM agi_router.list_parties_then(%(block)s::bigint[], %(id)s::bigint[], %(at)s::timestamptz[])
+ ORDER BY place, side, x_number, caller_tag;
 
 -- list_due_webhooks --
 -- Webhooks that are sent to now and are owed something now, with their secrets.

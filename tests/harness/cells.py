@@ -25,7 +25,6 @@ _AT_ONCE = "of several who change one binding at once, one is told to do it agai
 _STEPS = "imports, feeds, rotation of keys, and carrying over after an appeal need the cell's DSN"
 _WITHDRAWN = "a bind that begins while consent is withdrawn may still be made"
 _DAYS = "days of calls are made in each cell"
-_EVENTS = "events of a cell are told by that cell"
 _DOORS = "texts are taken by doors beside their cell"
 _TAGS = "a lock on a stranger of the same tag keeps from binding"
 
@@ -52,12 +51,10 @@ NOT_HERE = {
     "test_members.test_several_come_at_once": _AT_ONCE,
     "test_members.test_unbound_while_a_member_comes": _AT_ONCE,
     "test_messages.test_a_door_takes_its_own_texts": _DOORS,
-    "test_messages.test_its_tenant_is_told": _EVENTS,
     "test_persons.test_an_old_owner_leaves_nothing_behind": _STEPS,
     "test_persons.test_what_is_carried_over_is_as_old_as_before": _STEPS,
     "test_replace.test_beside_calls": _AT_ONCE,
     "test_replace.test_two_at_once": _AT_ONCE,
-    "test_replace.test_what_is_told": _EVENTS,
     "test_settle.test_a_call_that_used_nothing_is_refused_alone": _ROWS,
     "test_settle.test_a_role_without_rights_loses_no_line": _ROWS,
     "test_settle.test_batch_of_several_days": _DAYS,

@@ -1,0 +1,180 @@
+"""Events of all cells are told, and pulled, from the global database, each once."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from cells.conftest import BLOCKS
+from cells.test_cells import HERE, bound
+
+from agi_router.bindings.model import Binding
+from agi_router.bindings.store import BindingStore
+from agi_router.calls.end import Outcome
+from agi_router.calls.store import AdmissionStore
+from agi_router.db.connection import Connection, Queries, connect
+from agi_router.db.rights import Purpose, check_rights, grant
+from agi_router.events.deliverer import Deliverer
+from agi_router.events.model import Event, EventType
+from agi_router.events.store import EventStore
+from agi_router.keys.ring import KeyRing
+from harness.cells import Cells
+from harness.database import (
+    a_call,
+    admit_as_router,
+    an_end,
+    database_of,
+    expire,
+    new_call_id,
+    until,
+    until_async,
+)
+from harness.receiver import Receiver
+from harness.values import B
+
+NORTH, SOUTH = BLOCKS
+TENANT = "default"
+TYPES = [EventType.BINDING_CREATED, EventType.CALL_ENDED, EventType.BINDING_ENDED]
+CREATED = f"agi_router.{EventType.BINDING_CREATED}"
+WHO = "delivers_all"
+
+
+@pytest.fixture
+def events(connection: Connection, store: BindingStore) -> EventStore:
+    """Where a webhook is made, and events are pulled."""
+    return EventStore(Queries(connection), store.keys)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Who is sent events."""
+    with Receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def deliver_dsn(cells: Cells, dsn: str, connection: Connection) -> Iterator[str]:
+    """The global database for a role that delivers, and may do no more."""
+    with cells.admin() as admin:
+        admin.execute(f"CREATE ROLE {WHO} LOGIN")
+    grant(connection, WHO, Purpose.DELIVER)
+    yield cells.dsn(database_of(dsn), user=WHO)
+    with cells.admin(database_of(dsn)) as admin:
+        admin.execute(f"DROP OWNED BY {WHO}; DROP ROLE {WHO}")
+
+
+@contextmanager
+def delivering(dsn: str, keys: KeyRing) -> Iterator[None]:
+    """Deliver meanwhile, and then until all that is under way has ended."""
+    with connect(dsn) as own:
+        check_rights(own, Purpose.DELIVER)
+    stop = threading.Event()
+    deliverer = Deliverer(lambda _: connect(dsn, timeout=30), lambda: keys, allowed=["127.0.0.1"])
+    thread = threading.Thread(target=deliverer.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def told_of(receiver: Receiver) -> Counter[tuple[str, str]]:
+    """Which bindings were told of, by what, and how often."""
+    return Counter((each.told["subject"], each.told["type"]) for each in receiver.received)
+
+
+def pulled(events: EventStore) -> list[Event]:
+    """All that is pulled, two at a time."""
+    found: list[Event] = []
+    place = None
+    while (page := events.events(TENANT, after=place, limit=2)).events:
+        for event, parties in page.events:
+            assert parties
+            found.append(event)
+        place = page.next
+    return found
+
+
+async def called_in_its_cell(cells: Cells, dsn: str, keys: KeyRing, made: Binding) -> None:
+    """A call to a binding, by a router that knows its cell alone."""
+    number = BLOCKS.index(made.id.block)
+    async with AdmissionStore(cells.dsns(dsn)[number], keys, connections=1) as admissions:
+        await until_async(lambda: admissions.pool.connected)
+        call_id = new_call_id()
+        x = made.id.block.number(1)
+        answer, _ = await admit_as_router(admissions, a_call(HERE[made.id.block], x), call_id)
+        assert answer.admitted
+        await admissions.settle([an_end(call_id, Outcome.ANSWERED, x=x)])
+
+
+async def test_all_cells_are_told_of(
+    cells: Cells,
+    dsn: str,
+    deliver_dsn: str,
+    connection: Connection,
+    store: BindingStore,
+    keys: KeyRing,
+    events: EventStore,
+    receiver: Receiver,
+) -> None:
+    """Sent by one deliverer with the parties, in the order of each binding, and pulled once."""
+    webhook, secret = events.add(TENANT, receiver.url, TYPES)
+    made = [bound(store, block) for block in BLOCKS]
+    for each in made:
+        await called_in_its_cell(cells, dsn, keys, each)
+        expire(connection, each.id)
+    expected = Counter((str(each.id), f"agi_router.{event}") for each in made for event in TYPES)
+    with delivering(deliver_dsn, keys):
+        until(lambda: told_of(receiver) == expected)
+    of_each: dict[str, list[str]] = {}
+    for got in receiver.received:
+        told = got.verified(secret)
+        assert told["data"]["parties"]["b"] == [B.masked]
+        of_each.setdefault(told["subject"], []).append(told["type"])
+    assert set(map(tuple, of_each.values())) == {tuple(f"agi_router.{each}" for each in TYPES)}
+    assert Counter((str(each.binding), f"agi_router.{each.type}") for each in pulled(events)) == (
+        expected
+    )
+    assert not events.webhooks()[0][1].owed
+    # As after a promotion in a cell: it is read anew, and nothing is told twice.
+    before = pulled(events)
+    with cells.admin(database_of(dsn)) as admin:
+        admin.execute("UPDATE agi_cells.fetched SET life = 'another'")
+    assert [each.id for each in pulled(events)] == [each.id for each in before]
+    assert not events.webhooks()[0][1].owed
+    assert events.resend(webhook.id) == len(before)
+
+
+def test_a_dead_cell_keeps_no_other_from_being_told_of(
+    cells: Cells,
+    dsn: str,
+    deliver_dsn: str,
+    store: BindingStore,
+    keys: KeyRing,
+    events: EventStore,
+    receiver: Receiver,
+) -> None:
+    """What the others have is told; what it has, also where it was fetched, when it is back."""
+    events.add(TENANT, receiver.url, TYPES)
+    cells.hurry()
+    fetched = bound(store, SOUTH)
+    assert [each.binding for each in pulled(events)] == [fetched.id]
+    south = cells.cells[1]
+    south.kill()
+    try:
+        alive = bound(store, NORTH)
+        with delivering(deliver_dsn, keys):
+            until(lambda: told_of(receiver) == Counter([(str(alive.id), CREATED)]))
+            south.start()
+            with cells.admin(database_of(dsn)) as admin:
+                # By itself it would be asked again a minute later.
+                admin.execute("UPDATE agi_cells.fetched SET retry_at = '-infinity'")
+                admin.execute("UPDATE agi_router.delivery SET next_at = now()")
+            until(lambda: told_of(receiver)[str(fetched.id), CREATED] == 1)
+    finally:
+        if not south.runs:
+            south.start()
