@@ -426,6 +426,9 @@ class StoreUnavailable(StoreError):
     The database does not answer.
     """
 
+    outrun = False
+    """Whether another transaction was in the way: nothing was done, and it may go well now."""
+
 
 class StoreBusy(StoreUnavailable):
     """

@@ -167,10 +167,12 @@ class BindingContext:
     def _under_current_keys(self, work: Callable[[], _Done]) -> _Done:
         """
         Do something; once more with the new keys where they were rotated since they were read.
+
+        It is done anew where another transaction was in the way.
         """
         try:
-            return work()
+            return self._queries.again(work)
         except KeysOutdated:
             # The new ones were in the file before.
             self._use_keys(check_keys(self.connection, self.keys))
-            return work()
+            return self._queries.again(work)

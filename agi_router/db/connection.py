@@ -8,11 +8,11 @@ It never goes into a message of ours; only the SQLSTATE and the name of a constr
 
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import psycopg
 from psycopg import pq
@@ -76,6 +76,10 @@ _OUR_OWN: Final[dict[str | None, type[AgiRouterError]]] = {
 # what a trigger says of it. Not that a page is damaged: an index may be, and so all rows.
 _OF_A_ROW: Final = ("22", "23", "P0")
 
+# Of two who are in each other's way the server has one begin anew.
+_OUTRUN: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+_TRIES: Final = 10
+
 # A name as servers of any language quote it.
 _QUOTED = re.compile(r"[\"«»„“](\w+)[\"«»“”]")
 
@@ -121,6 +125,8 @@ class _TimeLoader(Loader):
 
 
 Connection = psycopg.Connection[dict[str, Any]]
+
+_Done = TypeVar("_Done")
 
 
 def connect(
@@ -233,7 +239,9 @@ def _in_our_words(error: psycopg.Error) -> AgiRouterError:
         case psycopg.errors.ReadOnlySqlTransaction() | psycopg.OperationalError():
             why = why_failed(error.sqlstate) if error.sqlstate else why_not_connected(str(error))
             held = isinstance(error, psycopg.errors.LockNotAvailable)
-            return StoreHeld(why) if held else StoreUnavailable(why)
+            told = StoreHeld(why) if held else StoreUnavailable(why)
+            told.outrun = isinstance(error, _OUTRUN)
+            return told
         case psycopg.ProgrammingError(sqlstate=None):
             return StoreUnavailable(why_not_connected(str(error)))
         case _:
@@ -348,6 +356,24 @@ class Queries:
         else:
             with self.transaction():
                 yield
+
+    def again(self, work: Callable[[], _Done]) -> _Done:
+        """
+        Do what is one transaction; a few times anew where another one was in the way.
+
+        Within a transaction it is done once, as that is undone whole.
+
+        Args:
+            work: It; what it does elsewhere than in the database it may do several times.
+        """
+        alone = self._connection.info.transaction_status is pq.TransactionStatus.IDLE
+        for left in reversed(range(_TRIES)):
+            try:
+                return work()
+            except StoreUnavailable as error:
+                if not (alone and left and error.outrun):
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     @contextmanager
     def transaction(self, *, seconds: int | None = None) -> Iterator[None]:

@@ -162,7 +162,7 @@ LANGUAGE sql IMMUTABLE AS $$
     -- None that makes a binding: who comes to a number, and to a block that is being closed, waits for others and has to
     -- see what they did, which a transaction that is older than their end does not.
     SELECT ARRAY['add_routes', 'change', 'change_group_bindings', 'end_withdrawn', 'evict_ended_routes', 'extend',
-                 'hold_group_bindings', 'list_routes', 'release_held', 'replace_parties']
+                 'hold_group_bindings', 'list_routes', 'release_held', 'replace_parties', 'retire_routes']
 $$;
 COMMENT ON FUNCTION agi_cells.joining IS 'The functions that run in cells and are asked in transactions of several statements, too';
 

@@ -21,7 +21,6 @@ _VERSION = "15"
 
 _ROWS = "what this test breaks, holds or counts is in the cells"
 _UNDONE = "it is one transaction that is undone, and a cell sees what is committed in front"
-_AT_ONCE = "of several who change one binding at once, one is told to do it again"
 _STEPS = "imports, feeds, rotation of keys, and carrying over after an appeal need the cell's DSN"
 _WITHDRAWN = "a bind that begins while consent is withdrawn may still be made"
 _DAYS = "days of calls are made in each cell"
@@ -44,17 +43,10 @@ NOT_HERE = {
     "test_locks.test_a_lock_waits_for_the_bind_under_way": _ROWS,
     "test_locks.test_a_strangers_lock_locks_nobody": _TAGS,
     "test_locks.test_whatever_is_locked_and_lifted": _UNDONE,
-    "test_members.test_a_call_waits_for_the_change": _AT_ONCE,
-    "test_members.test_all_leave_at_once": _AT_ONCE,
     "test_members.test_members_under_an_older_key": _STEPS,
-    "test_members.test_one_place_for_two_groups": _AT_ONCE,
-    "test_members.test_several_come_at_once": _AT_ONCE,
-    "test_members.test_unbound_while_a_member_comes": _AT_ONCE,
     "test_messages.test_a_door_takes_its_own_texts": _DOORS,
     "test_persons.test_an_old_owner_leaves_nothing_behind": _STEPS,
     "test_persons.test_what_is_carried_over_is_as_old_as_before": _STEPS,
-    "test_replace.test_beside_calls": _AT_ONCE,
-    "test_replace.test_two_at_once": _AT_ONCE,
     "test_settle.test_a_call_that_used_nothing_is_refused_alone": _ROWS,
     "test_settle.test_a_role_without_rights_loses_no_line": _ROWS,
     "test_settle.test_batch_of_several_days": _DAYS,
@@ -158,6 +150,10 @@ class Cells:
     def dsns(self, dsn: str) -> list[str]:
         """The databases of the cells behind a global one."""
         return self._made[database_of(dsn)]
+
+    def cell(self, dsn: str) -> str:
+        """The database that has the rows of a global database's first block."""
+        return self.dsns(dsn)[0]
 
     def clone(self, *, migrated: bool = True) -> str:
         """Make a global database and its cells, and return the DSN of the global one."""

@@ -188,6 +188,10 @@ class Server:
         )
         return self.dsn(name)
 
+    def cell(self, dsn: str) -> str:
+        """The database that has the rows of a database's first block: itself."""
+        return dsn
+
     def drop(self, dsn: str) -> None:
         self._copying().execute(f"DROP DATABASE {database_of(dsn)} WITH (FORCE)")
 

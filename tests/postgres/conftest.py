@@ -142,6 +142,17 @@ def connection(dsn: str) -> Iterator[Connection]:
 
 
 @pytest.fixture
+def cell(server: Server | Cells, dsn: str) -> Iterator[Connection]:
+    """
+    A connection to the database that has the rows of the first block.
+
+    One box is one cell with nothing else: there it is this test's database.
+    """
+    with connect(server.cell(dsn), idle=int(SOON)) as opened:
+        yield opened
+
+
+@pytest.fixture
 def keys() -> KeyRing:
     """New keys."""
     return KeyRing.generate()

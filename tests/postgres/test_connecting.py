@@ -498,3 +498,25 @@ def test_a_session_that_is_ended_as_its_transaction_is(
             assert late.begun.wait(SOON)
     with queries.renewed() as again:
         assert again.row("find_chain_end", {}) is not None
+
+
+def test_done_anew_where_another_was_in_the_way(dsn: str) -> None:
+    """A transaction by itself is; within one that is under way only that could be."""
+    change = "UPDATE agi_router.tenant SET active = active"
+    with connect(dsn) as connection, connect(dsn) as other:
+        queries = Queries(connection)
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        overtaken: list[None] = []
+
+        def work() -> int:
+            with queries.transaction(), connections.translated():
+                connection.execute("SELECT 1 FROM agi_router.tenant")
+                if not overtaken:
+                    other.execute(change)
+                    overtaken.append(None)
+                return connection.execute(change).rowcount
+
+        assert queries.again(work) == 1
+        overtaken.clear()
+        with pytest.raises(StoreUnavailable, match="40001"), queries.transaction():
+            queries.again(work)

@@ -49,6 +49,7 @@ from harness.values import BLOCK, A, B, C, D, E, F, X, Y
 pytestmark = on_each_version
 
 TIMEOUT = 10.0
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 Stores = Callable[[], BindingStore]
 
@@ -508,26 +509,23 @@ def test_one_place_for_two_groups(store: BindingStore, stores: Stores) -> None:
 
 
 def test_unbound_while_a_member_comes(
-    store: BindingStore, stores: Stores, connection: Connection
+    store: BindingStore, stores: Stores, keys: KeyRing, cell: Connection
 ) -> None:
     """The change waits for the other and then sees that it is too late."""
     made = make(store)
-    ending, changing = stores(), stores()
+    changing = stores()
     with ThreadPoolExecutor(1) as pool:
-        ending._queries._connection.execute("BEGIN")
-        ending.unbind(made.id)
-        late = pool.submit(changing.add_members, made.id, [D])
-        pid = changing._queries._connection.info.backend_pid
-        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = %s"
-        until(lambda: one(connection, waits, pid))
-        ending._queries._connection.execute("COMMIT")
+        with cell.transaction():
+            BindingStore(cell, keys).unbind(made.id)
+            late = pool.submit(changing.add_members, made.id, [D])
+            until(lambda: one(cell, WAITING))
         with pytest.raises(BindingEnded, match="unbound"):
             late.result(timeout=10)
     assert members_of(store.find(made.id)) == {A, C}
 
 
 async def test_a_call_waits_for_the_change(
-    store: BindingStore, stores: Stores, admissions: AdmissionStore, connection: Connection
+    store: BindingStore, stores: Stores, admissions: AdmissionStore, cell: Connection
 ) -> None:
     """A member who is just leaving never becomes the one whom B calls back."""
     made = make(store, (A, C), Callback.LAST, A)
@@ -535,15 +533,12 @@ async def test_a_call_waits_for_the_change(
     changing._queries._connection.execute("BEGIN")
     changing.remove_member(made.id, C)
     with ThreadPoolExecutor(1) as pool:
-        calling = connect(connection.info.dsn)
 
         def commit_once_it_waits() -> None:
-            waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            until(lambda: one(calling, waits))
+            until(lambda: one(cell, WAITING))
             changing._queries._connection.execute("COMMIT")
 
         done = pool.submit(commit_once_it_waits)
         await admissions.admit(a_call(C), new_call_id(), timeout=TIMEOUT)
         done.result(timeout=10)
-        calling.close()
     assert store.find(made.id).called_back == (A,)

@@ -371,7 +371,7 @@ async def test_keys_are_rotated(
 
 
 @on_each_version
-def test_two_at_once(stores: Stores, store: BindingStore, connection: Connection) -> None:
+def test_two_at_once(stores: Stores, store: BindingStore, cell: Connection) -> None:
     """One after the other; who has named the version of before is refused."""
     made = make(store, Axb(a=A, b=B))
     first, second, third = stores(), stores(), stores()
@@ -380,7 +380,7 @@ def test_two_at_once(stores: Stores, store: BindingStore, connection: Connection
             first.replace(made.id, Side.A, C)
             late = pool.submit(second.replace, made.id, Side.B, D)
             named = pool.submit(third.replace, made.id, Side.A, NEW, version=1)
-            until(lambda: one(connection, WAITING) == 2)
+            until(lambda: one(cell, WAITING) == 2)
         assert sides(late.result()) == ({C}, {D})
         with pytest.raises(BindingChanged):
             named.result()

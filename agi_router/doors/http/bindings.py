@@ -30,7 +30,7 @@ from agi_router.doors.http.batches import Result, refused, result_of
 from agi_router.doors.http.idempotency import KEYED, Made, answer_once, keep_once
 from agi_router.errors import AgiRouterError, BindingChanged, BindingNotFound, ExpiryInvalid
 from agi_router.feeds.store import FeedStore
-from agi_router.numbers import XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.bindings import (
@@ -279,28 +279,48 @@ def change_binding(name: str, body: BindingChange, request: Request, desk: _Writ
     party = read_number(f"/{word}", number, fixed_lines=desk.options.fixed_lines)
     if word == "default":
         return binding_answer(desk.store.set_default(_find(name, desk).id, party, version=version))
-    with desk.queries.transaction():
-        found = _find(name, desk)
-        # Of the one that is written down as it was.
-        kept = found.version if version is None else version
+
+    def replace(found: Binding, kept: int) -> tuple[Binding, str]:
         changed = desk.store.replace(found.id, Side(word), party, version=kept)
-        subject = f"another {word} of binding {found.id}"
-        both = found, changed
-        desk.audit("PATCH /v1/bindings/{name}", subject, person=party, bindings=both)
-    return binding_answer(changed)
+        return changed, f"another {word} of binding {found.id}"
+
+    return _alter(name, version, desk, replace, person=party)
 
 
 def _move(name: str, group: str, version: int | None, desk: Desk) -> Response:
     """
     Let another group be side A.
     """
-    with desk.queries.transaction():
-        found = _find(name, desk)
-        kept = found.version if version is None else version
+
+    def move(found: Binding, kept: int) -> tuple[Binding, str]:
         changed = desk.store.set_group(found.id, group, version=kept)
-        subject = f"another group of binding {found.id}"
-        desk.audit("PATCH /v1/bindings/{name}", subject, bindings=(found, changed))
-    return binding_answer(changed)
+        return changed, f"another group of binding {found.id}"
+
+    return _alter(name, version, desk, move)
+
+
+def _alter(
+    name: str,
+    version: int | None,
+    desk: Desk,
+    work: Callable[[Binding, int], tuple[Binding, str]],
+    *,
+    person: PhoneNumber | None = None,
+) -> Response:
+    """
+    Change a binding by *work*, which is given its version and says what it did; write it down.
+    """
+
+    def altered() -> Binding:
+        with desk.queries.transaction():
+            found = _find(name, desk)
+            # Of the one that is written down as it was.
+            changed, subject = work(found, found.version if version is None else version)
+            both = found, changed
+            desk.audit("PATCH /v1/bindings/{name}", subject, person=person, bindings=both)
+        return changed
+
+    return binding_answer(desk.queries.again(altered))
 
 
 @router.post(
@@ -332,12 +352,17 @@ def remove_members(name: str, body: MembersIn, request: Request, desk: _Writes) 
     version = read_version(request, BindingChanged, needed=False)
     members = read_members(body.g, fixed_lines=desk.options.fixed_lines)
     found = _find(name, desk)
-    with desk.queries.transaction():
-        for member in members:
-            found = desk.store.remove_member(found.id, member, version=version)
-            # Each makes another version of it, which nobody but this transaction sees.
-            version = None
-    return binding_answer(found)
+
+    def removed() -> Binding:
+        changed, seen = found, version
+        with desk.queries.transaction():
+            for member in members:
+                changed = desk.store.remove_member(found.id, member, version=seen)
+                # Each makes another version of it, which nobody but this transaction sees.
+                seen = None
+        return changed
+
+    return binding_answer(desk.queries.again(removed))
 
 
 @router.post(

@@ -213,10 +213,14 @@ def _done(desk: Desk, act: str, work: Callable[[], PartyGroup]) -> Response:
     """
     Do something with a group, and write it down.
     """
-    with desk.queries.transaction():
-        group = work()
-        desk.audit(act, _subject(group))
-    return _answer(group)
+
+    def done() -> PartyGroup:
+        with desk.queries.transaction():
+            group = work()
+            desk.audit(act, _subject(group))
+        return group
+
+    return _answer(desk.queries.again(done))
 
 
 def _find(name: str, tenant: str | None, desk: Desk) -> PartyGroup:

@@ -206,27 +206,34 @@ def do_once(
     names = keys.request_tags(b"name", *name)
     payloads = keys.request_tags(b"payload", *payload)
     queries = desk.queries
-    with queries.transaction():
-        # Waits for whoever is about to answer the same request.
-        taken = {"name": names[0], "payload": payloads[0], "patience": PATIENCE}
-        known = queries.row("find_answer", {"names": names[1:]}) if names[1:] else None
-        if known is None and _take(queries, taken) is None:
-            known = queries.row("find_answer", {"names": names[:1]})
-        if known is not None:
-            if known["payload"] not in payloads:
-                raise Problem.of_door("idempotency_key_reused")
-            return Kept(
-                status=known["status"], body=known["body"], headers=known["headers"], again=True
-            )
-        status, body, headers = make()
-        kept = {
-            "name": names[0],
-            "status": status,
-            "headers": json.dumps(dict(headers)),
-            "body": body,
-        }
-        queries.row("keep_answer", kept)
-    return Kept(status=status, body=body, headers=headers, again=False)
+
+    def done() -> Kept:
+        with queries.transaction():
+            # Waits for whoever is about to answer the same request.
+            taken = {"name": names[0], "payload": payloads[0], "patience": PATIENCE}
+            known = queries.row("find_answer", {"names": names[1:]}) if names[1:] else None
+            if known is None and _take(queries, taken) is None:
+                known = queries.row("find_answer", {"names": names[:1]})
+            if known is not None:
+                if known["payload"] not in payloads:
+                    raise Problem.of_door("idempotency_key_reused")
+                return Kept(
+                    status=known["status"],
+                    body=known["body"],
+                    headers=known["headers"],
+                    again=True,
+                )
+            status, body, headers = make()
+            kept = {
+                "name": names[0],
+                "status": status,
+                "headers": json.dumps(dict(headers)),
+                "body": body,
+            }
+            queries.row("keep_answer", kept)
+        return Kept(status=status, body=body, headers=headers, again=False)
+
+    return queries.again(done)
 
 
 def _take(queries: Queries, taken: dict[str, Any]) -> dict[str, Any] | None:
