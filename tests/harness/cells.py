@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from agi_router.db.connection import Connection
 from harness.database import ROLE, Clock, Server, database_of, one, until
@@ -23,21 +23,17 @@ _ROWS = "what this test breaks, holds or counts is in the cells"
 _UNDONE = "it is one transaction that is undone, and a cell sees what is committed in front"
 _STEPS = "imports, feeds, rotation of keys, and carrying over after an appeal need the cell's DSN"
 _WITHDRAWN = "a bind that begins while consent is withdrawn may still be made"
-_DAYS = "days of calls are made in each cell"
 _DOORS = "texts are taken by doors beside their cell"
 _TAGS = "a lock on a stranger of the same tag keeps from binding"
 
 NOT_HERE = {
     "test_admit.test_explain_gives_the_same_reasons": _UNDONE,
-    "test_admit.test_reservations_are_found_by_their_index": _ROWS,
-    "test_admit_together.test_so_many_at_most": _ROWS,
     "test_appeals.test_a_feed_that_comes_after_a_rebind": _STEPS,
     "test_appeals.test_another_number_where_the_lock_stays": _STEPS,
     "test_appeals.test_by_hand": _STEPS,
     "test_appeals.test_somebody_else_has_the_place_of_whoever_is_locked": _STEPS,
     "test_bindings.test_bound_at_the_moment_its_block_is_returned": _ROWS,
     "test_bindings.test_extended_at_the_moment_its_place_is_taken": _ROWS,
-    "test_bindings.test_never_half_written": _ROWS,
     "test_consent.test_a_bind_and_a_withdrawal_at_once": _WITHDRAWN,
     "test_consent.test_a_withdrawal_while_an_import_goes_on": _WITHDRAWN,
     "test_locks.test_a_lock_waits_for_the_bind_under_way": _ROWS,
@@ -47,12 +43,6 @@ NOT_HERE = {
     "test_messages.test_a_door_takes_its_own_texts": _DOORS,
     "test_persons.test_an_old_owner_leaves_nothing_behind": _STEPS,
     "test_persons.test_what_is_carried_over_is_as_old_as_before": _STEPS,
-    "test_settle.test_a_call_that_used_nothing_is_refused_alone": _ROWS,
-    "test_settle.test_a_role_without_rights_loses_no_line": _ROWS,
-    "test_settle.test_batch_of_several_days": _DAYS,
-    "test_settle.test_settling_waits_for_nobody_in_a_circle": _ROWS,
-    "test_settle.test_what_day_a_call_may_have": _DAYS,
-    "test_settle.test_what_the_database_refuses_keeps_nobody_else": _ROWS,
 }
 """
 Tests of the suites that run on cells too which do not, each with its reason.
@@ -154,6 +144,10 @@ class Cells:
     def cell(self, dsn: str) -> str:
         """The database that has the rows of a global database's first block."""
         return self.dsns(dsn)[0]
+
+    def cell_admin(self, dsn: str) -> Connection:
+        """Connect to that one as superuser."""
+        return self.connect(make_conninfo(self.cell(dsn), user="postgres"))
 
     def clone(self, *, migrated: bool = True) -> str:
         """Make a global database and its cells, and return the DSN of the global one."""

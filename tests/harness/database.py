@@ -192,6 +192,10 @@ class Server:
         """The database that has the rows of a database's first block: itself."""
         return dsn
 
+    def cell_admin(self, dsn: str) -> Connection:
+        """Connect to that one as superuser."""
+        return self.connect(make_conninfo(self.cell(dsn), user="postgres"))
+
     def drop(self, dsn: str) -> None:
         self._copying().execute(f"DROP DATABASE {database_of(dsn)} WITH (FORCE)")
 

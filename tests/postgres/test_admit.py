@@ -482,11 +482,11 @@ async def test_old_reservations_are_found_too(
     assert await admissions.reserved("pbx1") == {}
 
 
-def test_reservations_are_found_by_their_index(connection: Connection) -> None:
+def test_reservations_are_found_by_their_index(cell: Connection) -> None:
     """No day of calls is read for them."""
-    connection.execute("SET enable_seqscan = off")
+    cell.execute("SET enable_seqscan = off")
     values = {"node": "pbx1", "after": "pbx1-", "before": "pbx1.", "limit": 10}
-    plan = connection.execute(b"EXPLAIN " + query("list_reserved"), values).fetchall()
+    plan = cell.execute(b"EXPLAIN " + query("list_reserved"), values).fetchall()
     lines = [row["QUERY PLAN"] for row in plan]
     scans = [line for line in lines if "Scan" in line and "Subquery Scan" not in line]
     assert scans

@@ -70,14 +70,14 @@ async def test_those_who_wait_share_a_transaction(
     assert transactions(connection) == 1
 
 
-async def test_so_many_at_most(
-    connection: Connection, store: BindingStore, narrow: AdmissionStore
-) -> None:
-    """Twenty are eight, eight and four."""
+async def test_so_many_at_most(cell: Connection, store: BindingStore, keys: KeyRing) -> None:
+    """Twenty are eight, eight and four, where a router asks its own database."""
     bind(store)
-    answers = await admit_all(narrow, {new_call_id(): a_call() for _ in range(20)})
+    async with AdmissionStore(cell.info.dsn, keys, connections=1) as narrow:
+        await until_async(lambda: narrow.pool.connected == 1)
+        answers = await admit_all(narrow, {new_call_id(): a_call() for _ in range(20)})
     assert all(answer.admitted for answer in answers)
-    assert transactions(connection) == 3
+    assert transactions(cell) == 3
 
 
 async def test_limit_holds_within_a_transaction(

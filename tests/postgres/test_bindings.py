@@ -449,16 +449,18 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("place", FAULTS)
-def test_never_half_written(place: str, connection: Connection, store: BindingStore) -> None:
+def test_never_half_written(
+    place: str, connection: Connection, cell: Connection, store: BindingStore
+) -> None:
     """Wherever binding fails, nothing of it stays; what was there is as it was."""
     old = bind(store)
     expire(connection, old.id)
     before = rows(connection)
-    connection.execute(
+    cell.execute(
         b"CREATE FUNCTION public.fault() RETURNS trigger LANGUAGE plpgsql AS"
         b" $$ BEGIN RAISE EXCEPTION 'fault'; END $$"
     )
-    connection.execute(FAULTS[place].encode())
+    cell.execute(FAULTS[place].encode())
     with pytest.raises(StoreError, match="P0001"):
         bind(store)
     assert rows(connection) == before

@@ -37,7 +37,6 @@ from harness.database import (
     bind,
     call_states,
     calls_used,
-    database_of,
     expire,
     new_call_id,
     new_party,
@@ -398,7 +397,7 @@ async def test_counts_that_somebody_has_altered(
 
 
 async def test_what_the_database_refuses_keeps_nobody_else(
-    connection: Connection, store: BindingStore, admissions: AdmissionStore
+    connection: Connection, cell: Connection, store: BindingStore, admissions: AdmissionStore
 ) -> None:
     """Of many ends two break a rule: these are named with their binding, the others settled."""
     parties = {BLOCK.number(serial): new_party() for serial in range(20)}
@@ -410,7 +409,7 @@ async def test_what_the_database_refuses_keeps_nobody_else(
         assert answer.admitted
     first, second, *_ = made
     names = sorted(str(made[x].id) for x in (first, second))
-    connection.execute(
+    cell.execute(
         "ALTER TABLE agi_router.binding ADD CHECK (id NOT IN"
         f" ({made[first].id.id}, {made[second].id.id}) OR calls_used > 0) NOT VALID"
     )
@@ -426,11 +425,11 @@ async def test_what_the_database_refuses_keeps_nobody_else(
 
 
 async def test_a_call_that_used_nothing_is_refused_alone(
-    connection: Connection, admissions: AdmissionStore
+    cell: Connection, admissions: AdmissionStore
 ) -> None:
     """One that used no binding has none to be named."""
     call_id = new_call_id()
-    connection.execute(f"ALTER TABLE agi_router.call ADD CHECK (id <> '{call_id}') NOT VALID")
+    cell.execute(f"ALTER TABLE agi_router.call ADD CHECK (id <> '{call_id}') NOT VALID")
     (broken,) = (await admissions.settle([an_end(call_id, None)])).broken
     assert (broken.end.call_id, broken.binding) == (call_id, None)
 
@@ -439,7 +438,7 @@ async def test_a_role_without_rights_loses_no_line(
     server: Server, dsn: str, connection: Connection, admissions: AdmissionStore
 ) -> None:
     """What is wrong with all of it is no row's fault: it is told, and all is told again."""
-    with server.admin(database_of(dsn)) as admin:
+    with server.cell_admin(dsn) as admin:
         admin.execute("ALTER TABLE agi_router.call OWNER TO postgres")
         with pytest.raises(StoreError) as told:
             await admissions.settle([an_end(new_call_id()), an_end(new_call_id())])
@@ -485,13 +484,13 @@ async def test_nothing_to_settle(connection: Connection, admissions: AdmissionSt
 
 
 async def test_batch_of_several_days(
-    connection: Connection, store: BindingStore, admissions: AdmissionStore
+    connection: Connection, cell: Connection, store: BindingStore, admissions: AdmissionStore
 ) -> None:
     """Each call goes to the partition of its day; one of a day without one to the default one."""
     bind(store)
     now = datetime.now(UTC)
     days = [now, now - timedelta(days=1), now + timedelta(days=1)]
-    connection.execute(f"DROP TABLE agi_router.call_{days[-1]:%Y%m%d}")
+    cell.execute(f"DROP TABLE agi_router.call_{days[-1]:%Y%m%d}")
     ids = [new_call_id(day) for day in days for _ in range(2)]
     for each in ids[::2]:
         await admissions.admit(a_call(), each, timeout=TIMEOUT)
@@ -501,7 +500,7 @@ async def test_batch_of_several_days(
         await admissions.settle(shuffled)
         assert call_states(connection) == dict.fromkeys(ids, "settled")
         assert calls_used(connection) == 0
-    rows = connection.execute(
+    rows = cell.execute(
         "SELECT c.relname AS place, id FROM agi_router.call"
         " JOIN pg_class c ON c.oid = call.tableoid"
     ).fetchall()
@@ -512,15 +511,13 @@ async def test_batch_of_several_days(
 
 
 async def test_what_day_a_call_may_have(
-    connection: Connection, store: BindingStore, admissions: AdmissionStore
+    connection: Connection, cell: Connection, store: BindingStore, admissions: AdmissionStore
 ) -> None:
     """One that the database's clock allows, give or take a day, or an older one that is there."""
     bind(store)
     now = datetime.now(UTC)
     earlier = now - timedelta(days=20)
-    connection.execute(
-        "SELECT agi_router.ensure_days('call', %s, %s)", (earlier.date(), earlier.date())
-    )
+    cell.execute("SELECT agi_router.ensure_days('call', %s, %s)", (earlier.date(), earlier.date()))
     odd = [now + timedelta(days=n) for n in (2, 9, 400, -2, -400)]
     for day in (*odd, earlier):
         with pytest.raises(DayRefused, match="clock"):
@@ -654,20 +651,16 @@ async def test_guard_and_facts_while_uses_come_back(
 
 
 def deadlocks(server: Server, dsn: str) -> int:
-    with server.admin() as admin:
-        return int(
-            one(
-                admin,
-                "SELECT deadlocks FROM pg_stat_database WHERE datname = %s",
-                database_of(dsn),
-            )
-        )
+    with server.cell_admin(dsn) as admin:
+        ours = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        return int(one(admin, ours))
 
 
 async def test_settling_waits_for_nobody_in_a_circle(
     server: Server,
     dsn: str,
     connection: Connection,
+    cell: Connection,
     store: BindingStore,
     admissions: AdmissionStore,
     admit: Admit,
@@ -678,14 +671,14 @@ async def test_settling_waits_for_nobody_in_a_circle(
     gone = new_call_id()
 
     def waiting() -> int:
-        return int(one(connection, "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> 0"))
+        return int(one(cell, "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid <> 0"))
 
     async def settle_all(ends: list[End]) -> None:
         # It does not wait for long at a time.
         while ends:
             ends = (await admissions.settle(ends)).held
 
-    with server.connect(dsn) as other:
+    with server.connect(server.cell(dsn)) as other:
         other.execute("BEGIN")
         other.execute("SELECT FROM agi_router.binding FOR UPDATE")
         admission = asyncio.ensure_future(admissions.admit(a_call(), gone, timeout=SOON))
