@@ -152,8 +152,8 @@ COMMENT ON FUNCTION agi_cells.tables IS 'The tables whose rows are in the cells:
 CREATE OR REPLACE FUNCTION agi_cells.here() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['add_to_blocklist', 'assert_current_keys', 'bind_asked', 'find_complained', 'find_complained_call',
-                 'is_listed', 'is_moving', 'list_parties_then', 'list_writers', 'note_rebind', 'refuse_locked', 'set_lock',
-                 'step_move', 'tell', 'tell_binding', 'undo_move', 'why_closed']
+                 'is_listed', 'is_moving', 'list_parties_then', 'list_traced', 'list_writers', 'note_rebind', 'refuse_locked',
+                 'set_lock', 'step_move', 'tell', 'tell_binding', 'undo_move', 'why_closed']
 $$;
 COMMENT ON FUNCTION agi_cells.here IS 'The functions that are given a block and run in the global database all the same: what they read and write is there';
 
@@ -388,6 +388,26 @@ RETURNS TABLE (
     callee bytea, caller bytea, mode text, y_ttl integer, parent_id bigint)
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON _cell; SELECT * FROM agi_router.list_parties_then(_block, _id, _at); $$;
 COMMENT ON FUNCTION agi_cells.list_parties_then IS 'The parties of bindings of a cell as they were at some time';
+CREATE OR REPLACE FUNCTION agi_cells.list_traced(_block bigint[], _id bigint[])
+RETURNS TABLE (
+    block bigint, id bigint, tenant_id integer, mode text, state text, begins_at timestamptz, expires_at timestamptz,
+    ended_at timestamptz, order_id text, moments timestamptz[])
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; SPLIT _block, _id; RUN ON agi_cells.cell_of(_block); SELECT * FROM agi_router.list_traced(_block, _id); $$;
+COMMENT ON FUNCTION agi_cells.list_traced IS 'Bindings of any cells with the times at which their parties may have changed';
+
+CREATE OR REPLACE FUNCTION agi_cells.is_deleted(_since date) RETURNS SETOF boolean
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON agi_cells.present(); SELECT agi_router.is_deleted(_since); $$;
+COMMENT ON FUNCTION agi_cells.is_deleted IS 'Of each cell whether something of a day or of a later one was deleted there';
+
+CREATE OR REPLACE FUNCTION agi_cells.may_read() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT has_table_privilege(session_user, 'agi_router.route', 'SELECT') THEN
+        RAISE 'permission denied for table route' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.may_read IS 'Fails where whoever is logged in may not read who is bound: roles that deliver and export may, and ask a cell for nothing else';
 
 CREATE OR REPLACE FUNCTION agi_cells.fetch(_cell integer, _limit integer) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -477,7 +497,8 @@ BEGIN
     RETURN marked;
 END
 $$;
-REVOKE ALL ON FUNCTION agi_cells.visit, agi_cells.fetch, agi_cells.list_told, agi_cells.mark_expired, agi_cells.list_parties_then FROM PUBLIC;
+REVOKE ALL ON FUNCTION agi_cells.visit, agi_cells.fetch, agi_cells.list_told, agi_cells.mark_expired, agi_cells.list_parties_then,
+    agi_cells.list_traced, agi_cells.is_deleted, agi_cells.may_read FROM PUBLIC;
 COMMENT ON FUNCTION agi_cells.visit IS 'Has the events of all cells that answer come here, and so many bindings at most be marked there that the clock has ended; returns how many were';
 
 CREATE OR REPLACE FUNCTION agi_router.fetch_events() RETURNS void
@@ -499,10 +520,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     asked record;
 BEGIN
-    -- Who delivers may read these rows, and ask nothing else of a cell.
-    IF NOT has_table_privilege(session_user, 'agi_router.route', 'SELECT') THEN
-        RAISE 'permission denied for table route' USING ERRCODE = 'insufficient_privilege';
-    END IF;
+    PERFORM agi_cells.may_read();
     FOR asked IN SELECT c.cell, bool_or(agi_cells.is_away(_block[n])) AS away, array_agg(n::bigint) AS places,
                         array_agg(_block[n]) AS blocks, array_agg(_id[n]) AS ids, array_agg(_at[n]) AS times
                    FROM generate_subscripts(_block, 1) n
@@ -521,6 +539,32 @@ BEGIN
               FROM agi_cells.list_parties_then(asked.cell, asked.blocks, asked.ids, asked.times) r;
         END IF;
     END LOOP;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION agi_router.list_traced(_block bigint[], _id bigint[])
+RETURNS TABLE (
+    block bigint, id bigint, tenant_id integer, mode text, state text, begins_at timestamptz, expires_at timestamptz,
+    ended_at timestamptz, order_id text, moments timestamptz[])
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM agi_cells.may_read();
+    RETURN QUERY
+    SELECT t.*
+      FROM (SELECT array_agg(n.block) AS blocks, array_agg(n.id) AS ids
+              FROM unnest(_block, _id) n (block, id)
+             WHERE NOT agi_cells.is_away(n.block)) asked
+     CROSS JOIN LATERAL agi_cells.list_traced(asked.blocks, asked.ids) t
+     WHERE asked.blocks IS NOT NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION agi_router.is_deleted(_since date) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM agi_cells.may_read();
+    -- Retention deletes in the cells.
+    RETURN (SELECT bool_or(d) FROM agi_cells.is_deleted(_since) d);
 END
 $$;
 
@@ -1463,7 +1507,7 @@ BEGIN
     -- Its functions of these names ask these.
     EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.step_move, agi_cells.undo_move, agi_cells.list_writers,'
                    ' agi_cells.list_loads, agi_cells.set_away, agi_cells.look, agi_cells.ask, agi_cells.visit,'
-                   ' agi_cells.list_parties_then TO %I',
+                   ' agi_cells.list_parties_then, agi_cells.list_traced, agi_cells.is_deleted, agi_cells.may_read TO %I',
                    (SELECT pg_get_userbyid(p.proowner) FROM pg_proc p WHERE p.oid = 'agi_router.list_loads'::regproc));
 END
 $$;
@@ -1492,9 +1536,9 @@ INSERT INTO agi_cells.replaced (name, source, definition)
 SELECT p.proname, p.prosrc, pg_get_functiondef(p.oid)
   FROM pg_proc p
  WHERE p.pronamespace = 'agi_router'::regnamespace
-   AND p.proname IN ('expire_bindings', 'fetch_events', 'hold_moves', 'is_moving', 'list_cells', 'list_loads', 'list_missing',
-                     'list_parties_then', 'list_writers', 'look_at_cell', 'look_at_cells', 'look_at_proxy', 'set_cell_away',
-                     'step_move', 'undo_move', 'why_closed');
+   AND p.proname IN ('expire_bindings', 'fetch_events', 'hold_moves', 'is_deleted', 'is_moving', 'list_cells', 'list_loads', 'list_missing',
+                     'list_parties_then', 'list_traced', 'list_writers', 'look_at_cell', 'look_at_cells', 'look_at_proxy',
+                     'set_cell_away', 'step_move', 'undo_move', 'why_closed');
 
 CREATE OR REPLACE FUNCTION agi_cells.put_in_place() RETURNS void
 LANGUAGE plpgsql AS $$

@@ -114,10 +114,7 @@ SELECT agi_router.record_export(
 
 -- find_deleted --
 -- Whether bindings, calls or texts of a day (UTC), or of a later one, were deleted.
-SELECT d.id
-  FROM agi_router.deletion d
- WHERE d.kind IN ('binding', 'call', 'message') AND d.day >= %(since)s
- LIMIT 1;
+SELECT 1 AS deleted WHERE agi_router.is_deleted(%(since)s::date);
 
 -- find_exports --
 -- Whether days are exported here at all, and the last day that was.

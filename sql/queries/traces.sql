@@ -35,10 +35,8 @@ SELECT p.block, p.binding_id
 -- list_traced --
 -- Some bindings, the earliest first, with the times at which their parties may have changed.
 SELECT b.block, b.id, b.mode, b.state, b.begins_at, b.expires_at, b.ended_at, b.order_id, t.name AS tenant,
-       now() AS now,
-       ARRAY(SELECT m.at FROM agi_router.list_moments(b.block, b.id) m ORDER BY m.at) AS moments
-  FROM unnest(%(blocks)s::bigint[], %(ids)s::bigint[]) n (block, id)
-  JOIN agi_router.binding b ON b.block = n.block AND b.id = n.id
+       now() AS now, b.moments
+  FROM agi_router.list_traced(%(blocks)s::bigint[], %(ids)s::bigint[]) b
   JOIN agi_router.tenant t ON t.id = b.tenant_id
  ORDER BY b.begins_at, b.block, b.id
  LIMIT %(limit)s;
