@@ -9,6 +9,7 @@ Rules for the editor:
    beginning of: the database alone can say who somebody is.
 """
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -70,16 +71,17 @@ class PersonRegister:
         assert_current_keys(self._queries, self._keys)
         found = {each: person_id for person_id, each in sorted(self.find(wanted).items())}
         missing = [each for each in wanted if each not in found]
-        for each, values in zip(missing, self.describe(missing, new=True), strict=True):
-            row = self._queries.row("add_person", values)
-            found[each] = row["id"] if row else 0
+        if missing:
+            values = {"people": json.dumps(self.describe(missing, new=True))}
+            rows = self._queries.rows("add_persons", values)
+            found |= zip(missing, (row["id"] for row in rows), strict=True)
         return found
 
     def describe(
         self, people: Collection[PhoneNumber], *, new: bool
     ) -> list[dict[str, int | str]]:
         """
-        By what some people are known, as ``agi_router.add_person`` is told it.
+        By what some people are known, as ``agi_router.add_persons`` is told it.
 
         Args:
             people: Who.

@@ -550,9 +550,9 @@ SELECT m.person_id, m.digest
 -- Since when the numbers of some persons have new owners.
 SELECT w.person_id, w.since FROM agi_router.new_owner w WHERE w.person_id = ANY (%(ids)s::bigint[]);
 
--- add_person --
--- The id of a person, who may be new; see agi_router.add_person.
-SELECT agi_router.add_person(%(id)s, %(tags)s::bigint[], %(digests)s::bytea[], %(sealed)s::bytea[]) AS id;
+-- add_persons --
+-- The ids of persons, who may be new, in their order; see agi_router.add_persons.
+SELECT unnest(agi_router.add_persons(%(people)s::jsonb)) AS id;
 
 -- list_persons --
 -- Some persons, each by one mark: that of a tag key if it has one.
