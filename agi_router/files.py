@@ -34,6 +34,7 @@ __all__ = [
     "open_foreign",
     "open_private_directory",
     "read_private",
+    "sync_directory",
     "written_whole",
 ]
 
@@ -140,6 +141,20 @@ def written_whole(
                 os.unlink(partial, dir_fd=directory)
     finally:
         os.close(directory)
+
+
+def sync_directory(path: Path) -> None:
+    """
+    See on disk what was named, renamed or removed in a directory.
+
+    Raises:
+        OSError: It cannot be.
+    """
+    fd = os.open(path, _DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 Calls and decisions as they are shown, to people and to programs: numbers of parties are masked.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from agi_router.calls.treatment import treat
 __all__ = [
     "describe_call",
     "describe_check",
+    "describe_checks",
     "describe_decision",
     "describe_explanation",
     "name_callees",
@@ -125,13 +127,22 @@ def describe_call(row: dict[str, Any]) -> dict[str, Any]:
         "sip_status": row["sip_status"],
         "clock": row["clock"],
         "cut": row["cut"],
+        **describe_checks(row),
+        "recording": row["recording"],
+    }
+
+
+def describe_checks(row: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    What the operator's service and the tenant's own have said of a call or a text.
+    """
+    return {
         "check_id": None if row["check_id"] is None else str(row["check_id"]),
         "check_verdict": row["check_verdict"],
         "check_ms": row["check_ms"],
         "tenant_check_id": None if row["tenant_check_id"] is None else str(row["tenant_check_id"]),
         "tenant_check_verdict": row["tenant_check_verdict"],
         "tenant_check_ms": row["tenant_check_ms"],
-        "recording": row["recording"],
     }
 
 

@@ -38,7 +38,7 @@ from agi_router.cli.arguments import (
     usage,
 )
 from agi_router.cli.context import read_settings
-from agi_router.cli.damage import damaged_among, fail_if_damaged
+from agi_router.cli.damage import damaged_among, echo_rows, fail_if_damaged
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.keys.ring import DESTROYED
@@ -521,11 +521,7 @@ def list_(  # noqa: PLR0917 - options, not arguments
 
 def _echo_all(found: Sequence[Binding], *, as_json: bool) -> None:
     rows = [describe_binding(each) for each in found]
-    if as_json:
-        echo_json(rows)
-    else:
-        _echo_table(rows)
-    fail_if_damaged(damaged_among(rows), DAMAGED_BINDINGS)
+    echo_rows(rows, _echo_table, DAMAGED_BINDINGS, as_json=as_json)
 
 
 def _echo_table(rows: Sequence[dict[str, Any]]) -> None:

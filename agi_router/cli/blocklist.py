@@ -11,7 +11,7 @@ import click
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, SPAN, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
-from agi_router.cli.damage import damaged_among, fail_if_damaged
+from agi_router.cli.damage import damaged_among, echo_rows, fail_if_damaged
 from agi_router.cli.locks import here
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
@@ -186,11 +186,7 @@ def _echo(entry: BlocklistEntry, *, as_json: bool) -> None:
 
 def _echo_list(entries: Sequence[BlocklistEntry], *, as_json: bool) -> None:
     rows = list(map(describe_entry, entries))
-    if as_json:
-        echo_json(rows)
-    else:
-        _echo_table(rows)
-    fail_if_damaged(damaged_among(rows), _DAMAGED)
+    echo_rows(rows, _echo_table, _DAMAGED, as_json=as_json)
 
 
 def _echo_table(rows: Sequence[dict[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from agi_router.bulk.consents import ConsentImporter
 from agi_router.cli.acts import acting, record_act
 from agi_router.cli.arguments import NUMBER, ORDER_ID, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
-from agi_router.cli.damage import damaged_among, fail_if_damaged, with_damage
+from agi_router.cli.damage import echo_rows, with_damage
 from agi_router.cli.exit_codes import exit_code
 from agi_router.cli.locks import here
 from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
@@ -251,8 +251,8 @@ def show(person: str, tenant: str | None, *, as_json: bool) -> None:
 
 
 def _echo_list(rows: list[dict[str, Any]], *, as_json: bool) -> None:
-    if as_json:
-        echo_json(rows)
-    else:
-        echo_table(_COLUMNS, with_damage(rows, "person", _COLUMNS), empty="no lines")
-    fail_if_damaged(damaged_among(rows), _DAMAGED)
+    echo_rows(rows, _echo_table, _DAMAGED, as_json=as_json)
+
+
+def _echo_table(rows: list[dict[str, Any]]) -> None:
+    echo_table(_COLUMNS, with_damage(rows, "person", _COLUMNS), empty="no lines")

@@ -2,13 +2,14 @@
 How commands end that have shown what is damaged.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from agi_router.cli.output import echo_json
 from agi_router.errors import SealError
 from agi_router.keys.ring import DESTROYED
 
-__all__ = ["damaged_among", "fail_if_damaged", "with_damage"]
+__all__ = ["damaged_among", "echo_rows", "fail_if_damaged", "with_damage"]
 
 # How many are named where several are damaged.
 _NAMED = 5
@@ -36,6 +37,32 @@ def with_damage(
     """
     told = ({**row, name: "damaged"} if row["damage"] is not None else row for row in rows)
     return [tuple(row[each] for each in columns) for row in told]
+
+
+def echo_rows(
+    rows: list[dict[str, Any]],
+    echo_table: Callable[[list[dict[str, Any]]], None],
+    says: str,
+    *,
+    as_json: bool,
+) -> None:
+    """
+    Print rows, as JSON or as a table; say then that some are damaged.
+
+    Args:
+        rows: What is shown.
+        echo_table: Prints them as a table.
+        says: See :func:`fail_if_damaged`.
+        as_json: Whether they are printed as JSON.
+
+    Raises:
+        SealError: Some are damaged.
+    """
+    if as_json:
+        echo_json(rows)
+    else:
+        echo_table(rows)
+    fail_if_damaged(damaged_among(rows), says)
 
 
 def fail_if_damaged(names: Sequence[str], says: str) -> None:

@@ -14,7 +14,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import NUMBER, SPAN, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
-from agi_router.cli.damage import damaged_among, fail_if_damaged
+from agi_router.cli.damage import damaged_among, echo_rows, fail_if_damaged
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
 from agi_router.db.connection import Queries
@@ -360,11 +360,7 @@ def _echo(lock: Lock, *, as_json: bool) -> None:
 
 def _echo_list(locks: Sequence[Lock], *, as_json: bool) -> None:
     rows = list(map(describe_lock, locks))
-    if as_json:
-        echo_json(rows)
-    else:
-        _echo_table(rows)
-    fail_if_damaged(damaged_among(rows), _DAMAGED)
+    echo_rows(rows, _echo_table, _DAMAGED, as_json=as_json)
 
 
 def _echo_table(rows: Sequence[dict[str, Any]]) -> None:

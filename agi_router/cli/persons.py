@@ -10,7 +10,7 @@ import click
 from agi_router.cli.acts import acting, record_act
 from agi_router.cli.arguments import NUMBER, TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
-from agi_router.cli.damage import damaged_among, fail_if_damaged, with_damage
+from agi_router.cli.damage import echo_rows, with_damage
 from agi_router.cli.locks import here
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
@@ -140,11 +140,7 @@ def list_(status: str | None, limit: int, tenant: str | None, *, as_json: bool) 
         names = RealNameStore(Queries(store.connection), store.keys, store.scope)
         found = names.all(status=None if status is None else RealName(status), limit=limit)
     lines = [describe_real_name(each) for each in found]
-    if as_json:
-        echo_json(lines)
-    else:
-        _echo_list(lines)
-    fail_if_damaged(damaged_among(lines), _DAMAGED)
+    echo_rows(lines, _echo_list, _DAMAGED, as_json=as_json)
 
 
 def _echo_list(rows: list[dict[str, Any]]) -> None:

@@ -13,7 +13,7 @@ from agi_router.bindings.words import check_order_id
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import COUNT, NUMBER, ROW, SINCE, TENANT, Checked
 from agi_router.cli.context import open_database, read_settings
-from agi_router.cli.damage import damaged_among, fail_if_damaged
+from agi_router.cli.damage import echo_rows
 from agi_router.cli.locks import here
 from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_store
@@ -285,11 +285,7 @@ def _echo_kept(rows: list[dict[str, Any]], *, empty: str) -> None:
 
 def _echo_holds(holds: list[Hold], *, as_json: bool) -> None:
     rows = list(map(describe_hold, holds))
-    if as_json:
-        echo_json(rows)
-    else:
-        _echo_hold_table(rows)
-    fail_if_damaged(damaged_among(rows), _DAMAGED)
+    echo_rows(rows, _echo_hold_table, _DAMAGED, as_json=as_json)
 
 
 def _echo_hold_table(rows: list[dict[str, Any]]) -> None:

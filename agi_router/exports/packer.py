@@ -35,7 +35,7 @@ from agi_router.exports.ledger import Ledger, LedgerWriter, marks_of
 from agi_router.exports.manifest import Manifest, PackedFile, digest, name_package
 from agi_router.exports.sealing import Recipient, Sealer
 from agi_router.exports.store import DayRecords
-from agi_router.files import written_whole
+from agi_router.files import sync_directory, written_whole
 from agi_router.keys.segments import FileCipher
 from agi_router.records.chain import SigningKey
 
@@ -229,7 +229,7 @@ class DayPacker:
             return None
         made.finish(manifest)
         work.rename(self._root / name)
-        _sync(self._root)
+        sync_directory(self._root)
         self._known(name)
         return manifest
 
@@ -241,7 +241,7 @@ class DayPacker:
         new = known.with_name(f"{name}.new")
         if not known.exists() and new.exists():
             new.rename(known)
-            _sync(known.parent)
+            sync_directory(known.parent)
         if not known.exists():
             raise ExportInvalid(
                 f"the ledgers of the package {name} are gone, so nobody knows what came late:"
@@ -315,8 +315,8 @@ class _Package:
             with written_whole(self._work / name, replace=True) as file:
                 file.write(text)
         self._work.joinpath(_PROGRESS).unlink(missing_ok=True)
-        _sync(self._ledgers)
-        _sync(self._work)
+        sync_directory(self._ledgers)
+        sync_directory(self._work)
 
     def _write_kind(self, kind: Kind, records: DayRecords) -> None:
         part: _Part | None = None
@@ -452,11 +452,3 @@ def _short_turns() -> Iterator[None]:
 
 def _schema() -> bytes:
     return (json.dumps(describe(), indent=1) + "\n").encode("ascii")
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

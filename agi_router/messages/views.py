@@ -5,6 +5,7 @@ Texts as they are shown, to people and to programs: never what they say, numbers
 from typing import Any
 
 from agi_router.calls.decision import Refusal
+from agi_router.calls.views import describe_checks
 from agi_router.messages.decision import Taken
 from agi_router.messages.explanation import TextExplanation
 from agi_router.messages.rule_store import TenantRules
@@ -38,12 +39,7 @@ def describe_message(row: dict[str, Any]) -> dict[str, Any]:
         "received_at": row["received_at"],
         "expires_at": row["expires_at"],
         "done_at": row["done_at"],
-        "check_id": None if row["check_id"] is None else str(row["check_id"]),
-        "check_verdict": row["check_verdict"],
-        "check_ms": row["check_ms"],
-        "tenant_check_id": None if row["tenant_check_id"] is None else str(row["tenant_check_id"]),
-        "tenant_check_verdict": row["tenant_check_verdict"],
-        "tenant_check_ms": row["tenant_check_ms"],
+        **describe_checks(row),
     }
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
 from agi_router.errors import AgiRouterError, RecordingDamaged, RecordingsUnusable
-from agi_router.files import written_whole
+from agi_router.files import sync_directory, written_whole
 from agi_router.keys.ring import KeyRing
 from agi_router.keys.segments import FileCipher, SegmentSealer, open_segments
 from agi_router.numbers import XNumber
@@ -210,8 +210,8 @@ class Vault:
                 place.parent.chmod(_SHARED_DIRECTORY)
                 self._new(name).chmod(_SHARED)
                 self._new(name).replace(place)
-                _sync(place.parent)
-                _sync(self.path)
+                sync_directory(place.parent)
+                sync_directory(self.path)
 
     def forget_note(self, name: str) -> None:
         """
@@ -379,14 +379,6 @@ def checked(name: str) -> str:
 
 def _privately(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _to_json(kept: Kept) -> dict[str, Any]:
