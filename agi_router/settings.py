@@ -29,7 +29,7 @@ from agi_router.calls.end import UnknownEnd
 from agi_router.durations import format_duration, parse_duration
 from agi_router.errors import KeyRingError, SettingsError
 from agi_router.files import UnfitFile, read_private
-from agi_router.inventory.capacity import Quarantine
+from agi_router.inventory.capacity import Quarantine, StockLimits
 from agi_router.keys.file import load_key_ring
 from agi_router.keys.ring import Cipher, KeyRing
 from agi_router.maintenance.classes import FLOORS, LONGEST, WHY, Retention, RetentionClass
@@ -468,6 +468,10 @@ class Settings:
         ttl: Life of a binding, if none is given.
         number_quarantine: How long a number takes no new binding after one on it has ended.
         party_quarantine: How long a number takes no new binding of a party that was on it.
+        pool_low: A tenant is told (``pool.low``) when so many percent of its numbers are free.
+        pool_ahead: The same so long before none is free, if bindings go on growing as they did.
+        block_ahead: So long before the end of a block's certificate it is told
+            (``block.expiring``).
         retention: How long what was bound, called and texted is kept once it is over
             (docs/operate.md, Retention).
         retention_logs: How long what was done is kept: locks, block lists, withdrawn consents,
@@ -573,6 +577,9 @@ class Settings:
     ttl: timedelta = _setting(_duration("60s", "90d"), default=timedelta(hours=24))
     number_quarantine: timedelta = _setting(_duration("0s", "30d"), default=Quarantine().number)
     party_quarantine: timedelta = _setting(_duration("0s", "180d"), default=Quarantine().party)
+    pool_low: int = _setting(_whole(1, 100, " of percent"), default=StockLimits().free)
+    pool_ahead: timedelta = _setting(_duration("0s", "365d"), default=StockLimits().ahead)
+    block_ahead: timedelta = _setting(_duration("1h", "365d"), default=StockLimits().certificate)
     retention: timedelta = _setting(_kept(RetentionClass.RECORDS), default=Retention().records)
     retention_logs: timedelta = _setting(_kept(RetentionClass.LOGS), default=Retention().logs)
     appeal_evidence: timedelta = _setting(_duration("60s", "365d"), default=Spans().evidence)
@@ -736,6 +743,13 @@ class Settings:
         How long numbers are kept from new bindings.
         """
         return Quarantine(number=self.number_quarantine, party=self.party_quarantine)
+
+    @property
+    def stock_limits(self) -> StockLimits:
+        """
+        When tenants are told that their numbers run out.
+        """
+        return StockLimits(free=self.pool_low, ahead=self.pool_ahead, certificate=self.block_ahead)
 
     @property
     def kept(self) -> Retention:

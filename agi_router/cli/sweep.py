@@ -32,7 +32,8 @@ def sweep(batch: int, *, as_json: bool) -> None:
     Sweep up what is over, once; "serve" does so by itself every few minutes.
 
     Marks bindings that have expired, moves routes out of the way once nothing rests for them any
-    more, and once a day deletes what is past retention, where its role may (see "retention").
+    more, tells tenants that their numbers run out, and once a day deletes what is past retention,
+    where its role may (see "retention").
     Calls are not held up.
 
     \b
@@ -43,7 +44,13 @@ def sweep(batch: int, *, as_json: bool) -> None:
     done = Swept()
     with connect(settings.dsn, timeout=_TIMEOUT) as connection:
         check_schema(connection)
-        steps = Sweep(connection, settings.quarantine, settings.kept, batch=batch).steps()
+        steps = Sweep(
+            connection,
+            settings.quarantine,
+            settings.kept,
+            limits=settings.stock_limits,
+            batch=batch,
+        ).steps()
         for step in paced(steps):
             done += step
     (echo_json if as_json else echo_pairs)(asdict(done))

@@ -60,6 +60,8 @@ class EventType(StrEnum):
     FEED_FINISHED = "feed.finished"
     EXPORT_FINISHED = "export.finished"
     NUMBER_CHANGED = "number.changed"
+    BLOCK_EXPIRING = "block.expiring"
+    POOL_LOW = "pool.low"
     LOCK_SET = "lock.set"
     LOCK_LIFTED = "lock.lifted"
     APPEAL_FILED = "appeal.filed"

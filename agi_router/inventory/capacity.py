@@ -2,12 +2,22 @@
 The pool of numbers, reckoned: how long it lasts, and how large it has to be.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Self
 
-from agi_router.numbers import BLOCK_SIZE
+from agi_router.numbers import BLOCK_SIZE, Block
 
-__all__ = ["PoolSize", "Quarantine", "forecast_exhaustion", "size_pool"]
+__all__ = [
+    "PoolSize",
+    "Quarantine",
+    "Stock",
+    "StockLimits",
+    "forecast_exhaustion",
+    "reckon_block",
+    "size_pool",
+]
 
 _DAY = timedelta(days=1)
 
@@ -109,3 +119,97 @@ def forecast_exhaustion(
         return now + span * free / growth
     except OverflowError:
         return None
+
+
+def reckon_block(row: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    How full a block is, and when none of its numbers will be free.
+
+    Args:
+        row: Of ``pool_statistics``.
+
+    Returns:
+        See :meth:`agi_router.inventory.store.InventoryStore.statistics`.
+    """
+    held = row["bound"] + row["resting"]
+    free = BLOCK_SIZE - held - row["locked"]
+    return {
+        "block": str(Block(value=row["block"])),
+        "state": row["state"],
+        "tenant": row["tenant"],
+        "closed": row["closed"],
+        "bound": row["bound"],
+        "resting": row["resting"],
+        "locked": row["locked"],
+        "free": free,
+        "growth": held - row["held_before"],
+        "exhausted_at": forecast_exhaustion(
+            free=free,
+            held=held,
+            held_before=row["held_before"],
+            now=row["now"],
+        ),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StockLimits:
+    """
+    When numbers are few, and when a certificate ends soon: tenants are told.
+
+    Attributes:
+        free: So many percent of the numbers are free, or fewer.
+        ahead: So long before no number is free, by the forecast, or later.
+        certificate: So long before the end of the certificate of a block, or later.
+    """
+
+    free: int = 10
+    ahead: timedelta = timedelta(days=7)
+    certificate: timedelta = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """
+    The numbers of several blocks together.
+    """
+
+    numbers: int
+    """Those of blocks that take new bindings."""
+    free: int
+    """Of these, those that are neither bound, resting nor locked."""
+    exhausted_at: datetime | None
+    """When none will be free; :obj:`None`: never."""
+
+    @classmethod
+    def of(cls, blocks: Iterable[Mapping[str, Any]], *, now: datetime) -> Self:
+        """
+        The numbers of these blocks.
+
+        Args:
+            blocks: See :func:`reckon_block`.
+            now: The store's time.
+        """
+        taken = [each for each in blocks if each["closed"] is None]
+        free = sum(each["free"] for each in taken)
+        held = sum(each["bound"] + each["resting"] for each in taken)
+        growth = sum(each["growth"] for each in taken)
+        return cls(
+            numbers=BLOCK_SIZE * len(taken),
+            free=free,
+            exhausted_at=forecast_exhaustion(
+                free=free, held=held, held_before=held - growth, now=now
+            ),
+        )
+
+    def is_low(self, limits: StockLimits, *, now: datetime) -> bool:
+        """
+        Whether few of them are free, or none will be before long.
+
+        Args:
+            limits: What that means.
+            now: The store's time.
+        """
+        if self.free * 100 <= self.numbers * limits.free:
+            return True
+        return self.exhausted_at is not None and self.exhausted_at <= now + limits.ahead

@@ -18,12 +18,12 @@ from agi_router.errors import (
     StoreHeld,
     StoreUnavailable,
 )
-from agi_router.inventory.capacity import Quarantine, forecast_exhaustion
+from agi_router.inventory.capacity import Quarantine, reckon_block
 from agi_router.inventory.cells import Cell
 from agi_router.inventory.model import BlockState, NumberState
 from agi_router.inventory.moves import BlockMove
 from agi_router.inventory.views import describe_load
-from agi_router.numbers import BLOCK_SIZE, Block, XNumber
+from agi_router.numbers import Block, XNumber
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 
@@ -291,7 +291,7 @@ class InventoryStore:
         """
         asked = {"tenant": tenant, "digit": digit, "blocks": [block.value for block in blocks]}
         rows = self._queries.rows("pool_statistics", {**asked, **self._spans()})
-        return [self._described(row) for row in rows]
+        return list(map(reckon_block, rows))
 
     def number_state(self, x_number: XNumber) -> NumberState:
         """
@@ -321,26 +321,4 @@ class InventoryStore:
         return {
             "number_quarantine": self.quarantine.number,
             "party_quarantine": self.quarantine.party,
-        }
-
-    @staticmethod
-    def _described(row: dict[str, Any]) -> dict[str, Any]:
-        held = row["bound"] + row["resting"]
-        free = BLOCK_SIZE - held - row["locked"]
-        return {
-            "block": str(Block(value=row["block"])),
-            "state": row["state"],
-            "tenant": row["tenant"],
-            "closed": row["closed"],
-            "bound": row["bound"],
-            "resting": row["resting"],
-            "locked": row["locked"],
-            "free": free,
-            "growth": held - row["held_before"],
-            "exhausted_at": forecast_exhaustion(
-                free=free,
-                held=held,
-                held_before=row["held_before"],
-                now=row["now"],
-            ),
         }

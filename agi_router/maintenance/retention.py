@@ -7,9 +7,10 @@ The sweep: what is over is marked, moved out of the way, and in the end deleted.
 3. Texts whose door is served no more end an hour after their time was over, and parts of texts are
    deleted.
 4. What the HTTP door remembers of requests is forgotten when nobody can send them again.
-5. What is past retention is deleted (:mod:`agi_router.maintenance.deletion`), where the role may:
+5. Tenants hear that their numbers run out (:mod:`agi_router.maintenance.notices`).
+6. What is past retention is deleted (:mod:`agi_router.maintenance.deletion`), where the role may:
    one that serves may not, and another does it.
-6. The audit gets a digest of each day, two days after it (:mod:`agi_router.records.digests`).
+7. The audit gets a digest of each day, two days after it (:mod:`agi_router.records.digests`).
 
 Everything is done in small steps, each a transaction of its own that waits for nobody: what
 somebody holds has its turn in a later sweep. Several may sweep at once.
@@ -24,9 +25,10 @@ from typing import Any, Self
 from agi_router.db.connection import Connection, Queries
 from agi_router.db.rights import Purpose, has_rights
 from agi_router.errors import StoreError
-from agi_router.inventory.capacity import Quarantine
+from agi_router.inventory.capacity import Quarantine, StockLimits
 from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.deletion import Deletion
+from agi_router.maintenance.notices import Notices
 from agi_router.numbers import BLOCK_SIZE, Block
 from agi_router.records.digests import DayDigests
 from agi_router.tenants.signature_window import WINDOW
@@ -56,6 +58,8 @@ class Swept:
     """Answers of the HTTP door forgotten."""
     digests: int = 0
     """Days of which a digest was put on record."""
+    told: int = 0
+    """Notices to tenants that their numbers run out."""
 
     def __add__(self, other: Self) -> "Swept":
         return Swept(
@@ -65,6 +69,7 @@ class Swept:
             days=self.days + other.days,
             answers=self.answers + other.answers,
             digests=self.digests + other.digests,
+            told=self.told + other.told,
         )
 
 
@@ -76,6 +81,7 @@ class Sweep:
         connection: Its own. See :func:`agi_router.db.connection.connect`.
         quarantine: How long routes are remembered where calls look.
         retention: How long what is over is kept.
+        limits: When numbers are few.
         batch: How many rows a step takes at most.
     """
 
@@ -85,11 +91,13 @@ class Sweep:
         quarantine: Quarantine,
         retention: Retention,
         *,
+        limits: StockLimits | None = None,
         batch: int = 500,
     ) -> None:
         self._connection = connection
         self._queries = Queries(connection)
         self._deletion = Deletion(connection, retention, batch=batch)
+        self._notices = Notices(self._queries, quarantine, limits or StockLimits())
         self._spans = {"memory": quarantine.memory, "limit": batch}
         self._batch = batch
 
@@ -113,14 +121,19 @@ class Sweep:
         for name in ("end_unserved_messages", "delete_parts", "forget_feed_bodies"):
             for _ in self._repeated(name):
                 yield Swept()
-        if has_rights(self._connection, Purpose.RETAIN):
-            for step in self._deletion.steps():
-                yield Swept(deleted=step.rows, days=step.days)
+        for told in self._notices.steps():
+            yield Swept(told=told)
+        yield from self._delete()
         # At the end: a day of millions takes a while, and keeps nothing else from being done.
         today = self._one("now")["clock_timestamp"].date()
         digests = DayDigests(self._queries)
         for day in digests.missing(today):
             yield Swept(digests=self._digest(digests, day))
+
+    def _delete(self) -> Iterator[Swept]:
+        if has_rights(self._connection, Purpose.RETAIN):
+            for step in self._deletion.steps():
+                yield Swept(deleted=step.rows, days=step.days)
 
     @staticmethod
     def _digest(digests: DayDigests, day: date) -> int:

@@ -31,6 +31,7 @@ __all__ = [
     "BindingEndToldOut",
     "BindingEndedEvent",
     "BindingToldOut",
+    "BlockExpiringEvent",
     "BlocklistAddedEvent",
     "BlocklistRemovedEvent",
     "CallAdmittedEvent",
@@ -64,6 +65,8 @@ __all__ = [
     "NumberToldOut",
     "OrderCrowdedEvent",
     "OrderToldOut",
+    "PoolLowEvent",
+    "PoolToldOut",
     "RebindToldOut",
     "RecordingDeletedEvent",
     "RecordingKeptEvent",
@@ -372,6 +375,15 @@ _NUMBERS: dict[str, Any] = {
     "state": "draining",
     "valid_until": "2027-01-31T15:04:05+00:00",
     "shared": False,
+}
+_POOL: dict[str, Any] = {
+    "tenant": "couriers",
+    "binding_id": None,
+    "parties": {"a": [], "b": []},
+    "pool": "FC1001",
+    "numbers": 20_000,
+    "free": 1_840,
+    "exhausted_at": "2026-02-03T09:00:00+00:00",
 }
 _WEBHOOK: dict[str, Any] = {
     "tenant": "couriers",
@@ -804,6 +816,41 @@ class NumberChangedEvent(EventBase):
     model_config = _sent("agi_router.number.changed", _NUMBERS)
 
 
+class BlockExpiringEvent(EventBase):
+    """
+    The certificate of a block ends soon: nothing new is bound in it then.
+    """
+
+    type: Literal["agi_router.block.expiring"]
+    data: NumberToldOut
+
+    model_config = _sent("agi_router.block.expiring", {**_NUMBERS, "state": "active"})
+
+
+class PoolToldOut(ToldOut):
+    """
+    The numbers that a tenant may bind, of the blocks that are kept for it.
+    """
+
+    pool: str | None = Field(description="The pool that they are of; null: all of them.")
+    numbers: int
+    free: int = Field(description="Those that are neither bound, resting nor locked.")
+    exhausted_at: str | None = Field(
+        description="When none will be free, if they go on as in the last day; null: never."
+    )
+
+
+class PoolLowEvent(EventBase):
+    """
+    Few numbers are free, or none will be before long.
+    """
+
+    type: Literal["agi_router.pool.low"]
+    data: PoolToldOut
+
+    model_config = _sent("agi_router.pool.low", _POOL)
+
+
 class LockSetEvent(EventBase):
     """
     Somebody or something was locked, or will be.
@@ -999,6 +1046,8 @@ EVENTS: Final[dict[EventType, type[EventBase]]] = {
     EventType.FEED_FINISHED: FeedFinishedEvent,
     EventType.EXPORT_FINISHED: ExportFinishedEvent,
     EventType.NUMBER_CHANGED: NumberChangedEvent,
+    EventType.BLOCK_EXPIRING: BlockExpiringEvent,
+    EventType.POOL_LOW: PoolLowEvent,
     EventType.LOCK_SET: LockSetEvent,
     EventType.LOCK_LIFTED: LockLiftedEvent,
     EventType.COMPLAINT_ALARM: ComplaintAlarmEvent,
@@ -1035,6 +1084,8 @@ _Any = (
     | FeedFinishedEvent
     | ExportFinishedEvent
     | NumberChangedEvent
+    | BlockExpiringEvent
+    | PoolLowEvent
     | LockSetEvent
     | LockLiftedEvent
     | AppealFiledEvent

@@ -422,7 +422,9 @@ class Sweeper:
         done = Swept()
         settings = self._settings
         with connect(settings.dsn, timeout=_SWEEP_TIMEOUT) as connection:
-            steps = Sweep(connection, settings.quarantine, settings.kept).steps()
+            steps = Sweep(
+                connection, settings.quarantine, settings.kept, limits=settings.stock_limits
+            ).steps()
             for step in paced(steps, stop.wait, least=_SWEEP_PAUSE):
                 done += step
                 alive()

@@ -1537,6 +1537,21 @@ COMMENT ON COLUMN agi_router.delivery.owed_since IS 'Since when it has been owed
 COMMENT ON COLUMN agi_router.delivery.batch IS 'The batch that it was sent in first, and is with on every try; null: none';
 COMMENT ON COLUMN agi_router.delivery.next_at IS 'When it is tried next; while it is under way, when it is given to another; infinity: no more, until somebody asks for it';
 
+CREATE TABLE agi_router.notice (
+    tenant_id integer     NOT NULL CONSTRAINT notice_tenant_id_fkey REFERENCES agi_router.tenant,
+    type      text        NOT NULL CONSTRAINT notice_type_check CHECK (type IN ('block.expiring', 'pool.low')),
+    subject   text        NOT NULL,
+    looked_at timestamptz NOT NULL,
+    told_at   timestamptz,
+    CONSTRAINT notice_pkey PRIMARY KEY (tenant_id, type, subject)
+);
+COMMENT ON TABLE agi_router.notice IS 'What tenants were told of their numbers for as long as it is so, and need not be told again';
+COMMENT ON COLUMN agi_router.notice.tenant_id IS 'Who is told';
+COMMENT ON COLUMN agi_router.notice.type IS 'Type of the event';
+COMMENT ON COLUMN agi_router.notice.subject IS 'The block, or the name of the pool; empty: all blocks that are kept for the tenant';
+COMMENT ON COLUMN agi_router.notice.looked_at IS 'When somebody has looked last';
+COMMENT ON COLUMN agi_router.notice.told_at IS 'When it was told; null: it is not so';
+
 CREATE TABLE agi_router.attempt (
     webhook_id bigint      NOT NULL,
     event_id   bigint      NOT NULL,

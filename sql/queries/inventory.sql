@@ -70,6 +70,55 @@ SELECT agi_router.tell(
                           AND b.expires_at > clock_timestamp()))
  WHERE k.block = %(block)s;
 
+-- tell_expiring --
+-- Tell of blocks whose certificate ends soon; see the function.
+SELECT agi_router.tell_expiring(%(ahead)s) AS told;
+
+-- claim_stock --
+-- A tenant that is told of few numbers, whose blocks nobody has counted for a while: these, and which of them are of each of
+-- its pools. No row if there is none, or somebody else counts them now.
+WITH due AS (
+    SELECT t.id
+      FROM agi_router.tenant t
+      LEFT JOIN agi_router.notice n ON n.tenant_id = t.id AND n.type = 'pool.low' AND n.subject = ''
+     WHERE 'pool.low' = ANY (t.told)
+       AND (n.looked_at IS NULL OR n.looked_at <= statement_timestamp() - %(every)s::interval)
+       AND EXISTS (SELECT k.block FROM agi_router.block k WHERE k.tenant_id = t.id AND k.state <> 'returned')
+     ORDER BY n.looked_at NULLS FIRST, t.id
+     LIMIT 1
+), gone AS (
+    DELETE FROM agi_router.notice n
+     USING due d
+     WHERE n.tenant_id = d.id AND n.type = 'pool.low' AND n.subject <> ''
+       AND NOT EXISTS (SELECT p.id FROM agi_router.pool p WHERE p.tenant_id = n.tenant_id AND p.name = n.subject)
+), claimed AS (
+    INSERT INTO agi_router.notice AS n (tenant_id, type, subject, looked_at)
+    SELECT d.id, 'pool.low', '', statement_timestamp() FROM due d
+        ON CONFLICT (tenant_id, type, subject) DO UPDATE
+       SET looked_at = excluded.looked_at
+     WHERE n.looked_at <= excluded.looked_at - %(every)s::interval
+    RETURNING n.tenant_id
+)
+SELECT d.id AS tenant_id,
+       ARRAY(SELECT k.block
+               FROM agi_router.block k
+              WHERE k.tenant_id = d.id AND k.state <> 'returned'
+              ORDER BY k.block) AS blocks,
+       (SELECT coalesce(jsonb_object_agg(p.name, (
+               SELECT coalesce(jsonb_agg(k.block), '[]')
+                 FROM agi_router.block k
+                WHERE k.tenant_id = d.id AND k.state <> 'returned'
+                  AND (p.blocks = '{}' OR k.block = ANY (p.blocks))
+                  AND (p.operator_digit IS NULL OR k.block / 10000000 %% 10 = p.operator_digit))), '{}')
+          FROM agi_router.pool p
+         WHERE p.tenant_id = d.id) AS pools
+  FROM due d
+  JOIN claimed c ON c.tenant_id = d.id;
+
+-- tell_low --
+-- Keep whether a tenant has few numbers, and tell it where that is new; see the function.
+SELECT agi_router.tell_low(%(tenant_id)s, %(pool)s, %(low)s, %(data)s::jsonb) AS told;
+
 -- list_blocks --
 -- The blocks, or one of them, with the number of bindings that live in each. Infinite dates read as null.
 SELECT k.block, k.operator, k.certificate, t.name AS tenant, k.state, k.created_at,

@@ -20,10 +20,12 @@ from agi_router.events.model import EventType
 from agi_router.exports.kinds import KINDS
 from agi_router.feeds.model import FeedKind, NumberForm, Trust
 from agi_router.feeds.recycler import Recycler
+from agi_router.inventory.capacity import StockLimits
 from agi_router.inventory.model import BlockState
 from agi_router.inventory.store import InventoryStore
 from agi_router.keys.ring import KeyRing
 from agi_router.keys.segments import FileCipher
+from agi_router.maintenance.notices import Notices
 from agi_router.messages.link_store import LinkStore
 from agi_router.messages.model import MessageState, Outgoing, Text
 from agi_router.messages.store import JudgedBy, MessageStore
@@ -265,6 +267,8 @@ async def test_events_are_as_the_document_says(
     file = io.BytesIO(b"number,status\n13800000603,unknown\n")
     assert recycler.run(feed, file, name="-")
     export(connection)
+    connection.execute("UPDATE agi_router.block SET valid_until = now() + interval '1 day'")
+    assert sum(Notices(Queries(connection), NO_REST, StockLimits(free=100)).steps()) == 2
     drain(connection, x.block)
     locks = LockStore(Queries(connection), ring)
     number = LockedThing(subject=Subject.NUMBER, number=x)

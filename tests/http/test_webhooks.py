@@ -149,6 +149,8 @@ def test_a_change(couriers: Client) -> None:
         "feed.finished",
         "export.finished",
         "number.changed",
+        "block.expiring",
+        "pool.low",
         "lock.set",
         "lock.lifted",
         "appeal.filed",

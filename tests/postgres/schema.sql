@@ -2178,6 +2178,27 @@ COMMENT ON COLUMN agi_router.nonce_since.key_id IS 'The API key';
 
 COMMENT ON COLUMN agi_router.nonce_since.since IS 'What was signed until then is refused';
 
+CREATE TABLE agi_router.notice (
+    tenant_id integer NOT NULL,
+    type text NOT NULL,
+    subject text NOT NULL,
+    looked_at timestamp with time zone NOT NULL,
+    told_at timestamp with time zone,
+    CONSTRAINT notice_type_check CHECK ((type = ANY (ARRAY['block.expiring'::text, 'pool.low'::text])))
+);
+
+COMMENT ON TABLE agi_router.notice IS 'What tenants were told of their numbers for as long as it is so, and need not be told again';
+
+COMMENT ON COLUMN agi_router.notice.tenant_id IS 'Who is told';
+
+COMMENT ON COLUMN agi_router.notice.type IS 'Type of the event';
+
+COMMENT ON COLUMN agi_router.notice.subject IS 'The block, or the name of the pool; empty: all blocks that are kept for the tenant';
+
+COMMENT ON COLUMN agi_router.notice.looked_at IS 'When somebody has looked last';
+
+COMMENT ON COLUMN agi_router.notice.told_at IS 'When it was told; null: it is not so';
+
 CREATE TABLE agi_router.old_number (
     number text NOT NULL,
     x_number bigint NOT NULL,
@@ -2984,6 +3005,9 @@ ALTER TABLE ONLY agi_router.nonce
 ALTER TABLE ONLY agi_router.nonce_since
     ADD CONSTRAINT nonce_since_pkey PRIMARY KEY (key_id);
 
+ALTER TABLE ONLY agi_router.notice
+    ADD CONSTRAINT notice_pkey PRIMARY KEY (tenant_id, type, subject);
+
 ALTER TABLE ONLY agi_router.old_number
     ADD CONSTRAINT old_number_pkey PRIMARY KEY (number);
 
@@ -3508,6 +3532,9 @@ ALTER TABLE ONLY agi_router.lock
 
 ALTER TABLE ONLY agi_router.message_rule
     ADD CONSTRAINT message_rule_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
+
+ALTER TABLE ONLY agi_router.notice
+    ADD CONSTRAINT notice_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);
 
 ALTER TABLE ONLY agi_router.old_number
     ADD CONSTRAINT old_number_tenant_id_fkey FOREIGN KEY (tenant_id) REFERENCES agi_router.tenant(id);

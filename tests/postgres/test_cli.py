@@ -1108,7 +1108,7 @@ def test_pool_size(bare_cli: Cli) -> None:
 def test_sweep(cli: Cli, connection: Connection, store: BindingStore) -> None:
     """What is over is swept up, and counted."""
     expire(connection, bind(store).id)
-    nothing = dict.fromkeys(("days", "answers", "deleted", "digests"), 0)
+    nothing = dict.fromkeys(("days", "answers", "deleted", "digests", "told"), 0)
     done = {"expired": 1, "moved": 2, **nothing}
     assert cli("sweep", "--batch", 1, "--json").json == done
     assert cli("sweep").out.split()[:2] == ["expired", "0"]

@@ -966,6 +966,7 @@ UNSCOPED = {
     "PullStore": "the operator's",
     "WaitingFiles": "the operator's",
     "Sweep": "the operator's",
+    "Notices": "the operator's",
     "Audit": "the operator's",
     "FindingStore": "the operator's",
     "DayDigests": "holds what all have done",

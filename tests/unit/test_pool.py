@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from agi_router.inventory.capacity import PoolSize, Quarantine, forecast_exhaustion, size_pool
+from agi_router.inventory.capacity import (
+    PoolSize,
+    Quarantine,
+    Stock,
+    StockLimits,
+    forecast_exhaustion,
+    size_pool,
+)
 from harness.values import NOW
 
 HOUR = timedelta(hours=1)
@@ -77,3 +85,38 @@ def test_memory() -> None:
     """Routes are remembered as long as the longer rest."""
     assert Quarantine(number=HOUR, party=DAY).memory == DAY
     assert Quarantine(number=DAY, party=HOUR).memory == DAY
+
+
+def a_block(*, free: int, growth: int = 0, closed: str | None = None) -> dict[str, Any]:
+    """A block of which nothing is locked, as it is counted."""
+    held = 10_000 - free
+    return {"closed": closed, "free": free, "bound": held, "resting": 0, "growth": growth}
+
+
+def test_the_stock_of_blocks() -> None:
+    """They are reckoned together; those that take nothing new do not count."""
+    blocks = [
+        a_block(free=4_000, growth=1_500),
+        a_block(free=2_000, growth=-500),
+        a_block(free=9_000, growth=3_000, closed="draining"),
+    ]
+    found = Stock.of(blocks, now=NOW)
+    assert found == Stock(numbers=20_000, free=6_000, exhausted_at=NOW + 6 * DAY)
+    assert Stock.of([], now=NOW) == Stock(numbers=0, free=0, exhausted_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "free", "days", "low"),
+    [
+        (10_000, 1_001, None, False),
+        (10_000, 1_000, None, True),
+        (0, 0, None, True),
+        (10_000, 9_000, 7, True),
+        (10_000, 9_000, 8, False),
+    ],
+)
+def test_few_numbers(numbers: int, free: int, days: int | None, low: bool) -> None:  # noqa: FBT001
+    """By how many are free, or by how long they last; the limits count."""
+    ends = None if days is None else NOW + days * DAY
+    stock = Stock(numbers=numbers, free=free, exhausted_at=ends)
+    assert stock.is_low(StockLimits(free=10, ahead=7 * DAY), now=NOW) is low
