@@ -4,10 +4,10 @@ What is answered: JSON, times with their offset, numbers of parties masked.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -29,6 +29,7 @@ __all__ = [
     "link",
     "matched",
     "page",
+    "page_of",
     "read_etag",
     "read_version",
     "write",
@@ -36,6 +37,14 @@ __all__ = [
 
 _DIGEST = 16
 _ETAG = re.compile(rf'"([0-9]{{1,9}})\.[0-9a-f]{{{_DIGEST}}}"')
+
+
+class _Listed(Protocol):
+    @property
+    def cursor(self) -> Cursor: ...
+
+
+_Item = TypeVar("_Item", bound=_Listed)
 
 
 def write(value: Any) -> bytes:
@@ -80,6 +89,28 @@ def page(
         return answer({name: items, "next_cursor": None})
     headers = {"Link": link(request, behind)}
     return answer({name: items, "next_cursor": str(behind)}, headers=headers)
+
+
+def page_of(
+    request: Request,
+    name: str,
+    found: Sequence[_Item],
+    describe: Callable[[_Item], Mapping[str, Any]],
+    *,
+    limit: int,
+) -> Response:
+    """
+    A page of what a store has found; where it is full, more may follow.
+
+    Args:
+        request: With the filters of the list.
+        name: Of the items.
+        found: They.
+        describe: Shows one of them.
+        limit: How many the store was asked for.
+    """
+    behind = found[-1].cursor if len(found) == limit else None
+    return page(request, name, list(map(describe, found)), behind)
 
 
 def link(request: Request, behind: Cursor | Place) -> str:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.views import describe_binding
-from agi_router.doors.http.answers import answer, page
+from agi_router.doors.http.answers import answer, page_of
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.errors import AppealNotFound
@@ -64,8 +64,7 @@ def list_appeals(  # noqa: PLR0917 - filters
         after=read_cursor(cursor),
         limit=limit,
     )
-    behind = found[-1].cursor if len(found) == limit else None
-    return page(request, "appeals", list(map(describe_appeal, found)), behind)
+    return page_of(request, "appeals", found, describe_appeal, limit=limit)
 
 
 @router.post(

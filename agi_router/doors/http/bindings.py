@@ -21,7 +21,7 @@ from agi_router.doors.http.answers import (
     etag,
     etag_of_body,
     matched,
-    page,
+    page_of,
     read_version,
     write,
 )
@@ -172,8 +172,7 @@ def list_bindings(  # noqa: PLR0917 - filters
         after=read_cursor(cursor),
         limit=limit,
     )
-    behind = found[-1].cursor if len(found) == limit else None
-    return page(request, "bindings", list(map(describe_binding, found)), behind)
+    return page_of(request, "bindings", found, describe_binding, limit=limit)
 
 
 def _x_number(text: str) -> XNumber:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from agi_router.doors.http.answers import answer, page
+from agi_router.doors.http.answers import answer, page_of
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.errors import BlocklistEntryNotFound
@@ -45,8 +45,7 @@ def list_blocklist(
     List entries, newest first, a page at a time; to a tenant, those that hold for it alone.
     """
     found = desk.store.blocklist.all(everything=everything, after=read_cursor(cursor), limit=limit)
-    behind = found[-1].cursor if len(found) == limit else None
-    return page(request, "entries", list(map(describe_entry, found)), behind)
+    return page_of(request, "entries", found, describe_entry, limit=limit)
 
 
 @router.post(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from agi_router.doors.http.answers import answer, page
+from agi_router.doors.http.answers import answer, page_of
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.batches import Result, result_of
 from agi_router.doors.http.idempotency import KEYED, answer_once
@@ -55,8 +55,7 @@ def list_complaints(
     """
     number = None if x is None else read_field("/x", lambda: XNumber.parse(x))
     found = _store(desk).all(x_number=number, after=read_cursor(cursor), limit=limit)
-    behind = found[-1].cursor if len(found) == limit else None
-    return page(request, "complaints", list(map(describe_complaint, found)), behind)
+    return page_of(request, "complaints", found, describe_complaint, limit=limit)
 
 
 @router.post(

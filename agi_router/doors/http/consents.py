@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from agi_router.consent.ledger import NOT_TAKEN, Act, Statement, Taken
 from agi_router.consent.views import describe_consent
-from agi_router.doors.http.answers import answer, page
+from agi_router.doors.http.answers import answer, page_of
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.batches import Result, refused
 from agi_router.doors.http.idempotency import KEYED, answer_once
@@ -60,8 +60,7 @@ def list_consents(  # noqa: PLR0917 - filters
     List lines of the ledger, newest first, a page at a time.
     """
     found = desk.store.consents.all(order=order, act=act, after=read_cursor(cursor), limit=limit)
-    behind = found[-1].cursor if len(found) == limit else None
-    return page(request, "consents", list(map(describe_consent, found)), behind)
+    return page_of(request, "consents", found, describe_consent, limit=limit)
 
 
 @router.post(

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from agi_router.bindings.party_groups import PartyGroup
 from agi_router.bindings.views import describe_group, reveal_group
 from agi_router.bindings.words import check_group
-from agi_router.doors.http.answers import answer, etag_of, matched, page, read_version
+from agi_router.doors.http.answers import answer, etag_of, matched, page_of, read_version
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.doors.http.webhooks import tenant_of
@@ -50,8 +50,7 @@ def list_groups(
     """
     whose = None if tenant is None else tenant_of(tenant, desk)
     found = desk.store.groups(tenant=whose, after=read_cursor(cursor), limit=limit)
-    behind = found[-1].cursor if len(found) == limit else None
-    return page(request, "groups", list(map(describe_group, found)), behind)
+    return page_of(request, "groups", found, describe_group, limit=limit)
 
 
 @router.post(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from agi_router.doors.http.answers import answer, page
+from agi_router.doors.http.answers import answer, page_of
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.batches import Result, result_of
 from agi_router.doors.http.idempotency import KEYED, answer_once
@@ -69,8 +69,7 @@ def list_locks(  # noqa: PLR0917 - filters
         after=read_cursor(cursor),
         limit=limit,
     )
-    behind = found[-1].cursor if len(found) == limit else None
-    return page(request, "locks", list(map(describe_lock, found)), behind)
+    return page_of(request, "locks", found, describe_lock, limit=limit)
 
 
 @router.post(

@@ -16,8 +16,8 @@ from agi_router.bindings.requests import BindRequest
 from agi_router.bindings.views import describe_binding
 from agi_router.bulk.columns import escape
 from agi_router.bulk.csv_file import write_record
-from agi_router.bulk.moving import hold_orders, list_moved, move_once
-from agi_router.doors.http.answers import link, page
+from agi_router.bulk.moving import MovedNumber, hold_orders, list_moved, move_once
+from agi_router.doors.http.answers import link, page_of
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.batches import Result, refused, result_of
 from agi_router.doors.http.bindings import read_asked
@@ -61,8 +61,7 @@ def list_old_numbers(
     List middle numbers of before, and what has come in the place of each; newest first.
     """
     found = list_moved(desk.store, tenant=tenant, after=read_cursor(cursor), limit=limit)
-    behind = found[-1].cursor if len(found) == limit else None
-    return page(request, "old_numbers", [each.describe() for each in found], behind)
+    return page_of(request, "old_numbers", found, MovedNumber.describe, limit=limit)
 
 
 @router.get("/old-numbers/map", responses=_MAP, response_model=None)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from agi_router.bindings.pools import Pool
 from agi_router.bindings.views import describe_pool
 from agi_router.bindings.words import check_pool
-from agi_router.doors.http.answers import answer, etag_of, matched, page, read_version
+from agi_router.doors.http.answers import answer, etag_of, matched, page_of, read_version
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.doors.http.webhooks import tenant_of
@@ -44,8 +44,7 @@ def list_pools(
     """
     whose = None if tenant is None else tenant_of(tenant, desk)
     found = desk.store.pools.all(tenant=whose, after=read_cursor(cursor), limit=limit)
-    behind = found[-1].cursor if len(found) == limit else None
-    return page(request, "pools", list(map(describe_pool, found)), behind)
+    return page_of(request, "pools", found, describe_pool, limit=limit)
 
 
 @router.post(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from agi_router.doors.http.answers import answer, page
+from agi_router.doors.http.answers import answer, page_of
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.persons.real_name_store import RealNameStore
@@ -47,8 +47,7 @@ def list_real_names(
     List what was found, newest first, a page at a time; to a tenant, what it has said itself.
     """
     found = _store(desk).all(status=status, after=read_cursor(cursor), limit=limit)
-    behind = found[-1].cursor if len(found) == limit else None
-    return page(request, "real_names", list(map(describe_real_name, found)), behind)
+    return page_of(request, "real_names", found, describe_real_name, limit=limit)
 
 
 @router.post(

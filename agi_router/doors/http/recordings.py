@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from agi_router.bindings.model import BindingId
 from agi_router.db.connection import Queries
-from agi_router.doors.http.answers import answer, page
+from agi_router.doors.http.answers import answer, page_of
 from agi_router.doors.http.auth import Desk, Needs, admit_link, take_turn
 from agi_router.doors.http.ranges import read_range
 from agi_router.keys.segments import clear_length
@@ -96,8 +96,7 @@ def list_recordings(  # noqa: PLR0917 - filters
         after=read_cursor(cursor),
         limit=limit,
     )
-    behind = found[-1].cursor if len(found) == limit else None
-    return page(request, "recordings", list(map(describe_recording, found)), behind)
+    return page_of(request, "recordings", found, describe_recording, limit=limit)
 
 
 @router.get("/recordings/files", responses=answers(FilesOut, 404), response_model=None)

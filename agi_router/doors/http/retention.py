@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from agi_router.doors.http.answers import answer, page
+from agi_router.doors.http.answers import answer, page_of
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.errors import HoldNotFound
@@ -84,8 +84,7 @@ def list_holds(  # noqa: PLR0917 - filters
     found = _holds_of(desk).all(
         case=case, everything=everything, after=read_cursor(cursor), limit=limit
     )
-    behind = found[-1].cursor if len(found) == limit else None
-    return page(request, "holds", list(map(describe_hold, found)), behind)
+    return page_of(request, "holds", found, describe_hold, limit=limit)
 
 
 @router.post(
