@@ -177,7 +177,8 @@ class TermsChanging(BindingListing):
             ExpiryInvalid: The new end is in the past, or earlier than the one it has.
         """
         check_expiry(expires_at, self.now())
-        if self._queries.row("extend", {**name_values(name), "expires_at": expires_at}) is None:
+        values = {**name_values(name), "expires_at": expires_at}
+        if self._queries.again(lambda: self._queries.row("extend", values)) is None:
             found = self.find(name)
             self._check_live(found)
             raise ExpiryInvalid(

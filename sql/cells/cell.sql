@@ -593,29 +593,49 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE VIEW agi_cells.run AS
-SELECT NULL::text AS name, NULL::text[] AS given, NULL::jsonb AS result WHERE false;
-COMMENT ON VIEW agi_cells.run IS 'Where a row is inserted, that function of agi_router runs: its arguments as text, its rows come back. So a transaction of the global database runs it in the one that it has here';
-CREATE OR REPLACE FUNCTION agi_cells.run_it() RETURNS trigger
+CREATE OR REPLACE FUNCTION agi_cells.execute(_name text, _given text[], _past text) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
-    _call text;
-    _void boolean;
+    _call   text;
+    _void   boolean;
+    _result jsonb;
 BEGIN
+    PERFORM set_config('agi_router.strangers', coalesce(_past, ''), true);
     SELECT format('agi_router.%I(%s)', p.proname,
                   (SELECT string_agg(format('$1[%s]::%s', i, format_type(p.proargtypes[i - 1], NULL)), ', ' ORDER BY i)
                      FROM generate_series(1, p.pronargs) i)),
            p.prorettype = 'void'::regtype
       INTO STRICT _call, _void
       FROM pg_catalog.pg_proc p
-     WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname = NEW.name;
+     WHERE p.pronamespace = 'agi_router'::regnamespace AND p.proname = _name;
     IF _void THEN
-        EXECUTE 'SELECT ' || _call USING NEW.given;
-        NEW.result := '[]';
-    ELSE
-        EXECUTE 'SELECT coalesce(jsonb_agg(to_jsonb(r)), ''[]'') FROM (SELECT * FROM ' || _call || ') r'
-           INTO NEW.result USING NEW.given;
+        EXECUTE 'SELECT ' || _call USING _given;
+        RETURN '[]';
     END IF;
+    EXECUTE 'SELECT coalesce(jsonb_agg(to_jsonb(r)), ''[]'') FROM (SELECT * FROM ' || _call || ') r'
+       INTO _result USING _given;
+    RETURN _result;
+END
+$$;
+GRANT EXECUTE ON FUNCTION agi_cells.execute TO PUBLIC;
+COMMENT ON FUNCTION agi_cells.execute IS 'Runs a function of agi_router as whoever asks may; its arguments as text, its rows come back. _past: locks that are known to be of strangers, see agi_router.refuse_locked';
+
+CREATE OR REPLACE FUNCTION agi_cells.bind_past(_block bigint, _past text, _given text[]) RETURNS jsonb
+LANGUAGE sql AS $$
+    SELECT coalesce(jsonb_agg(v.value), '[]')
+      FROM jsonb_array_elements(agi_cells.execute('bind', _given, _past)) r
+     CROSS JOIN jsonb_each(r.value) v
+$$;
+GRANT EXECUTE ON FUNCTION agi_cells.bind_past TO PUBLIC;
+COMMENT ON FUNCTION agi_cells.bind_past IS 'Binds past locks that are known to be of strangers';
+
+CREATE OR REPLACE VIEW agi_cells.run AS
+SELECT NULL::text AS name, NULL::text[] AS given, NULL::jsonb AS result, NULL::text AS past WHERE false;
+COMMENT ON VIEW agi_cells.run IS 'Where a row is inserted, agi_cells.execute runs. So a transaction of the global database runs a function in the one that it has here';
+CREATE OR REPLACE FUNCTION agi_cells.run_it() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.result := agi_cells.execute(NEW.name, NEW.given, NEW.past);
     RETURN NEW;
 END
 $$;

@@ -152,7 +152,7 @@ COMMENT ON FUNCTION agi_cells.tables IS 'The tables whose rows are in the cells:
 CREATE OR REPLACE FUNCTION agi_cells.here() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['add_to_blocklist', 'assert_current_keys', 'bind_asked', 'find_complained', 'find_complained_call',
-                 'is_listed', 'is_moving', 'list_parties_then', 'list_traced', 'list_writers', 'note_rebind', 'refuse_locked',
+                 'fit_rules', 'is_listed', 'is_moving', 'list_parties_then', 'list_traced', 'list_writers', 'note_rebind', 'refuse_locked',
                  'set_lock', 'step_move', 'tell', 'tell_binding', 'undo_move', 'why_closed']
 $$;
 COMMENT ON FUNCTION agi_cells.here IS 'The functions that are given a block and run in the global database all the same: what they read and write is there';
@@ -166,6 +166,12 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.joining IS 'The functions that run in cells and are asked in transactions of several statements, too';
 
+CREATE OR REPLACE FUNCTION agi_cells.binding() RETURNS text[]
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT ARRAY['bind', 'bind_drawn']
+$$;
+COMMENT ON FUNCTION agi_cells.binding IS 'The functions that make bindings: what they look at may be changing here';
+
 CREATE OR REPLACE FUNCTION agi_cells.packed() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['admit', 'admit_message']
@@ -174,7 +180,7 @@ COMMENT ON FUNCTION agi_cells.packed IS 'The functions whose row comes from its 
 
 CREATE OR REPLACE FUNCTION agi_cells.twins() RETURNS SETOF text
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT 'agi_cells_alone_' || name FROM unnest(agi_cells.joining() || agi_cells.packed() || ARRAY['bind_drawn']) j (name)
+    SELECT 'agi_cells_alone_' || name FROM unnest(agi_cells.joining() || agi_cells.packed() || agi_cells.binding()) j (name)
 $$;
 COMMENT ON FUNCTION agi_cells.twins IS 'What those are called that run by PL/Proxy behind one of ours; in agi_router, where those alone come who may ask them';
 
@@ -691,7 +697,7 @@ BEGIN
             ' OPTIONS (schema_name %L, table_name %L, async_capable %L)',
             'self_' || cell.id, server, 'agi_cells', 'self', 'false');
         EXECUTE format(
-            'CREATE FOREIGN TABLE agi_cells.%I (name text, given text[], result jsonb) SERVER %I'
+            'CREATE FOREIGN TABLE agi_cells.%I (name text, given text[], result jsonb, past text) SERVER %I'
             ' OPTIONS (schema_name %L, table_name %L)',
             'run_' || cell.id, server, 'agi_cells', 'run');
         EXECUTE format('GRANT SELECT, INSERT ON agi_cells.%I TO %I', 'run_' || cell.id, owner);
@@ -717,7 +723,7 @@ LANGUAGE sql STABLE AS $$
     SELECT p.oid
       FROM pg_catalog.pg_proc p
      WHERE p.pronamespace = 'agi_router'::regnamespace
-       AND (p.proargnames[1] = '_block' AND p.proname <> ALL (agi_cells.here() || agi_cells.joining() || ARRAY['bind_drawn'])
+       AND (p.proargnames[1] = '_block' AND p.proname <> ALL (agi_cells.here() || agi_cells.joining() || agi_cells.binding())
             OR p.proname = ANY (agi_cells.everywhere()))
 $$;
 COMMENT ON FUNCTION agi_cells.sent IS 'The functions that run in cells';
@@ -803,8 +809,8 @@ BEGIN
     IF _name <> ALL (agi_cells.joining()) THEN
         RAISE 'no such function' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    EXECUTE format('INSERT INTO agi_cells.%I (name, given) VALUES ($1, $2) RETURNING result', 'run_' || _cell)
-       INTO _result USING _name, _given;
+    EXECUTE format('INSERT INTO agi_cells.%I (name, given, past) VALUES ($1, $2, $3) RETURNING result', 'run_' || _cell)
+       INTO _result USING _name, _given, current_setting('agi_router.strangers', true);
     RETURN _result;
 END
 $$;
@@ -813,7 +819,8 @@ COMMENT ON FUNCTION agi_router.agi_cells_run_in IS 'Runs a function in a cell as
 
 CREATE OR REPLACE FUNCTION agi_cells.is_alone() RETURNS boolean
 LANGUAGE sql VOLATILE AS $$
-    -- A transaction begins with its first statement, or with a BEGIN before that. Not by the clocks of tests.
+    -- A transaction begins with its first statement, or with a BEGIN before that. Not by the clocks of tests. What comes by
+    -- the extended protocol, as all that has arguments, is never told to be alone: it is then one of this transaction.
     SELECT pg_catalog.now() = pg_catalog.statement_timestamp()
 $$;
 COMMENT ON FUNCTION agi_cells.is_alone IS 'Whether the statement is a transaction by itself';
@@ -852,10 +859,17 @@ BEGIN
             f.proname, f.oid, 'plpgsql',
             format('DECLARE _cell integer; BEGIN IF agi_cells.is_alone() THEN %s; RETURN; END IF;'
                    ' FOR _cell IN SELECT DISTINCT c.cell FROM unnest(%s) b (block), agi_cells.cell_of(b.block) c (cell) ORDER BY 1'
-                   ' LOOP %s; END LOOP; END',
+                   ' LOOP %s%s; END LOOP; END',
                    CASE f.result WHEN 'void' THEN 'PERFORM' ELSE 'RETURN QUERY SELECT * FROM' END
                    || format(' agi_router.%I(%s)', 'agi_cells_alone_' || f.proname, agi_cells.given(f.oid)),
                    CASE WHEN f.many THEN '$1' ELSE 'ARRAY[$1]' END,
+                   -- Locks are set here: of two at once the second sees the first.
+                   CASE WHEN f.proname IN ('add_routes', 'replace_parties')
+                        THEN 'PERFORM agi_router.refuse_locked(_block, _binding_id, _x_number, _caller_tag, _shown, _callee_tags); '
+                        WHEN f.proname = 'change_group_bindings'
+                        THEN 'IF cardinality(_binding_id) > 0 THEN'
+                             ' PERFORM agi_router.refuse_locked(_block, _binding_id[1], ''{}'', _caller_tag, ''{}'', ''{}''); END IF; '
+                        ELSE '' END,
                    agi_cells.joined_call(f.proname, f.result, f.texts)));
     END LOOP;
 END
@@ -874,27 +888,82 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.joined_call IS 'The statement that runs a function in a cell within a transaction';
 
+CREATE OR REPLACE FUNCTION agi_cells.hold_bind(_block bigint, _tenant_id integer, _keys bigint[], _consents boolean)
+RETURNS boolean
+LANGUAGE plpgsql AS $$
+-- A cell hears of what is changed here a moment later: who binds holds it here, too, in the order of one database.
+DECLARE
+    _all CONSTANT bigint[] := _keys || ARRAY[_block, _tenant_id];
+BEGIN
+    IF _consents THEN
+        PERFORM pg_advisory_xact_lock_shared(7002043, _tenant_id);
+    END IF;
+    PERFORM agi_router.await_locks(_all);
+    IF EXISTS (SELECT 1
+                 FROM agi_router.find_locks(
+                      _all, _tenant_id, clock_timestamp(),
+                      coalesce(nullif(current_setting('agi_router.strangers', true), ''), '{}')::bigint[])) THEN
+        RAISE 'a lock is in force' USING ERRCODE = 'AR004';
+    END IF;
+    PERFORM 1 FROM agi_router.block k WHERE k.block = _block AND k.state = 'active' FOR KEY SHARE;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.hold_bind IS 'Waits for who is just locking one of these keys, closing the block or withdrawing consent, and keeps all of that off until the transaction ends; false: the block is closed; fails with AR004 where a lock is in force, but for those of agi_router.strangers. _consents: whether persons have to agree';
+
+CREATE OR REPLACE FUNCTION agi_cells.bind_past(_block bigint, _past text, _given text[]) RETURNS jsonb
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON agi_cells.cell_of(_block); $$;
+COMMENT ON FUNCTION agi_cells.bind_past IS 'Binds in the cell of a block past locks that are known to be of strangers: see agi_router.refuse_locked';
+
 CREATE OR REPLACE FUNCTION agi_cells.send_binds() RETURNS void
 LANGUAGE plpgsql AS $$
 -- What people agree to with a bind is written here, as all lines of consent are, and goes to all cells. What an API key
 -- may make on a day is counted here, where keys are: before, and what was not made is given back, so it is never more.
 DECLARE
-    f CONSTANT regprocedure := 'agi_router.bind_drawn'::regproc::regprocedure;
+    drawn CONSTANT regprocedure := 'agi_router.bind_drawn'::regproc::regprocedure;
+    f     CONSTANT regprocedure := 'agi_router.bind'::regproc::regprocedure;
 BEGIN
-    PERFORM agi_cells.make_alone(f);
+    PERFORM agi_cells.make_alone(drawn), agi_cells.make_alone(f);
     PERFORM agi_cells.make(
-        'bind_drawn', f, 'plpgsql',
+        'bind', f, 'plpgsql',
         format($body$
 DECLARE
-    _place  integer;
-    _made   integer := 0;
-    _key    CONSTANT text := CASE WHEN (_rules ->> 'counted')::boolean THEN _rules ->> 'api_key' END;
-    _states CONSTANT boolean := EXISTS (
-        SELECT 1
-          FROM agi_router.tenant t
-         WHERE t.id = (_rules ->> 'tenant_id')::integer AND t.ruled AND t.consent = 'asserted');
+    _past CONSTANT text := nullif(nullif(current_setting('agi_router.strangers', true), ''), '{}');
 BEGIN
-    IF _states THEN
+    IF NOT agi_cells.hold_bind(
+           _block, (_terms ->> 'tenant_id')::integer,
+           _x_number || _caller_tag || _shown || ARRAY(SELECT unnest(c::bigint[]) FROM unnest(_callee_tags) c), false) THEN
+        RETURN;
+    END IF;
+    IF _past IS NULL THEN
+        RETURN QUERY SELECT * FROM agi_router.agi_cells_alone_bind(%s);
+    ELSE
+        RETURN QUERY
+        SELECT b.at::timestamptz FROM jsonb_array_elements_text(agi_cells.bind_past(_block, _past, ARRAY[%s])) b (at);
+    END IF;
+END
+$body$, agi_cells.given(f), replace(agi_cells.given(f), ',', '::text,') || '::text'));
+    PERFORM agi_cells.make(
+        'bind_drawn', drawn, 'plpgsql',
+        format($body$
+DECLARE
+    _place    integer;
+    _made     integer := 0;
+    _key      CONSTANT text := CASE WHEN (_rules ->> 'counted')::boolean THEN _rules ->> 'api_key' END;
+    _consents CONSTANT boolean := coalesce((_rules ->> 'consents')::boolean, false);
+    _consent  text; -- what the tenant asks for
+BEGIN
+    IF NOT agi_cells.hold_bind(
+           _block, _tenant_id, ('{' || translate(array_to_string(_tags, ','), '{}', '') || '}')::bigint[] || _drawn, _consents) THEN
+        RETURN;
+    END IF;
+    IF _consents THEN
+        SELECT t.consent INTO _consent FROM agi_router.tenant t WHERE t.id = (_rules ->> 'tenant_id')::integer AND t.ruled;
+        IF false = ANY (agi_router.fit_rules(_block, _tenant_id, '{}', coalesce(_consent, 'off'), false, _terms, _rules)) THEN
+            RETURN;
+        END IF;
+    END IF;
+    IF _consent = 'asserted' THEN
         PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
     END IF;
     IF _key IS NOT NULL AND EXISTS (SELECT 1 FROM agi_router.take_key_quota(_key, cardinality(_id))) THEN
@@ -903,7 +972,7 @@ BEGIN
     FOR id, x_number, begins_at, expires_at IN SELECT * FROM agi_router.agi_cells_alone_bind_drawn(%s) LOOP
         _made := _made + (begins_at IS NOT NULL)::integer;
         _place := array_position(_id, id) - 1;
-        IF _states AND begins_at IS NOT NULL AND _terms -> _place ->> 'consent' IS NOT NULL THEN
+        IF _consent = 'asserted' AND begins_at IS NOT NULL AND _terms -> _place ->> 'consent' IS NOT NULL THEN
             PERFORM agi_router.state_consents(
                 (_rules ->> 'tenant_id')::integer, _rules -> 'each' -> _place -> 'people', _terms -> _place ->> 'order_id',
                 _terms -> _place ->> 'consent', _block || '-' || id);
@@ -914,16 +983,16 @@ BEGIN
         PERFORM agi_router.take_key_quota(_key, _made - cardinality(_id));
     END IF;
 EXCEPTION
-    -- As there: the caller asks step by step.
-    WHEN SQLSTATE 'AR001' THEN
+    -- As there: the caller asks step by step. Who is locked may be a stranger.
+    WHEN SQLSTATE 'AR001' OR SQLSTATE 'AR004' THEN
         RETURN;
     WHEN SQLSTATE 'AR005' THEN
         RETURN QUERY SELECT n, NULL::bigint, NULL::timestamptz, NULL::timestamptz FROM unnest(_id) n;
 END
-$body$, agi_cells.given(f)));
+$body$, agi_cells.given(drawn)));
 END
 $$;
-COMMENT ON FUNCTION agi_cells.send_binds IS 'Has bind_drawn write here what was stated with a bind';
+COMMENT ON FUNCTION agi_cells.send_binds IS 'Has the functions of agi_cells.binding hold here what a bind relies on, and write here what was stated with it';
 
 CREATE OR REPLACE FUNCTION agi_cells.copied() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
@@ -957,7 +1026,7 @@ LANGUAGE sql STABLE AS $$
       JOIN pg_catalog.pg_language l ON l.oid = p.prolang
      WHERE p.oid IN (SELECT agi_cells.sent()) AND p.proname <> ALL (agi_cells.packed()) AND l.lanname <> 'plproxy'
         OR p.pronamespace = 'agi_router'::regnamespace
-           AND p.proname = ANY (agi_cells.joining() || agi_cells.packed() || ARRAY['bind_drawn'])
+           AND p.proname = ANY (agi_cells.joining() || agi_cells.packed() || agi_cells.binding())
            AND strpos(p.prosrc, 'agi_cells_alone_' || p.proname) = 0
      ORDER BY p.proname
 $$;
@@ -1296,7 +1365,8 @@ DECLARE
     waits_ text;
     why    text;
 BEGIN
-    SELECT k.cell, k.state INTO asked FROM agi_router.block k WHERE k.block = _block FOR UPDATE;
+    -- Who binds there goes on.
+    SELECT k.cell, k.state INTO asked FROM agi_router.block k WHERE k.block = _block FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -1359,7 +1429,7 @@ DECLARE
     has   integer;
     owing integer;
 BEGIN
-    SELECT k.cell INTO has FROM agi_router.block k WHERE k.block = _block FOR UPDATE;
+    SELECT k.cell INTO has FROM agi_router.block k WHERE k.block = _block FOR NO KEY UPDATE;
     SELECT * INTO m FROM agi_cells.move n WHERE n.block = _block AND n.ended_at IS NULL;
     IF NOT FOUND THEN
         -- Asked again, it deletes what has come to the other cell. That may not answer, while the block takes calls.

@@ -152,37 +152,27 @@ def reason_of(admission: Admission, caller: PhoneNumber = A, x: XNumber = X) -> 
 async def test_guard(
     guard: Guard, connection: Connection, store: BindingStore, admissions: AdmissionStore
 ) -> None:
-    """A guard that fails gives its reason, and nothing is taken or written."""
+    """
+    A guard that fails gives its reason, and nothing is taken or written.
+
+    The look-up that takes nothing tells the same facts.
+    """
     bind(store)
     if guard.change is not None:
         connection.execute(guard.change.encode())
     before = calls_used(connection)
     call_id = new_call_id()
     call = a_call(guard.caller, guard.x)
+    looked = look_up(store, call, at=None)
+    decision = decide(call, looked.facts, now=looked.now)
+    assert not looked.admitted
+    assert (decision.reason if isinstance(decision, Refusal) else None) is guard.reason
+    assert (calls_used(connection), await admissions.reserved("")) == (before, {})
     admission = await admissions.admit(call, call_id, timeout=TIMEOUT)
     assert reason_of(admission, guard.caller, guard.x) is guard.reason
     taken = guard.reason is None
     assert calls_used(connection) == before + taken
     assert call_states(connection) == ({call_id: "reserved"} if taken else {})
-
-
-async def test_explain_gives_the_same_reasons(
-    connection: Connection, store: BindingStore, admissions: AdmissionStore
-) -> None:
-    """The look-up that takes nothing tells the same facts, in every case of the table."""
-    bind(store)
-    for guard in GUARDS:
-        with connection.transaction(force_rollback=True):
-            if guard.change is not None:
-                connection.execute(guard.change.encode())
-            call = a_call(guard.caller, guard.x)
-            looked = look_up(store, call, at=None)
-            decision = decide(call, looked.facts, now=looked.now)
-            assert not looked.admitted
-            reason = decision.reason if isinstance(decision, Refusal) else None
-            assert reason is guard.reason, guard.name
-    assert calls_used(connection) == 0
-    assert await admissions.reserved("") == {}
 
 
 async def test_facts_are_those_before_the_use(

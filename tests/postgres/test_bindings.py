@@ -587,27 +587,28 @@ def test_a_conflict_in_a_transaction(store: BindingStore, connection: Connection
 
 @pytest.mark.parametrize("first", ["extend", "bind"])
 def test_extended_at_the_moment_its_place_is_taken(
-    first: str, clock: Clock, dsn: str, store: BindingStore, stores: Stores
+    first: str, clock: Clock, keys: KeyRing, store: BindingStore, stores: Stores, cell: Connection
 ) -> None:
     """One sees the binding alive and extends it, one sees it expired and binds: one wins."""
     assert clock
     old = bind(store)
-    extending, binding = stores(), stores()
     # Two clocks, or the same one before and after the moment.
-    set_clock(connection_of(extending), old.expires_at - timedelta(microseconds=1))
-    set_clock(connection_of(binding), old.expires_at)
-    works: dict[str, Callable[[], Binding]] = {
-        "extend": lambda: extending.extend(old.id, old.expires_at + HOUR),
-        "bind": lambda: binding.bind(Axb(a=A, b=C), Terms(expires_at=old.expires_at + HOUR), x=X),
-    }
-    holder, waiter = (extending, binding) if first == "extend" else (binding, extending)
+    now = {"extend": old.expires_at - timedelta(microseconds=1), "bind": old.expires_at}
+    holder, waiter = BindingStore(cell, keys, NO_REST), stores()
     second = "bind" if first == "extend" else "extend"
-    with connect(dsn) as looking, ThreadPoolExecutor(1) as pool:
-        connection_of(holder).execute("BEGIN")
-        works[first]()
-        late = pool.submit(works[second])
-        until(lambda: waits_for_lock(looking, connection_of(waiter)))
-        connection_of(holder).execute("COMMIT")
+    by = {first: holder, second: waiter}
+    later = old.expires_at + HOUR
+    works: dict[str, Callable[[], Binding]] = {
+        "extend": lambda: by["extend"].extend(old.id, later),
+        "bind": lambda: by["bind"].bind(Axb(a=A, b=C), Terms(expires_at=later), x=X),
+    }
+    with ThreadPoolExecutor(1) as pool:
+        set_clock(cell, now[first])
+        with cell.transaction():
+            works[first]()
+            set_clock(connection_of(waiter), now[second])
+            late = pool.submit(works[second])
+            until(lambda: one(cell, "SELECT count(*) FROM pg_locks WHERE NOT granted"))
         with pytest.raises(BindingConflict if second == "bind" else BindingEnded):
             late.result(timeout=10)
     if first == "extend":

@@ -30,7 +30,7 @@ from agi_router.messages.store import Ended, MessageStore, Owed, Repeated
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.effects import LockReason, Subject
 from agi_router.persons.locks import LockedThing
-from harness.database import HOUR, bind, on_each_version, one
+from harness.database import HOUR, bind, on_each_version, one, until_async
 from harness.values import A, B, C, X
 
 TIMEOUT = 30.0
@@ -397,19 +397,25 @@ async def test_a_text_of_a_locked_tenant_is_not_sent(
 
 @on_each_version
 async def test_a_door_takes_its_own_texts(
-    store: BindingStore, texts: MessageStore, admissions: AdmissionStore, keys: KeyRing
+    store: BindingStore, cell: Connection, keys: KeyRing
 ) -> None:
-    """Two doors at one store do not send each other's; two of one link share them."""
+    """Two doors beside their database do not send each other's; two of one link share them."""
     bind(store, messages=Messages.BOTH)
-    for _ in range(10):
-        await send(texts)
-    other = MessageStore(admissions.pool, keys, link="other", validity=DAY)
-    assert await other.take(10, timeout=TIMEOUT) == []
-    assert await other.count_owed(timeout=TIMEOUT) == Owed(owed=0, oldest=0.0)
-    found = await texts.count_owed(timeout=TIMEOUT)
-    assert (found.owed, found.oldest > 0) == (10, True)
-    twin = MessageStore(admissions.pool, keys, link="sip", validity=DAY)
-    shares = await asyncio.gather(*(each.take(3, timeout=TIMEOUT) for each in (texts, twin) * 3))
+    async with AdmissionStore(cell.info.dsn, keys, connections=4) as near:
+        texts, twin, other = (
+            MessageStore(near.pool, keys, link=link, validity=DAY)
+            for link in ("sip", "sip", "other")
+        )
+        await until_async(lambda: near.pool.connected)
+        for _ in range(10):
+            await send(texts)
+        assert await other.take(10, timeout=TIMEOUT) == []
+        assert await other.count_owed(timeout=TIMEOUT) == Owed(owed=0, oldest=0.0)
+        found = await texts.count_owed(timeout=TIMEOUT)
+        assert (found.owed, found.oldest > 0) == (10, True)
+        shares = await asyncio.gather(
+            *(each.take(3, timeout=TIMEOUT) for each in (texts, twin) * 3)
+        )
     names = [taken.id for share in shares for taken in share]
     assert len(names) == len(set(names)) == 10
 
