@@ -242,6 +242,7 @@ class Recycler:
         """
         End the bindings of those whose number has a new owner, or of whom nobody knows.
         """
+        self._queries.execute("assert_whole", {})
         told = _furthest(each for each in notices if each.answer is not Answer.KEPT)
         people = [
             _Person(

@@ -211,6 +211,8 @@ class FeedStore:
         """
         Note that all of a file is done, and tell the tenants whose bindings it has met.
         """
+        # Ends are told before.
+        self._queries.execute("fetch_events", {})
         self._queries.row("finish_feed_run", {"run_id": run.id})
 
     def runs(

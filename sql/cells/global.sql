@@ -347,6 +347,12 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.everywhere IS 'The functions that run in all cells: what they change may be in each';
 
+CREATE OR REPLACE FUNCTION agi_cells.in_every() RETURNS text[]
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT ARRAY['find_met', 'list_recycled', 'list_recycled_callers', 'list_recycled_past', 'list_recycled_texts', 'list_waiting']
+$$;
+COMMENT ON FUNCTION agi_cells.in_every IS 'The functions that run in all cells, and fail where one is away: nobody asks again what it would have said';
+
 CREATE OR REPLACE FUNCTION agi_cells.present() RETURNS SETOF integer
 LANGUAGE sql STABLE AS $$
     SELECT c.id FROM agi_cells.cell c WHERE NOT c.away
@@ -361,6 +367,27 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION agi_cells.all_present IS 'The same, while each has all that is of its blocks; else it fails';
+
+CREATE OR REPLACE FUNCTION agi_cells.every() RETURNS SETOF integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    -- As is said where one does not answer.
+    gone CONSTANT text := (SELECT c.name FROM agi_cells.cell c WHERE c.away ORDER BY c.id LIMIT 1);
+BEGIN
+    IF gone IS NOT NULL THEN
+        RAISE 'could not connect to server "agi_cell_%"', gone USING ERRCODE = 'sqlclient_unable_to_establish_sqlconnection';
+    END IF;
+    RETURN QUERY SELECT p FROM agi_cells.all_present() p;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.every IS 'All cells; fails where one is away';
+
+CREATE OR REPLACE FUNCTION agi_router.assert_whole() RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM agi_cells.every();
+END
+$$;
 
 CREATE TABLE IF NOT EXISTS agi_cells.fetched (
     cell     integer     NOT NULL CONSTRAINT fetched_pkey PRIMARY KEY
@@ -724,7 +751,7 @@ LANGUAGE sql STABLE AS $$
       FROM pg_catalog.pg_proc p
      WHERE p.pronamespace = 'agi_router'::regnamespace
        AND (p.proargnames[1] = '_block' AND p.proname <> ALL (agi_cells.here() || agi_cells.joining() || agi_cells.binding())
-            OR p.proname = ANY (agi_cells.everywhere()))
+            OR p.proname = ANY (agi_cells.everywhere() || agi_cells.in_every()))
 $$;
 COMMENT ON FUNCTION agi_cells.sent IS 'The functions that run in cells';
 
@@ -752,7 +779,7 @@ LANGUAGE sql STABLE AS $$
       FROM pg_catalog.pg_proc p
      CROSS JOIN generate_series(1, p.pronargs) i
       JOIN pg_catalog.pg_type y ON y.oid = p.proargtypes[i - 1] AND y.typcategory = 'A'
-     WHERE p.oid = _function AND p.proargtypes[0] = 'bigint[]'::regtype
+     WHERE p.oid = _function AND p.proargtypes[0] = 'bigint[]'::regtype AND p.proargnames[1] = '_block'
 $$;
 COMMENT ON FUNCTION agi_cells.split IS 'How PL/Proxy sends the parts of arrays to their cells, where a function is asked for several blocks; null: for one';
 
@@ -795,11 +822,12 @@ BEGIN
             format('CLUSTER ''agi_cells'';%s RUN ON %s;', agi_cells.split(f.oid),
                    CASE WHEN f.proname = 'forget_seen_messages' THEN 'agi_cells.present()'
                         WHEN f.proname = ANY (agi_cells.everywhere()) THEN 'agi_cells.all_present()'
+                        WHEN f.proname = ANY (agi_cells.in_every()) THEN 'agi_cells.every()'
                         ELSE 'agi_cells.cell_of(_block)' END));
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION agi_cells.send_functions IS 'Has every function whose first argument is _block, but those of agi_cells.here, run in the cell of that block, or for an array each part in its own; and those of agi_cells.everywhere in all';
+COMMENT ON FUNCTION agi_cells.send_functions IS 'Has every function whose first argument is _block, but those of agi_cells.here, run in the cell of that block, or for an array each part in its own; and those of agi_cells.everywhere and of agi_cells.in_every in all';
 
 CREATE OR REPLACE FUNCTION agi_router.agi_cells_run_in(_cell integer, _name text, _given text[]) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
@@ -996,7 +1024,7 @@ COMMENT ON FUNCTION agi_cells.send_binds IS 'Has the functions of agi_cells.bind
 
 CREATE OR REPLACE FUNCTION agi_cells.copied() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT ARRAY['blocklist', 'consent', 'group_member', 'hold', 'key', 'lock', 'lock_mark', 'message_rule', 'new_owner',
+    SELECT ARRAY['appeal_rebind', 'blocklist', 'consent', 'group_member', 'hold', 'key', 'lock', 'lock_mark', 'message_rule', 'new_owner',
                  'old_number', 'party_group', 'person_mark', 'pool', 'real_name', 'tenant', 'tenant_check']
 $$;
 COMMENT ON FUNCTION agi_cells.copied IS 'The tables that are written in the global database alone, and that each cell has a copy of. Not webhooks: what they are owed of a cell''s events is written here';
@@ -1606,7 +1634,7 @@ INSERT INTO agi_cells.replaced (name, source, definition)
 SELECT p.proname, p.prosrc, pg_get_functiondef(p.oid)
   FROM pg_proc p
  WHERE p.pronamespace = 'agi_router'::regnamespace
-   AND p.proname IN ('expire_bindings', 'fetch_events', 'hold_moves', 'is_deleted', 'is_moving', 'list_cells', 'list_loads', 'list_missing',
+   AND p.proname IN ('assert_whole', 'expire_bindings', 'fetch_events', 'hold_moves', 'is_deleted', 'is_moving', 'list_cells', 'list_loads', 'list_missing',
                      'list_parties_then', 'list_traced', 'list_writers', 'look_at_cell', 'look_at_cells', 'look_at_proxy',
                      'set_cell_away', 'step_move', 'undo_move', 'why_closed');
 

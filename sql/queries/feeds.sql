@@ -179,36 +179,40 @@ SELECT m.block, m.binding_id, m.line, t.name AS tenant, m.outcome, m.at
  ORDER BY m.line, m.block, m.binding_id
  LIMIT %(limit)s;
 
+-- assert_whole --
+-- Fail where a database behind this one has nothing in any list.
+SELECT agi_router.assert_whole();
+
 -- end_recycled --
 -- End bindings a party of each of which may have another number's owner by now; one word tells what came of each.
-SELECT *
-  FROM agi_router.end_recycled(
-       %(block)s::bigint[], %(id)s::bigint[], %(version)s::integer[], %(tags)s::text[], %(unknown)s::boolean[],
-       %(until)s::timestamptz[], %(line)s::bigint[], %(run_id)s, %(tag_key)s::integer, %(seal_key)s::integer);
+WITH ended AS MATERIALIZED (
+    -- No end is waited for until it is on disk: where a crash takes it, it takes all that was written after it, too, so
+    -- that the step of the file is not noted, and is done again.
+    SELECT e.*
+      FROM set_config('synchronous_commit', 'off', true) s
+     CROSS JOIN agi_router.end_recycled(
+           %(block)s::bigint[], %(id)s::bigint[], %(version)s::integer[], %(tags)s::text[], %(unknown)s::boolean[],
+           %(until)s::timestamptz[], %(tag_key)s::integer, %(seal_key)s::integer) e
+), noted AS (
+    INSERT INTO agi_router.feed_match (run_id, block, binding_id, line, tenant_id, outcome, at)
+    SELECT %(run_id)s, e.block, e.id, g.line, e.tenant_id, e.outcome, e.at
+      FROM ended e
+      JOIN unnest(%(block)s::bigint[], %(id)s::bigint[], %(line)s::bigint[]) g (block, id, line)
+        ON g.block = e.block AND g.id = e.id
+     WHERE e.outcome IN ('began_later', 'rings', 'held', 'ended')
+        ON CONFLICT ON CONSTRAINT feed_match_pkey DO UPDATE
+       SET line = excluded.line, outcome = excluded.outcome, at = excluded.at
+     WHERE excluded.outcome IN ('ended', 'held')
+)
+SELECT e.block, e.id, e.outcome FROM ended e;
 
 -- find_met --
 -- Of these tags, those that anything is to be looked up by: n, the place of each. Of other numbers' tags some, too:
 -- whoever asks opens what is sealed before anything is done.
   WITH told AS (SELECT t.tag, t.n FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY t (tag, n))
-SELECT t.n FROM told t JOIN agi_router.route r ON r.caller_tag = t.tag
- UNION
-SELECT t.n FROM told t JOIN agi_router.route r ON r.callee_tags[1] = t.tag AND r.caller IS NOT NULL
- UNION
--- Each by the index: a join reads all that is over, and all pairs.
-SELECT t.n
-  FROM told t
- WHERE (SELECT true
-          FROM agi_router.past_route p
-          JOIN agi_router.binding b ON b.block = p.block AND b.id = p.binding_id
-         WHERE p.caller_tag = t.tag AND b.pair_tag IS NOT NULL LIMIT 1)
+SELECT m.n FROM agi_router.find_met(%(tags)s::bigint[]) m
  UNION
 SELECT t.n FROM told t JOIN agi_router.group_member m ON m.tag = t.tag
- UNION
-SELECT t.n
-  FROM agi_router.binding b
-  JOIN agi_router.route r ON r.block = b.block AND r.binding_id = b.id
-  JOIN told t ON t.tag = r.last_tag
- WHERE b.ended_at IS NULL AND b.open_number IS NOT NULL
  UNION
 SELECT t.n FROM told t JOIN agi_router.blocklist e ON e.key = t.tag WHERE e.over_at IS NULL
  UNION
@@ -216,48 +220,24 @@ SELECT t.n FROM told t JOIN agi_router.blocklist e ON e.other_key = t.tag WHERE 
  UNION
 SELECT t.n FROM told t JOIN agi_router.lock l ON l.key = t.tag WHERE l.subject = 'person' AND l.over_at IS NULL
  UNION
-SELECT t.n FROM told t JOIN agi_router.person_mark m ON m.tag = t.tag
- UNION
-SELECT t.n FROM told t JOIN agi_router.message_out o ON o.stranger_tag = t.tag;
+SELECT t.n FROM told t JOIN agi_router.person_mark m ON m.tag = t.tag;
 
 -- list_recycled --
 -- Live bindings with a party, or a fixed number to call back, of one of these tags; n: the place of the tag.
-SELECT b.*, o.n, t.name AS tenant, now() AS now
-  FROM (SELECT DISTINCT h.n, h.block, h.binding_id
-          FROM (SELECT n.n, r.block, r.binding_id
-                  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
-                  JOIN agi_router.route r ON r.caller_tag = n.tag
-                 UNION ALL
-                SELECT n.n, r.block, r.binding_id
-                  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
-                  JOIN agi_router.route r ON r.callee_tags[1] = n.tag AND r.caller IS NOT NULL) h) o
-  JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
-  JOIN agi_router.tenant t ON t.id = b.tenant_id
- WHERE b.ended_at IS NULL AND b.expires_at > clock_timestamp()
- ORDER BY o.n, b.block, b.id;
+SELECT * FROM agi_router.list_recycled(%(tags)s::bigint[]) ORDER BY n, block, id;
 
 -- list_recycled_past --
 -- Bindings that are over by which a party with one of these tags is still known: a call of it would hear how they ended,
 -- or the pair would get its number again. n: the place of the tag.
-SELECT b.*, o.n
-  FROM (SELECT h.n, h.block, h.binding_id, bool_or(h.placed) AS placed
-          FROM (SELECT n.n, r.block, r.binding_id, true AS placed
-                  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
-                  JOIN agi_router.route r ON r.caller_tag = n.tag
-                 UNION ALL
-                SELECT n.n, p.block, p.binding_id, false
-                  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
-                  JOIN agi_router.past_route p ON p.caller_tag = n.tag) h
-         GROUP BY h.n, h.block, h.binding_id) o
-  JOIN agi_router.binding b ON b.block = o.block AND b.id = o.binding_id
- WHERE (b.ended_at IS NOT NULL OR b.expires_at <= clock_timestamp()) AND (o.placed OR b.pair_tag IS NOT NULL)
- ORDER BY o.n, b.block, b.id;
+SELECT * FROM agi_router.list_recycled_past(%(tags)s::bigint[]) ORDER BY n, block, id;
 
 -- forget_recycled --
--- Forget a party with these tags, whose number has a new owner since, in a binding that is over.
-SELECT *
-  FROM agi_router.forget_recycled(
-       %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(tags)s::bigint[], %(until)s::timestamptz);
+-- Forget a party with these tags, whose number has a new owner since, in a binding that is over; what a crash takes is
+-- done again.
+SELECT f.*
+  FROM set_config('synchronous_commit', 'off', true) s
+ CROSS JOIN agi_router.forget_recycled(
+       %(block)s, %(tag_key)s::integer, %(seal_key)s::integer, %(id)s, %(tags)s::bigint[], %(until)s::timestamptz) f;
 
 -- are_held --
 -- A row if any binding waits to learn whose number a party has.
@@ -265,37 +245,29 @@ SELECT 1 AS held FROM agi_router.binding_hold LIMIT 1;
 
 -- list_held --
 -- Bindings that wait for one of these tags; n: the place of the tag.
-SELECT b.*, n.n, t.name AS tenant, now() AS now
-  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
-  JOIN agi_router.binding_hold h ON h.tag = n.tag
-  JOIN agi_router.binding b ON b.block = h.block AND b.id = h.binding_id
-  JOIN agi_router.tenant t ON t.id = b.tenant_id
- WHERE b.state = 'held' AND b.expires_at > clock_timestamp()
- ORDER BY n.n, b.block, b.id;
+SELECT * FROM agi_router.list_waiting(%(tags)s::bigint[]) ORDER BY n, block, id;
 
 -- release_held --
--- Let a binding ring again, as far as it waits for these tags; one word tells what came of it.
-SELECT *
-  FROM agi_router.release_held(
-       %(block)s, %(id)s, %(version)s, %(tags)s::bigint[], %(run_id)s::bigint, %(line)s::bigint);
+-- Let a binding ring again, as far as it waits for these tags; one word tells what came of it. Of a run it is noted.
+WITH released AS MATERIALIZED (
+    SELECT * FROM agi_router.release_held(%(block)s, %(id)s, %(version)s, %(tags)s::bigint[])
+), noted AS (
+    INSERT INTO agi_router.feed_match (run_id, block, binding_id, line, tenant_id, outcome, at)
+    SELECT %(run_id)s::bigint, %(block)s, %(id)s, %(line)s::bigint, r.tenant_id, r.outcome, r.at
+      FROM released r
+     WHERE %(run_id)s::bigint IS NOT NULL AND r.outcome IN ('held', 'released')
+        ON CONFLICT ON CONSTRAINT feed_match_pkey DO UPDATE
+       SET line = excluded.line, outcome = excluded.outcome, at = excluded.at
+)
+SELECT r.outcome FROM released r;
 
 -- list_recycled_callers --
 -- Routes by which one of these tags would be called back who called last, and is no party.
-SELECT r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.last_callee, r.last_at, b.mode, n.n
-  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
-  JOIN agi_router.route r ON r.last_tag = n.tag
-  JOIN agi_router.binding b ON b.block = r.block AND b.id = r.binding_id
- WHERE b.ended_at IS NULL AND b.open_number IS NOT NULL;
+SELECT * FROM agi_router.list_recycled_callers(%(tags)s::bigint[]);
 
 -- list_recycled_texts --
--- Texts that are owed to strangers with one of these tags, as the rows by which A of AX answers them; last_at: when the
--- stranger was heard of, or, where another one has been since, when the text was accepted.
-SELECT o.block, o.id, o.binding_id, o.x_number, o.caller_tag, o.shown, o.side, o.callee AS last_callee,
-       coalesce(r.last_at, o.received_at) AS last_at, n.n
-  FROM unnest(%(tags)s::bigint[]) WITH ORDINALITY n (tag, n)
-  JOIN agi_router.message_out o ON o.stranger_tag = n.tag
-  LEFT JOIN agi_router.route r
-    ON r.block = o.block AND r.binding_id = o.binding_id AND r.side = 'a' AND r.last_callee = o.callee;
+-- Texts that are owed to strangers with one of these tags, as the rows by which A of AX answers them.
+SELECT * FROM agi_router.list_recycled_texts(%(tags)s::bigint[]);
 
 -- give_up_owed_message --
 -- Let a text that is in hand, if it is, not be tried again.

@@ -46,6 +46,9 @@ def test_a_cell_looks_at_its_standbys_as_the_program_does() -> None:
     assert asked in (SQL / "cells/cell.sql").read_text("utf-8")
 
 
+_OF_FUNCTIONS = ("here", "joining", "binding", "packed", "everywhere", "in_every")
+
+
 def test_cells_name_what_there_is() -> None:
     """Whatever the overlay of cells names exists; and no function of its own lacks words."""
     lists = {
@@ -56,9 +59,8 @@ def test_cells_name_what_there_is() -> None:
     }
     stems = {Path(name).stem for name in FUNCTIONS}
     tables = set(re.findall(r"TABLE agi_router\.(\w+)", FILES["migrations/0001_baseline.sql"]))
-    assert set(lists) == {"tables", "copied", "here", "joining", "packed", "everywhere"}
-    functions = [*lists["here"], *lists["joining"], *lists["packed"], *lists["everywhere"]]
-    assert stems.issuperset(functions)
+    assert set(lists) == {"tables", "copied", *_OF_FUNCTIONS}
+    assert all(stems.issuperset(lists[each]) for each in _OF_FUNCTIONS)
     assert tables.issuperset(lists["tables"] + lists["copied"])
     made = re.findall(r"CREATE OR REPLACE FUNCTION (agi_cells\.\w+)", OVERLAY)
     assert set(made) == set(re.findall(r"COMMENT ON FUNCTION (agi_cells\.\w+)", OVERLAY))

@@ -41,7 +41,7 @@ BEGIN
     -- Last: with the version a trigger tells of the change, and of the parties as they are then.
     UPDATE agi_router.binding b SET version = b.version + 1 WHERE b.block = _block AND b.id = ANY (_id);
     -- None waits to learn whose number somebody has who left it.
-    PERFORM agi_router.release_held(_block, h.binding_id, NULL, _left, NULL, NULL)
+    PERFORM agi_router.release_held(_block, h.binding_id, NULL, _left)
        FROM (SELECT DISTINCT w.binding_id
                FROM agi_router.binding_hold w
               WHERE w.block = _block AND w.binding_id = ANY (_id) AND w.tag = ANY (_left)) h;

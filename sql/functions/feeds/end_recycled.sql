@@ -1,7 +1,7 @@
 CREATE OR REPLACE FUNCTION agi_router.end_recycled(
     _block bigint[], _binding_id bigint[], _version integer[], _tags text[], _unknown boolean[], _until timestamptz[],
-    _line bigint[], _run_id bigint, _tag_key integer, _seal_key integer)
-RETURNS TABLE (block bigint, id bigint, outcome text)
+    _tag_key integer, _seal_key integer)
+RETURNS TABLE (block bigint, id bigint, tenant_id integer, outcome text, at timestamptz)
 -- By indexes alone: a plan of when nothing was over yet would read all of past_route, which grows by each end.
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
@@ -12,9 +12,6 @@ DECLARE
     _outcomes text[];
 BEGIN
     PERFORM agi_router.assert_current_keys(_block[1], _tag_key, _seal_key);
-    -- No end is waited for until it is on disk: where a crash takes it, it takes all that was written after it, too, so
-    -- that the step of the file is not noted, and is done again.
-    PERFORM set_config('synchronous_commit', 'off', true);
     IF cardinality(_block) = 1 THEN
         PERFORM b.id FROM agi_router.binding b WHERE b.block = _block[1] AND b.id = _binding_id[1] FOR NO KEY UPDATE;
     END IF;
@@ -77,13 +74,6 @@ BEGIN
     SELECT array_agg(j.tenant_id ORDER BY j.n), array_agg(j.outcome ORDER BY j.n)
       INTO _tenants, _outcomes
       FROM judged j;
-    INSERT INTO agi_router.feed_match (run_id, block, binding_id, line, tenant_id, outcome, at)
-    SELECT _run_id, g.block, g.id, g.line, g.tenant_id, g.outcome, _now
-      FROM unnest(_block, _binding_id, _line, _tenants, _outcomes) g (block, id, line, tenant_id, outcome)
-     WHERE g.outcome IN ('began_later', 'rings', 'held', 'ended')
-        ON CONFLICT ON CONSTRAINT feed_match_pkey DO UPDATE
-       SET line = excluded.line, outcome = excluded.outcome, at = excluded.at
-     WHERE excluded.outcome IN ('ended', 'held');
     IF 'held' = ANY (_outcomes) THEN
         INSERT INTO agi_router.binding_hold (block, binding_id, tag)
         SELECT g.block, g.id, (g.tags::bigint[])[1]
@@ -114,7 +104,8 @@ BEGIN
          WHERE g.outcome = 'ended' AND b.block = g.block AND b.id = g.id;
     END IF;
     RETURN QUERY
-    SELECT g.block, g.id, g.outcome FROM unnest(_block, _binding_id, _outcomes) g (block, id, outcome);
+    SELECT g.block, g.id, g.tenant_id, g.outcome, _now
+      FROM unnest(_block, _binding_id, _tenants, _outcomes) g (block, id, tenant_id, outcome);
 END
 $$;
 COMMENT ON FUNCTION agi_router.end_recycled IS 'Ends bindings, all in one transaction, a party of each of which has these tags (an array, as text) and, by a feed, a number with a new owner, or nobody knows; where that party came in before _until. Returns what became of each: ended, held, began_later, rings, over, changed; busy where somebody holds one of several';

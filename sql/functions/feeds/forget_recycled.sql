@@ -7,8 +7,7 @@ DECLARE
     _since timestamptz;
 BEGIN
     PERFORM agi_router.assert_current_keys(_block, _tag_key, _seal_key);
-    -- As an end of agi_router.end_recycled: what a crash takes is done again. He is as old a party as there.
-    PERFORM set_config('synchronous_commit', 'off', true);
+    -- He is as old a party as in agi_router.end_recycled.
     WITH RECURSIVE carried (block, binding_id) AS (
         SELECT _block, _binding_id
          UNION

@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION agi_router.release_held(
-    _block bigint, _binding_id bigint, _version integer, _tags bigint[], _run_id bigint, _line bigint)
-RETURNS TABLE (outcome text)
+    _block bigint, _binding_id bigint, _version integer, _tags bigint[])
+RETURNS TABLE (tenant_id integer, outcome text, at timestamptz)
 LANGUAGE plpgsql AS $$
 DECLARE
     _now     timestamptz;
@@ -15,11 +15,11 @@ BEGIN
     -- It may end while whoever holds it is waited for: the clock is read after that.
     _now := clock_timestamp();
     IF found_at.state IS DISTINCT FROM 'held' OR found_at.expires_at <= _now THEN
-        RETURN QUERY SELECT 'over';
+        RETURN QUERY SELECT found_at.tenant_id, 'over', _now;
         RETURN;
     END IF;
     IF found_at.version <> _version THEN
-        RETURN QUERY SELECT 'changed';
+        RETURN QUERY SELECT found_at.tenant_id, 'changed', _now;
         RETURN;
     END IF;
     DELETE FROM agi_router.binding_hold h
@@ -32,13 +32,7 @@ BEGIN
          WHERE b.block = _block AND (b.id = _binding_id OR b.parent_id = _binding_id) AND b.state = 'held';
         _done := 'released';
     END IF;
-    IF _run_id IS NOT NULL THEN
-        INSERT INTO agi_router.feed_match (run_id, block, binding_id, line, tenant_id, outcome, at)
-        VALUES (_run_id, _block, _binding_id, _line, found_at.tenant_id, _done, _now)
-            ON CONFLICT ON CONSTRAINT feed_match_pkey DO UPDATE
-           SET line = excluded.line, outcome = excluded.outcome, at = excluded.at;
-    END IF;
-    RETURN QUERY SELECT _done;
+    RETURN QUERY SELECT found_at.tenant_id, _done, _now;
 END
 $$;
 COMMENT ON FUNCTION agi_router.release_held IS 'Lets a binding ring again that waits to learn whose number a party has, as far as it waits for these tags; null: for anybody; _version null: whatever it is. Returns what became of it: released, held for another party still, over where it is not held, changed';
