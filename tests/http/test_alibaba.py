@@ -446,6 +446,16 @@ def test_what_a_bind_is_told(client: AlibabaClient) -> None:
         assert B not in told["Message"]
 
 
+def test_the_message_names_what_is_wrong(client: AlibabaClient, connection: Connection) -> None:
+    """Also where no parameter is wrong by itself."""
+    connection.execute("UPDATE agi_router.tenant SET needs_order = true")
+    given = {"PoolKey": "couriers", "Expiration": beijing(HOUR), "TelA": A, "TelB": B}
+    for own, name in (({"OrderId": ""}, "OrderId"), ({"OrderId": "A-1", "TelB": A}, "TelA, TelB")):
+        told = client.send("BindAxb700", {**given, **own}).json()
+        assert told["Code"] == "isv.ILLEGAL_ARGUMENT"
+        assert name in told["Message"]
+
+
 def test_conflicts(client: AlibabaClient) -> None:
     """A party is on the number already; no number is told, masked ones neither."""
     bind_700(client, TelX=X)
@@ -899,7 +909,9 @@ def test_pools(client: AlibabaClient, sign: Opener, store: BindingStore) -> None
         told = client.ask("QuerySubsId", PhoneNoX=number, PoolKey=key)
         assert told["SubsId"] == str(made["Data"]["SubsId"])
     given = {"Expiration": beijing(HOUR), "TelA": C, "TelB": D, "OrderId": "A-1002"}
-    assert client.code("BindAxb700", PoolKey="FC1002", **given) == "isv.ILLEGAL_ARGUMENT"
+    another = client.ask("BindAxb700", PoolKey="FC1002", **given)
+    assert another["Code"] == "isv.FORBIDDEN_ACTION"
+    assert "PoolKey" in another["Message"]
     foreign = client.code("BindAxb700", PoolKey="FC1001", TelX=X, **given)
     assert foreign == "isv.FORBIDDEN_ACTION"
     for key in ("FC1003", "drivers", "FC1004", C):

@@ -31,6 +31,7 @@ from agi_router.errors import (
     KeyRingError,
     ModeError,
     NoNumberAvailable,
+    RequestInvalid,
     SchemaMismatch,
     SettingsError,
     StoreUnavailable,
@@ -197,7 +198,16 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
 }
 
 # Those whose text holds neither a party's number nor what came.
-_TOLD = (ExpiryInvalid, ModeError, NoNumberAvailable)
+_TOLD = (ExpiryInvalid, ModeError, NoNumberAvailable, RequestInvalid)
+
+# What is added of others, whose text may: which parameters they are about.
+_ABOUT: Final[Mapping[str, str]] = {
+    "order_missing": "OrderId",
+    "order_crowded": "OrderId, 该订单的当事人过多 (too many parties are bound by it)",
+    "same_party": "TelA, TelB, PhoneNoA, PhoneNoB, Numbers: 须为不同号码 (different numbers)",
+    "member_not_found": "Numbers",
+    "scene_unknown": "该租户须指定场景, 请用 /v1/bindings (no parameter names a scene)",
+}
 
 
 @dataclass(slots=True)
@@ -261,7 +271,7 @@ def fault_of(error: Exception, kind: Kind) -> Fault:
     if isinstance(error, Fault):
         return error
     if isinstance(error, AgiRouterError) and error.code in _OURS:
-        told = str(error) if isinstance(error, _TOLD) else ""
+        told = str(error) if isinstance(error, _TOLD) else _ABOUT.get(error.code, "")
         return Fault(_OURS[error.code][kind], told)
     code, told = "InternalError", ""
     match error:

@@ -57,6 +57,7 @@ from agi_router.errors import (
     GroupNotFound,
     PoolNotFound,
     RecordingNotFound,
+    RequestInvalid,
 )
 from agi_router.inventory.model import NumberState
 from agi_router.numbers import PhoneNumber, XNumber, is_extension
@@ -160,6 +161,7 @@ _STATES: Final[Mapping[NumberState, int]] = {
 # in it.
 _FLAGS: Final = ("NeedAsr", "ASRStatus")
 _OBJECTS: Final = ("Audio", "DtmfConfig")
+_OTHER_MODE: Final = "PoolKey: 该号码池不接受此类绑定 (its bindings are of another mode)"
 
 
 def bind_axb_700(desk: Desk, given: Parameters) -> Told:
@@ -774,7 +776,10 @@ def _wish(
     """
     values = {word: value for word, value in said.items() if value is not None}
     if asked.pool is not None:
-        values = asked.pool.fill(values)
+        try:
+            values = asked.pool.fill(values)
+        except RequestInvalid:
+            raise Fault("isv.FORBIDDEN_ACTION", _OTHER_MODE) from None
     parties = MODES[values["mode"]].make(values)
     x = given.x(name_of_x)
     _check_wishes(given)
