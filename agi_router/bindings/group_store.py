@@ -29,12 +29,11 @@ from agi_router.bindings.sealed_routes import (
     seal_routes,
 )
 from agi_router.bindings.words import Callback, Mode, Side
-from agi_router.cursors import Cursor
+from agi_router.cursors import Cursor, numbered
 from agi_router.db.arrays import array_of_bytes, array_of_integers, array_of_texts
 from agi_router.db.connection import violated
 from agi_router.errors import (
     BindingChanged,
-    CursorInvalid,
     GroupChanged,
     GroupExists,
     GroupInUse,
@@ -52,7 +51,6 @@ from agi_router.tenants.rules import TenantRules
 
 __all__ = ["PartyGroupKeeping"]
 
-_LARGEST = 2**31 - 1
 # How often a change is tried anew where somebody changes one of the bindings meanwhile.
 _TRIES = 5
 
@@ -171,8 +169,6 @@ class PartyGroupKeeping(GroupChanging):
         Raises:
             CursorInvalid: *after* is of another list.
         """
-        if after is not None and not (after.name.isdecimal() and int(after.name) <= _LARGEST):
-            raise CursorInvalid
         return self._list_groups(tenant=tenant, after=after, limit=limit)
 
     def label_group(
@@ -283,8 +279,7 @@ class PartyGroupKeeping(GroupChanging):
             "tenant": tenant,
             "name": name,
             "id": group_id,
-            "after_at": None if after is None else after.at,
-            "after_id": None if after is None else int(after.name),
+            **numbered(after),
             "limit": limit,
         }
         rows = self._queries.rows("list_groups", values)

@@ -8,11 +8,10 @@ from typing import Any
 
 from agi_router.bindings.pools import Pool, check_pool_values
 from agi_router.bindings.words import Callback, Language, Mode
-from agi_router.cursors import Cursor
+from agi_router.cursors import Cursor, numbered
 from agi_router.db.connection import Queries
 from agi_router.errors import (
     BlockNotFound,
-    CursorInvalid,
     PoolChanged,
     PoolExists,
     PoolNotFound,
@@ -23,7 +22,6 @@ from agi_router.tenants.scope import OPERATOR, Scope
 
 __all__ = ["PoolStore"]
 
-_LARGEST = 2**31 - 1
 # What a new pool has, and what may be said of it.
 _NEW: Mapping[str, Any] = {
     "blocks": (),
@@ -181,13 +179,10 @@ class PoolStore:
     def _list(
         self, tenant: str | None, name: str | None, after: Cursor | None, limit: int | None
     ) -> list[Pool]:
-        if after is not None and not (after.name.isdecimal() and int(after.name) <= _LARGEST):
-            raise CursorInvalid
         values = {
             "tenant": tenant,
             "name": name,
-            "after_at": None if after is None else after.at,
-            "after_id": None if after is None else int(after.name),
+            **numbered(after),
             "limit": limit,
         }
         return list(map(_read, self._queries.rows("list_pools", values)))

@@ -24,10 +24,10 @@ from agi_router.consent.ledger import (
     Taken,
     find_taken,
 )
-from agi_router.cursors import Cursor
+from agi_router.cursors import Cursor, numbered
 from agi_router.db.clock import check_has_been
 from agi_router.db.connection import Queries
-from agi_router.errors import ConsentMissing, ConsentNotFound, CursorInvalid, StoreHeld
+from agi_router.errors import ConsentMissing, ConsentNotFound, StoreHeld
 from agi_router.keys.registry import assert_current_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
@@ -36,8 +36,6 @@ from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 
 __all__ = ["ConsentLedger", "ConsentStore"]
-
-_LARGEST_ID = 2**63 - 1
 
 
 class ConsentLedger:
@@ -306,8 +304,7 @@ class ConsentStore:
             "tenant_id": None if tenant is None else self._tenants.find_id(tenant),
             "order_id": order,
             "act": act,
-            "after_at": None if after is None else after.at,
-            "after_id": None if after is None else _after(after),
+            **numbered(after),
             "limit": limit,
         }
         return self._told(self._ledger.read(self._queries.rows("list_consents", values)))
@@ -350,9 +347,3 @@ def _line(
         added_by=row["added_by"],
         damage=damage,
     )
-
-
-def _after(cursor: Cursor) -> int:
-    if not (cursor.name.isascii() and cursor.name.isdigit()) or int(cursor.name) > _LARGEST_ID:
-        raise CursorInvalid
-    return int(cursor.name)

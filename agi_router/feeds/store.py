@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from agi_router.bindings.model import BindingId
 from agi_router.bindings.names import name_values
-from agi_router.cursors import Cursor
+from agi_router.cursors import Cursor, numbered
 from agi_router.db.arrays import array_of_integers, array_of_texts
 from agi_router.db.connection import Queries
-from agi_router.errors import CursorInvalid, FeedBusy, FeedExists, FeedInvalid, FeedNotFound
+from agi_router.errors import FeedBusy, FeedExists, FeedInvalid, FeedNotFound
 from agi_router.feeds.model import (
     Answer,
     Fault,
@@ -29,7 +29,6 @@ __all__ = ["FeedStore", "Run"]
 # Lines that are told of one file; the others are counted.
 _FAULTS = 1000
 _MATCHES = 10_000
-_LONGEST_ID = 18
 
 
 class Run(NamedTuple):
@@ -235,8 +234,7 @@ class FeedStore:
         values = {
             "feed": feed,
             "run_id": None,
-            "after_at": None if after is None else after.at,
-            "after_id": None if after is None else _run_id(after),
+            **numbered(after),
             "limit": limit,
         }
         return self._queries.rows("list_feed_runs", values)
@@ -266,13 +264,6 @@ class FeedStore:
         The bindings that a run has met, by line, and what became of them; ten thousand at most.
         """
         return self._queries.rows("list_feed_matches", {"run_id": run_id, "limit": _MATCHES})
-
-
-def _run_id(after: Cursor) -> int:
-    name = after.name
-    if not (name.isascii() and name.isdigit() and len(name) <= _LONGEST_ID):
-        raise CursorInvalid
-    return int(name)
 
 
 def _busy(feed: Feed) -> FeedBusy:

@@ -13,17 +13,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from agi_router.cursors import Cursor
+from agi_router.cursors import Cursor, numbered
 from agi_router.db.connection import Queries
-from agi_router.errors import CursorInvalid, HoldNotFound
+from agi_router.errors import HoldNotFound
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.persons.register import PersonRegister
 from agi_router.tenants.store import TenantStore
 
 __all__ = ["HeldThing", "Hold", "HoldStore"]
-
-_LARGEST_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,8 +154,6 @@ class HoldStore:
         Raises:
             CursorInvalid: The cursor is of another list.
         """
-        if after is not None and not (after.name.isdecimal() and int(after.name) <= _LARGEST_ID):
-            raise CursorInvalid
         people = None if person is None else list(self._register.find([person]))
         return self._list(
             case_id=case, people=people, everything=everything, after=after, limit=limit
@@ -190,8 +186,7 @@ class HoldStore:
             "case_id": case_id,
             "people": None if people is None else list(people),
             "everything": everything,
-            "after_at": None if after is None else after.at,
-            "after_id": None if after is None else int(after.name),
+            **numbered(after),
             "limit": limit,
         }
         rows = self._queries.rows("list_holds", values)

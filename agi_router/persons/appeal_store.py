@@ -7,12 +7,11 @@ them once the rows are locked, that of two actors too.
 
 from typing import Any
 
-from agi_router.cursors import Cursor
+from agi_router.cursors import Cursor, numbered
 from agi_router.db.connection import Queries
 from agi_router.errors import (
     AppealNotFound,
     AppealOpen,
-    CursorInvalid,
     LockOver,
     RequestInvalid,
     RowInvalid,
@@ -31,7 +30,7 @@ from agi_router.persons.appeals import (
     take,
 )
 from agi_router.persons.effects import LockReason, Subject
-from agi_router.persons.locks import LockState, parse_lock_id
+from agi_router.persons.locks import LockState
 from agi_router.persons.store import LockStore
 from agi_router.tenants.scope import OPERATOR, Scope
 
@@ -127,8 +126,7 @@ class AppealStore:
         values = {
             "state": state,
             "lock_id": lock_id,
-            "after_at": None if after is None else after.at,
-            "after_id": None if after is None else _after(after),
+            **numbered(after),
             "limit": limit,
         }
         return [self._read(row) for row in self._queries.rows("list_appeals", values)]
@@ -253,10 +251,3 @@ class AppealStore:
             )
             for row in self._queries.rows("list_rebinds", {"id": appeal_id})
         )
-
-
-def _after(cursor: Cursor) -> int:
-    try:
-        return parse_lock_id(cursor.name)
-    except ValueError:
-        raise CursorInvalid from None

@@ -12,12 +12,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from agi_router.cursors import Cursor
+from agi_router.cursors import Cursor, numbered
 from agi_router.db.connection import Queries
 from agi_router.errors import (
     BlocklistEntryNotFound,
     BlocklistEntryOver,
-    CursorInvalid,
     ExpiryInvalid,
     RowInvalid,
 )
@@ -26,7 +25,7 @@ from agi_router.keys.registry import key_ids
 from agi_router.keys.renewal import each_left, renew_each
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
-from agi_router.persons.blocklist import BlocklistEntry, Pairing, check_pairing, parse_entry_id
+from agi_router.persons.blocklist import BlocklistEntry, Pairing, check_pairing
 from agi_router.persons.effect_rows import open_entry
 from agi_router.persons.effects import BlockDirection
 from agi_router.tenants.scope import OPERATOR, Scope
@@ -295,8 +294,7 @@ class BlocklistStore:
             "tenant_id": None if tenant is None else self._tenants.find_id(tenant),
             "tags": tags,
             "everything": everything,
-            "after_at": None if after is None else after.at,
-            "after_id": None if after is None else _after(after),
+            **numbered(after),
             "limit": limit,
         }
         return self._queries.rows("list_blocklist", values)
@@ -327,10 +325,3 @@ class BlocklistStore:
     def _read_pairing(self, row: dict[str, Any]) -> Pairing:
         person, *others = open_entry(row, self._keys)
         return Pairing(person=person, other=others[0] if others else None, tenant=row["tenant"])
-
-
-def _after(cursor: Cursor) -> int:
-    try:
-        return parse_entry_id(cursor.name)
-    except ValueError:
-        raise CursorInvalid from None

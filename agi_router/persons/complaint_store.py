@@ -13,16 +13,16 @@ Rules for the editor:
 from datetime import datetime
 from typing import Any, Final
 
-from agi_router.cursors import Cursor
+from agi_router.cursors import Cursor, numbered
 from agi_router.db.clock import check_has_been
 from agi_router.db.connection import Queries
-from agi_router.errors import BlockNotFound, ComplaintNotFound, CursorInvalid
+from agi_router.errors import BlockNotFound, ComplaintNotFound
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import XNumber
 from agi_router.persons.complaint_limits import ComplaintLevel, ComplaintLimits
 from agi_router.persons.complaints import Complaint, ComplaintCount, ComplaintKind
 from agi_router.persons.effects import LockReason, Subject
-from agi_router.persons.locks import LockedThing, parse_lock_id
+from agi_router.persons.locks import LockedThing
 from agi_router.persons.store import LockStore
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
@@ -158,8 +158,7 @@ class ComplaintStore:
         values = {
             "x_number": None if x_number is None else x_number.value,
             "tenant_id": None if tenant is None else self._tenants.find_id(tenant),
-            "after_at": None if after is None else after.at,
-            "after_id": None if after is None else _after(after),
+            **numbered(after),
             "limit": limit,
         }
         return list(map(self._read, self._queries.rows("list_complaints", values)))
@@ -276,10 +275,3 @@ class ComplaintStore:
             dismissed_at=row["dismissed_at"],
             dismiss_note=row["dismiss_note"],
         )
-
-
-def _after(cursor: Cursor) -> int:
-    try:
-        return parse_lock_id(cursor.name)
-    except ValueError:
-        raise CursorInvalid from None

@@ -9,13 +9,12 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from agi_router.cursors import Cursor
+from agi_router.cursors import Cursor, numbered
 from agi_router.db.clock import check_has_been
 from agi_router.db.connection import Queries
-from agi_router.errors import CursorInvalid, PartyUnverified
+from agi_router.errors import PartyUnverified
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
-from agi_router.persons.locks import parse_lock_id
 from agi_router.persons.real_names import RealName, RealNameLine, RealNameStatus
 from agi_router.persons.register import PersonRegister
 from agi_router.tenants.scope import OPERATOR, Scope
@@ -124,8 +123,7 @@ class RealNameStore:
         values = {
             "ids": ids,
             "status": status,
-            "after_at": None if after is None else after.at,
-            "after_id": None if after is None else _after(after),
+            **numbered(after),
             "limit": limit,
         }
         return self._read(self._queries.rows("list_real_names", values))
@@ -186,10 +184,3 @@ def _find(
             status=RealName(row["status"]), source=row["source"], checked_at=row["checked_at"]
         )
     return found
-
-
-def _after(cursor: Cursor) -> int:
-    try:
-        return parse_lock_id(cursor.name)
-    except ValueError:
-        raise CursorInvalid from None

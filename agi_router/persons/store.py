@@ -13,11 +13,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from agi_router.cursors import Cursor
+from agi_router.cursors import Cursor, numbered
 from agi_router.db.connection import Queries
 from agi_router.errors import (
     BlockNotFound,
-    CursorInvalid,
     ExpiryInvalid,
     Locked,
     LockNotFound,
@@ -35,7 +34,7 @@ from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.persons.effect_rows import read_effect
 from agi_router.persons.effects import Effect, LockReason, Subject, find_strongest, holds_for
-from agi_router.persons.locks import REASONS, Lock, LockedThing, parse_lock_id
+from agi_router.persons.locks import REASONS, Lock, LockedThing
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
 
@@ -192,8 +191,7 @@ class LockStore:
             "keys": None if things is None else [_key(each) for each in things],
             "tenant_id": None if tenant is None else self._tenants.find_id(tenant),
             "everything": everything,
-            "after_at": None if after is None else after.at,
-            "after_id": None if after is None else _after(after),
+            **numbered(after),
             "limit": limit,
         }
         return list(map(self._read, self._queries.rows("list_locks", values)))
@@ -543,10 +541,3 @@ def refusal(effect: Effect, tenant: str, *, whole: bool) -> Locked:
 
 def _key(thing: XNumber | Block) -> int:
     return thing.value
-
-
-def _after(cursor: Cursor) -> int:
-    try:
-        return parse_lock_id(cursor.name)
-    except ValueError:
-        raise CursorInvalid from None

@@ -21,9 +21,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-from agi_router.cursors import Cursor
+from agi_router.cursors import Cursor, numbered
 from agi_router.db.connection import Queries
-from agi_router.errors import CursorInvalid, RevealLimit
+from agi_router.errors import RevealLimit
 from agi_router.logs import redact
 from agi_router.texts import check_name
 
@@ -34,7 +34,6 @@ _LOGIN = Path("/proc/self/loginuid")
 _UNSET = 2**32 - 1
 _LONGEST_CASE = 64
 _LONGEST_NOTE = 500
-_LONGEST_ID = 19
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,8 +215,6 @@ class Audit:
         Raises:
             CursorInvalid: *after* is of another list.
         """
-        if after is not None and not (after.name.isdecimal() and len(after.name) < _LONGEST_ID):
-            raise CursorInvalid
         values = {
             "since": since,
             "until": until,
@@ -226,8 +223,7 @@ class Audit:
             "api_key": api_key,
             "case_id": case_id,
             "tags": None if tags is None else list(tags),
-            "after_at": None if after is None else after.at,
-            "after_id": None if after is None else after.name,
+            **numbered(after),
             "limit": limit,
         }
         return self._queries.rows("list_audit", values)

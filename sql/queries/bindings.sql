@@ -464,7 +464,7 @@ SELECT p.*, t.name AS tenant
  WHERE agi_router.in_scope(p.tenant_id, %(scope)s)
    AND (%(tenant)s::text IS NULL OR t.name = %(tenant)s)
    AND (%(name)s::text IS NULL OR p.name = %(name)s)
-   AND (%(after_at)s::timestamptz IS NULL OR (p.created_at, p.id) < (%(after_at)s, %(after_id)s::integer))
+   AND (%(after_at)s::timestamptz IS NULL OR (p.created_at, p.id) < (%(after_at)s, %(after_id)s::bigint))
  ORDER BY p.created_at DESC, p.id DESC
  LIMIT %(limit)s;
 
@@ -510,7 +510,7 @@ SELECT g.id, g.name, g.label, g.created_at, g.version, t.name AS tenant,
    AND (%(tenant)s::text IS NULL OR t.name = %(tenant)s)
    AND (%(name)s::text IS NULL OR g.name = %(name)s)
    AND (%(id)s::integer IS NULL OR g.id = %(id)s)
-   AND (%(after_at)s::timestamptz IS NULL OR (g.created_at, g.id) < (%(after_at)s, %(after_id)s::integer))
+   AND (%(after_at)s::timestamptz IS NULL OR (g.created_at, g.id) < (%(after_at)s, %(after_id)s::bigint))
  ORDER BY g.created_at DESC, g.id DESC
  LIMIT %(limit)s;
 

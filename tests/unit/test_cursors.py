@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from agi_router.cursors import Cursor
+from agi_router.cursors import Cursor, numbered
 from agi_router.errors import CursorInvalid
 
 
@@ -45,3 +45,13 @@ def _of(plain: str) -> str:
 def test_what_is_none(text: str) -> None:
     with pytest.raises(CursorInvalid):
         Cursor.parse(text)
+
+
+def test_a_list_of_numbers() -> None:
+    """What it is told; a cursor of another list is none of it."""
+    at = datetime(2026, 1, 31, tzinfo=UTC)
+    assert numbered(None) == {"after_at": None, "after_id": None}
+    assert numbered(Cursor(at, "17")) == {"after_at": at, "after_id": 17}
+    for name in ("70012345678-42", "a", "١", "0", str(2**63)):
+        with pytest.raises(CursorInvalid):
+            numbered(Cursor(at, name))

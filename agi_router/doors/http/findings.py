@@ -10,7 +10,6 @@ from starlette.responses import Response
 from agi_router.cursors import Cursor
 from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
-from agi_router.errors import CursorInvalid
 from agi_router.feeds.findings import FindingStore
 from agi_router.feeds.views import describe_finding, reveal_finding
 from agi_router.schemas import queries
@@ -29,7 +28,6 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/v1", tags=["feeds"])
 
-_LONGEST_ID = 18
 
 _Reads = Annotated[Desk, Depends(Needs(KeyScope.FEEDS_READ), scope="function")]
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.FEEDS_WRITE), scope="function")]
@@ -51,7 +49,8 @@ def list_findings(  # noqa: PLR0917 - filters
     """
     List findings of misuse, oldest first, a page at a time; their numbers are masked.
     """
-    after = _after(read_cursor(cursor))
+    last = read_cursor(cursor)
+    after = 0 if last is None else last.number
     found = _findings(desk).all(operator, everything=everything, after=after, limit=limit)
     behind = Cursor(found[-1].found_at, str(found[-1].id)) if len(found) == limit else None
     return page(request, "findings", list(map(describe_finding, found)), behind)
@@ -93,18 +92,3 @@ def _findings(desk: Desk) -> FindingStore:
     The findings: the operator's, whose keys alone may have their scopes.
     """
     return FindingStore(desk.queries, desk.store.keys, desk.options.complaint_limits)
-
-
-def _after(cursor: Cursor | None) -> int:
-    """
-    Behind which finding a page begins.
-
-    Raises:
-        CursorInvalid: The cursor is of another list.
-    """
-    if cursor is None:
-        return 0
-    name = cursor.name
-    if not (name.isascii() and name.isdigit() and len(name) <= _LONGEST_ID):
-        raise CursorInvalid
-    return int(name)
