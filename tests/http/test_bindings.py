@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from agi_router.bindings.model import Binding
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.words import Side
 from agi_router.db.connection import Connection
-from agi_router.doors.http import bindings
+from agi_router.doors.http.auth import Desk
 from agi_router.numbers import PhoneNumber
 from harness.api import Client
 from harness.database import one
@@ -260,14 +261,14 @@ def test_a_party_that_another_replaces_meanwhile(
 ) -> None:
     """What is written down as before is what stood before."""
     made = couriers.bind(A, B)
-    find = bindings._find
+    find = Desk.binding
 
-    def found(name: str, desk: Any) -> Any:
-        read = find(name, desk)
+    def found(desk: Desk, name: str) -> Binding:
+        read = find(desk, name)
         store.replace(read.id, Side.B, PhoneNumber.parse(D))
         return read
 
-    monkeypatch.setattr(bindings, "_find", found)
+    monkeypatch.setattr(Desk, "binding", found)
     answer = couriers.ask("PATCH", f"/v1/bindings/{made['id']}", {"a": C}, If_Match="*")
     assert (answer.status_code, answer.json()["code"]) == (412, "binding_changed")
 

@@ -26,7 +26,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 from fastapi import Depends
 from starlette.requests import Request as HttpRequest
 
-from agi_router.bindings.model import Binding
+from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Parties
 from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.pools import Pool
@@ -41,7 +41,7 @@ from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool, Turn
 from agi_router.doors.http.request_rates import Asking, RequestRates, lower_rate
 from agi_router.doors.http.text_taking import TextTaking
-from agi_router.errors import SealError
+from agi_router.errors import BindingNotFound, SealError
 from agi_router.keys.ring import Cipher, KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.rates import Rate
@@ -231,6 +231,19 @@ class Desk:
             self._lend = None
         self.prove()
         return self._store
+
+    def binding(self, name: str) -> Binding:
+        """
+        A binding that this key may see.
+
+        Raises:
+            BindingNotFound: There is none of this name, or it is another tenant's.
+        """
+        try:
+            return self.store.find(BindingId.parse(name))
+        except BindingNotFound:
+            # What was asked for could be anything, a number too.
+            raise BindingNotFound from None
 
     def _use(self, store: BindingStore) -> None:
         self._store = store

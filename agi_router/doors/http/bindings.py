@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from agi_router.bindings.bind import wished_terms
-from agi_router.bindings.model import Binding, BindingId
+from agi_router.bindings.model import Binding
 from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.pools import Pool
 from agi_router.bindings.requests import BindRequest
@@ -28,7 +28,7 @@ from agi_router.doors.http.answers import (
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.batches import Result, refused, result_of
 from agi_router.doors.http.idempotency import KEYED, Made, answer_once, keep_once
-from agi_router.errors import AgiRouterError, BindingChanged, BindingNotFound, ExpiryInvalid
+from agi_router.errors import AgiRouterError, BindingChanged, ExpiryInvalid
 from agi_router.feeds.store import FeedStore
 from agi_router.numbers import PhoneNumber, XNumber
 from agi_router.schemas import queries
@@ -210,7 +210,7 @@ def get_binding(
     """
     Get a binding by its id.
     """
-    found = _find(name, desk)
+    found = desk.binding(name)
     if numbers is not None:
         desk.require(KeyScope.NUMBERS_READ)
         desk.audit("GET /v1/bindings/{name}?numbers=full", f"binding {found.id}")
@@ -231,7 +231,7 @@ def end_binding(name: str, request: Request, desk: _Writes) -> Response:
     End a binding now. A call that is up goes on; the next one is refused.
     """
     version = read_version(request, BindingChanged, needed=False)
-    return binding_answer(desk.store.unbind(_find(name, desk).id, version=version))
+    return binding_answer(desk.store.unbind(desk.binding(name).id, version=version))
 
 
 @router.post(
@@ -244,10 +244,10 @@ def release_binding(name: str, desk: _Releases) -> Response:
     Let a binding ring again that is held: nobody knows whether a party's number has a new owner.
     """
     with desk.queries.transaction():
-        found = _find(name, desk)
+        found = desk.binding(name)
         FeedStore(desk.queries).release(found.id)
         desk.audit("POST /v1/bindings/{name}/release", f"binding {found.id}")
-    return binding_answer(_find(name, desk))
+    return binding_answer(desk.binding(name))
 
 
 @router.patch(
@@ -263,7 +263,7 @@ def change_binding(name: str, body: BindingChange, request: Request, desk: _Writ
     version = read_version(request, BindingChanged)
     people = sorted(_PEOPLE & body.model_fields_set)
     if not people:
-        found = _find(name, desk)
+        found = desk.binding(name)
         changes = read_changes(body, now=desk.store.now())
         return binding_answer(desk.store.change(found.id, version=version, **changes))
     word = people[0]
@@ -277,7 +277,8 @@ def change_binding(name: str, body: BindingChange, request: Request, desk: _Writ
         return _move(name, number, version, desk)
     party = read_number(f"/{word}", number, fixed_lines=desk.options.fixed_lines)
     if word == "default":
-        return binding_answer(desk.store.set_default(_find(name, desk).id, party, version=version))
+        found = desk.binding(name)
+        return binding_answer(desk.store.set_default(found.id, party, version=version))
 
     def replace(found: Binding, kept: int) -> tuple[Binding, str]:
         changed = desk.store.replace(found.id, Side(word), party, version=kept)
@@ -312,7 +313,7 @@ def _alter(
 
     def altered() -> Binding:
         with desk.queries.transaction():
-            found = _find(name, desk)
+            found = desk.binding(name)
             # Of the one that is written down as it was.
             changed, subject = work(found, found.version if version is None else version)
             both = found, changed
@@ -334,7 +335,7 @@ def add_members(name: str, body: MembersIn, request: Request, desk: _Writes) -> 
     """
     version = read_version(request, BindingChanged, needed=False)
     members = read_members(body.g, fixed_lines=desk.options.fixed_lines)
-    found = _find(name, desk)
+    found = desk.binding(name)
     return binding_answer(desk.store.add_members(found.id, members, version=version))
 
 
@@ -350,7 +351,7 @@ def remove_members(name: str, body: MembersIn, request: Request, desk: _Writes) 
     """
     version = read_version(request, BindingChanged, needed=False)
     members = read_members(body.g, fixed_lines=desk.options.fixed_lines)
-    found = _find(name, desk)
+    found = desk.binding(name)
 
     def removed() -> Binding:
         changed, seen = found, version
@@ -473,17 +474,3 @@ def _result(body: BindingIn, asked: _Asked, desk: Desk) -> Result:
             return _made(_bind(body, asked, desk))
 
     return result_of(make)
-
-
-def _find(name: str, desk: Desk) -> Binding:
-    """
-    A binding that this key may see.
-
-    Raises:
-        BindingNotFound: There is none, or it is another tenant's.
-    """
-    try:
-        return desk.store.find(BindingId.parse(name))
-    except BindingNotFound:
-        # What was asked for could be anything, a number too.
-        raise BindingNotFound from None

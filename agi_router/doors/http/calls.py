@@ -64,7 +64,7 @@ def list_calls(  # noqa: PLR0917 - filters
             [FieldFault(f"/{name}", "not_both", _NOT_BOTH) for name in ("binding", "order")]
         )
     x_number = None if x is None else read_field("/x", lambda: XNumber.parse(x))
-    used = None if binding is None else [_name(binding, desk)]
+    used = None if binding is None else [desk.binding(binding).id]
     if order is not None and not (used := _names_of(order, desk)):
         return page(request, "calls", [], None)
     rows = CallLookup(desk.store.connection, desk.store.scope).calls(
@@ -123,16 +123,3 @@ def _names_of(order: str, desk: Desk) -> list[BindingId]:
         return desk.store.names.of(read_order(order))
     except BindingNotFound:
         return []
-
-
-def _name(text: str, desk: Desk) -> BindingId:
-    """
-    The name of a binding that this key reaches.
-
-    Raises:
-        BindingNotFound: There is none.
-    """
-    try:
-        return desk.store.find(BindingId.parse(text)).id
-    except BindingNotFound:
-        raise BindingNotFound from None

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from agi_router.bindings.model import BindingId
 from agi_router.bindings.reasons import Reason
 from agi_router.calls.decision import Refusal, refuse_old_number
 from agi_router.calls.ports import Admission
@@ -20,7 +19,7 @@ from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Door, Needs, without_store
 from agi_router.doors.http.idempotency import KEYED, read_key
 from agi_router.doors.http.text_taking import TextTaking
-from agi_router.errors import BindingNotFound, MessageNotFound, MessageOver, NumberError
+from agi_router.errors import MessageNotFound, MessageOver, NumberError
 from agi_router.messages.decision import Taken, decide_text, screen_text
 from agi_router.messages.explanation import explain_text
 from agi_router.messages.limits import TextLimits
@@ -74,7 +73,7 @@ def list_messages(  # noqa: PLR0917 - filters
     rows = _records(desk).messages(
         since=desk.store.now() - _DAY if since is None else read_time("/since", since),
         until=None if until is None else read_time("/until", until),
-        binding=None if binding is None else _binding(binding, desk),
+        binding=None if binding is None else desk.binding(binding).id,
         x_number=None if x is None else read_field("/x", lambda: XNumber.parse(x)),
         state=state,
         after=read_cursor(cursor),
@@ -482,16 +481,3 @@ def _refused(reason: Reason) -> dict[str, Any]:
 
 def _records(desk: Desk) -> MessageRecords:
     return MessageRecords(desk.store.connection, desk.store.scope)
-
-
-def _binding(text: str, desk: Desk) -> BindingId:
-    """
-    The name of a binding that this key reaches.
-
-    Raises:
-        BindingNotFound: There is none.
-    """
-    try:
-        return desk.store.find(BindingId.parse(text)).id
-    except BindingNotFound:
-        raise BindingNotFound from None
