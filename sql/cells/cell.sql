@@ -89,7 +89,7 @@ COMMENT ON FUNCTION agi_cells.tables IS 'The tables whose rows go along with the
 CREATE OR REPLACE FUNCTION agi_cells.stays() RETURNS TABLE (name text, why text)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES ('block', 'each cell that has to do with it has a copy of its row'),
-           ('appeal_rebind', 'it is written in the global database, and each cell has a copy'),
+           ('appeal_rebind', 'it is written in the global database'),
            ('feed_match', 'a feed tells what it did where it ran: in the global database'),
            ('event', 'the global database fetches it from the cell that wrote it'),
            ('delivery', 'webhooks are in the global database'),

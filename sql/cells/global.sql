@@ -161,7 +161,7 @@ CREATE OR REPLACE FUNCTION agi_cells.joining() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     -- None that makes a binding: who comes to a number, and to a block that is being closed, waits for others and has to
     -- see what they did, which a transaction that is older than their end does not.
-    SELECT ARRAY['add_routes', 'change', 'change_group_bindings', 'end_withdrawn', 'evict_ended_routes', 'extend',
+    SELECT ARRAY['add_routes', 'change', 'change_group_bindings', 'end_carried', 'end_withdrawn', 'evict_ended_routes', 'extend',
                  'hold_group_bindings', 'list_routes', 'release_held', 'replace_parties', 'retire_routes']
 $$;
 COMMENT ON FUNCTION agi_cells.joining IS 'The functions that run in cells and are asked in transactions of several statements, too';
@@ -172,6 +172,12 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.binding IS 'The functions that make bindings: what they look at may be changing here';
 
+CREATE OR REPLACE FUNCTION agi_cells.aged() RETURNS text[]
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT ARRAY['end_recycled', 'forget_recycled']
+$$;
+COMMENT ON FUNCTION agi_cells.aged IS 'The functions that ask since when somebody is a party: of what was carried over, another cell may know it';
+
 CREATE OR REPLACE FUNCTION agi_cells.packed() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['admit', 'admit_message']
@@ -180,7 +186,7 @@ COMMENT ON FUNCTION agi_cells.packed IS 'The functions whose row comes from its 
 
 CREATE OR REPLACE FUNCTION agi_cells.twins() RETURNS SETOF text
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT 'agi_cells_alone_' || name FROM unnest(agi_cells.joining() || agi_cells.packed() || agi_cells.binding()) j (name)
+    SELECT 'agi_cells_alone_' || name FROM unnest(agi_cells.joining() || agi_cells.packed() || agi_cells.binding() || agi_cells.aged()) j (name)
 $$;
 COMMENT ON FUNCTION agi_cells.twins IS 'What those are called that run by PL/Proxy behind one of ours; in agi_router, where those alone come who may ask them';
 
@@ -750,7 +756,7 @@ LANGUAGE sql STABLE AS $$
     SELECT p.oid
       FROM pg_catalog.pg_proc p
      WHERE p.pronamespace = 'agi_router'::regnamespace
-       AND (p.proargnames[1] = '_block' AND p.proname <> ALL (agi_cells.here() || agi_cells.joining() || agi_cells.binding())
+       AND (p.proargnames[1] = '_block' AND p.proname <> ALL (agi_cells.here() || agi_cells.joining() || agi_cells.binding() || agi_cells.aged())
             OR p.proname = ANY (agi_cells.everywhere() || agi_cells.in_every()))
 $$;
 COMMENT ON FUNCTION agi_cells.sent IS 'The functions that run in cells';
@@ -1022,9 +1028,75 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.send_binds IS 'Has the functions of agi_cells.binding hold here what a bind relies on, and write here what was stated with it';
 
+CREATE OR REPLACE FUNCTION agi_cells.came_before(_block bigint, _binding_id bigint, _tags bigint[], _until timestamptz)
+RETURNS boolean
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    old record;
+BEGIN
+    FOR old IN
+        WITH RECURSIVE carried (block, binding_id) AS (
+            SELECT a.block, a.binding_id
+              FROM agi_router.appeal_rebind a
+             WHERE a.new_block = _block AND a.new_binding_id = _binding_id
+             UNION
+            SELECT a.block, a.binding_id
+              FROM carried c
+              JOIN agi_router.appeal_rebind a ON a.new_block = c.block AND a.new_binding_id = c.binding_id
+        )
+        SELECT c.block, c.binding_id FROM carried c LOOP
+        IF EXISTS (SELECT 1
+                     FROM agi_router.route r
+                    WHERE r.block = old.block AND r.binding_id = old.binding_id AND r.begins_at < _until
+                      AND (r.caller_tag = ANY (_tags) OR r.callee_tags[1] = ANY (_tags) AND r.caller IS NOT NULL))
+           OR EXISTS (SELECT 1
+                        FROM agi_router.past_route r
+                       WHERE r.block = old.block AND r.binding_id = old.binding_id AND r.begins_at < _until
+                         AND (r.caller_tag = ANY (_tags) OR r.callee_tags[1] = ANY (_tags) AND r.caller IS NOT NULL)) THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.came_before IS 'Whether somebody with one of these tags was a party, before a time, of one of those in whose place a binding came by appeals';
+
+CREATE OR REPLACE FUNCTION agi_cells.send_aged() RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    ended     CONSTANT regprocedure := 'agi_router.end_recycled'::regproc::regprocedure;
+    forgotten CONSTANT regprocedure := 'agi_router.forget_recycled'::regproc::regprocedure;
+BEGIN
+    PERFORM agi_cells.make_alone(ended), agi_cells.make_alone(forgotten);
+    PERFORM agi_cells.make(
+        'end_recycled', ended, 'plpgsql',
+        format($body$
+BEGIN
+    FOR place IN 1 .. cardinality(_block) LOOP
+        IF agi_cells.came_before(_block[place], _binding_id[place], _tags[place]::bigint[], _until[place]) THEN
+            _until[place] := 'infinity';
+        END IF;
+    END LOOP;
+    RETURN QUERY SELECT * FROM agi_router.agi_cells_alone_end_recycled(%s);
+END
+$body$, agi_cells.given(ended)));
+    PERFORM agi_cells.make(
+        'forget_recycled', forgotten, 'plpgsql',
+        format($body$
+BEGIN
+    IF agi_cells.came_before(_block, _binding_id, _tags, _until) THEN
+        _until := 'infinity';
+    END IF;
+    RETURN QUERY SELECT * FROM agi_router.agi_cells_alone_forget_recycled(%s);
+END
+$body$, agi_cells.given(forgotten)));
+END
+$$;
+COMMENT ON FUNCTION agi_cells.send_aged IS 'Has a party of a binding that was carried over be as old as it is, wherever that was';
+
 CREATE OR REPLACE FUNCTION agi_cells.copied() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT ARRAY['appeal_rebind', 'blocklist', 'consent', 'group_member', 'hold', 'key', 'lock', 'lock_mark', 'message_rule', 'new_owner',
+    SELECT ARRAY['blocklist', 'consent', 'group_member', 'hold', 'key', 'lock', 'lock_mark', 'message_rule', 'new_owner',
                  'old_number', 'party_group', 'person_mark', 'pool', 'real_name', 'tenant', 'tenant_check']
 $$;
 COMMENT ON FUNCTION agi_cells.copied IS 'The tables that are written in the global database alone, and that each cell has a copy of. Not webhooks: what they are owed of a cell''s events is written here';
@@ -1054,7 +1126,7 @@ LANGUAGE sql STABLE AS $$
       JOIN pg_catalog.pg_language l ON l.oid = p.prolang
      WHERE p.oid IN (SELECT agi_cells.sent()) AND p.proname <> ALL (agi_cells.packed()) AND l.lanname <> 'plproxy'
         OR p.pronamespace = 'agi_router'::regnamespace
-           AND p.proname = ANY (agi_cells.joining() || agi_cells.packed() || agi_cells.binding())
+           AND p.proname = ANY (agi_cells.joining() || agi_cells.packed() || agi_cells.binding() || agi_cells.aged())
            AND strpos(p.prosrc, 'agi_cells_alone_' || p.proname) = 0
      ORDER BY p.proname
 $$;
@@ -1108,6 +1180,7 @@ BEGIN
     PERFORM agi_cells.connect_cells();
     PERFORM agi_cells.join_functions();
     PERFORM agi_cells.send_binds();
+    PERFORM agi_cells.send_aged();
     PERFORM agi_cells.send_functions();
     PERFORM agi_cells.share_out();
     PERFORM agi_cells.publish();
@@ -1595,7 +1668,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
 $$;
 -- These say where other databases are and how to get there.
 REVOKE ALL ON FUNCTION agi_cells.set_away, agi_cells.compose, agi_cells.connect_cells, agi_cells.make, agi_cells.make_alone, agi_cells.pack,
-    agi_cells.send_functions, agi_cells.send_binds, agi_cells.join_functions, agi_cells.share_out, agi_cells.take_tables, agi_cells.publish, agi_cells.prepare,
+    agi_cells.send_functions, agi_cells.send_binds, agi_cells.send_aged, agi_cells.join_functions, agi_cells.share_out, agi_cells.take_tables, agi_cells.publish, agi_cells.prepare,
     agi_cells.set_aside, agi_cells.digest, agi_cells.forget, agi_cells.make_days, agi_cells.take_in, agi_cells.settled, agi_cells.drop_settled, agi_cells.put_back,
     agi_cells.wipe, agi_cells.send, agi_cells.forward, agi_cells.take_step, agi_cells.load, agi_cells.holds, agi_cells.step_move,
     agi_cells.undo_move, agi_cells.writers, agi_cells.list_writers, agi_cells.list_loads FROM PUBLIC;
@@ -1706,6 +1779,7 @@ BEGIN
     END LOOP;
     PERFORM agi_cells.join_functions();
     PERFORM agi_cells.send_binds();
+    PERFORM agi_cells.send_aged();
     PERFORM agi_cells.send_functions();
 END
 $$;

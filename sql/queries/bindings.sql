@@ -292,6 +292,10 @@ SELECT caller_tag
 -- End a binding that is alive; no row if it is over, has another version or was never made.
 SELECT * FROM agi_router.unbind(%(block)s, %(id)s, %(version)s::integer, %(scope)s);
 
+-- end_carried --
+-- End a binding that is held by this transaction, as its parties are bound anew.
+SELECT * FROM agi_router.end_carried(%(block)s, %(id)s, %(version)s::integer, %(scope)s);
+
 -- end_order --
 -- End all bindings of an order that are alive.
 SELECT * FROM agi_router.end_order(%(order_id)s, %(scope)s);

@@ -19,17 +19,10 @@ _VERSION = "15"
 """Of Debian 12, which has PL/Proxy for it."""
 
 
-_STEPS = "imports, feeds, rotation of keys, and carrying over after an appeal need the cell's DSN"
+_STEPS = "imports and the rotation of keys need the cell's DSN"
 
 NOT_HERE = {
-    "test_appeals.test_a_feed_that_comes_after_a_rebind": _STEPS,
-    "test_appeals.test_another_number_where_the_lock_stays": _STEPS,
-    "test_appeals.test_by_hand": _STEPS,
-    "test_appeals.test_somebody_else_has_the_place_of_whoever_is_locked": _STEPS,
     "test_consent.test_a_withdrawal_while_an_import_goes_on": _STEPS,
-    "test_members.test_members_under_an_older_key": _STEPS,
-    "test_persons.test_an_old_owner_leaves_nothing_behind": _STEPS,
-    "test_persons.test_what_is_carried_over_is_as_old_as_before": _STEPS,
 }
 """
 Tests of the suites that run on cells too which do not, each with its reason.
