@@ -16,7 +16,10 @@ BEGIN
         'SELECT r.block, r.id'
         '  FROM agi_router.%I r'
         ' WHERE (r.block, r.id) > ($1, $2)'
-        '   AND NOT EXISTS (SELECT 1 FROM agi_router.%I k WHERE k.block = r.block AND k.id = r.id AND k.day = r.day)'
+        -- The place is said of both, so that neither is read from its begin each time.
+        '   AND NOT EXISTS (SELECT 1'
+        '                     FROM agi_router.%I k'
+        '                    WHERE (k.block, k.id) > ($1, $2) AND k.block = r.block AND k.id = r.id AND k.day = r.day)'
         ' ORDER BY r.block, r.id'
         ' LIMIT $3', _over, 'kept_' || _kind)
       USING _after_block, coalesce(_after_id, ''), _limit;
