@@ -106,9 +106,7 @@ class AppealRebinding(BindingMaking, PartyReplacing):
                 parties = parties_of(found, self._called_back(found))
                 if thing.person is not None:
                     parties = _without(parties, thing.person, instead)
-                self._queries.row(
-                    "end_carried", {**name_values(name), "version": found.version}
-                )
+                self._queries.row("end_carried", {**name_values(name), "version": found.version})
                 made = self.bind(parties, _terms_left(found), choice=_ANOTHER)
             values = {
                 "id": appeal.id,

@@ -174,7 +174,8 @@ def list_(tenant: str | None, *, as_json: bool) -> None:
     """
     with open_serving_database(read_settings()) as connection:
         rows = [
-            describe_api_key(key) for key in ApiKeyStore(Queries(connection)).all(tenant=tenant)
+            describe_api_key(key)
+            for key in reversed(ApiKeyStore(Queries(connection)).all(tenant=tenant))
         ]
     if as_json:
         echo_json(rows)

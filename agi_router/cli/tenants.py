@@ -5,6 +5,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import click
@@ -121,7 +122,8 @@ def list_(*, as_json: bool) -> None:
     """
     with open_inventory(read_settings()) as inventory:
         rows = [
-            {**describe_tenant(row), "blocks": row["blocks"]} for row in inventory.tenants.all()
+            {**describe_tenant(row), "blocks": row["blocks"]}
+            for row in sorted(inventory.tenants.all(), key=itemgetter("name"))
         ]
     if as_json:
         echo_json(rows)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from agi_router.cursors import Cursor
 from agi_router.db.connection import Queries
 from agi_router.errors import (
     BlockExists,
@@ -92,11 +93,20 @@ class InventoryStore:
             raise BlockExists(f"block {block} is already there")
         return self.block(block)
 
-    def blocks(self) -> list[dict[str, Any]]:
+    def blocks(
+        self, *, after: Cursor | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
         """
-        All blocks, with how many bindings live in each.
+        All blocks by their numbers, or a page of them, with how many bindings live in each.
+
+        Args:
+            after: Only those behind the last one of another page: its time, and its number.
+            limit: At most so many; :obj:`None`: all.
+
+        Raises:
+            CursorInvalid: *after* is of another list.
         """
-        return self._queries.rows("list_blocks", {"block": None})
+        return self._queries.rows("list_blocks", _listed(after=after, limit=limit))
 
     def of_operator(self, digit: int) -> list[Block]:
         """
@@ -112,7 +122,7 @@ class InventoryStore:
         Raises:
             BlockNotFound: It is not ours.
         """
-        row = self._queries.row("list_blocks", {"block": block.value})
+        row = self._queries.row("list_blocks", _listed(block=block))
         if row is None:
             raise BlockNotFound(f"block {block} is not ours")
         return row
@@ -322,3 +332,13 @@ class InventoryStore:
             "number_quarantine": self.quarantine.number,
             "party_quarantine": self.quarantine.party,
         }
+
+
+def _listed(
+    *, block: Block | None = None, after: Cursor | None = None, limit: int | None = None
+) -> dict[str, Any]:
+    return {
+        "block": None if block is None else block.value,
+        "after": None if after is None else after.number,
+        "limit": limit,
+    }

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from agi_router.schemas.base import TIME, Body, Out, example
+from agi_router.schemas.base import TIME, Body, NextCursor, Out, example
 from agi_router.schemas.fields import Time
 from agi_router.tenants.api_keys import KeyForm, KeyScope, KeyState, check_label, parse_network
 from agi_router.tenants.model import check_tenant
@@ -122,9 +122,10 @@ class ApiKeyMadeOut(ApiKeyOut):
 
 class ApiKeysOut(Out):
     """
-    API keys.
+    API keys, newest first.
     """
 
     keys: list[ApiKeyOut]
+    next_cursor: NextCursor = None
 
     model_config = example({"keys": [_API_KEY]})

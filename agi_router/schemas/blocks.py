@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from agi_router.inventory.model import BlockState, check_carrier, check_certificate
-from agi_router.schemas.base import TIME, Body, Out, example
+from agi_router.schemas.base import TIME, Body, NextCursor, Out, example
 from agi_router.schemas.fields import Time
 from agi_router.tenants.model import check_tenant
 
@@ -166,9 +166,10 @@ class BlockOut(Out):
 
 class BlocksOut(Out):
     """
-    The managed blocks.
+    Managed blocks, by their numbers.
     """
 
     blocks: list[BlockOut]
+    next_cursor: NextCursor = None
 
     model_config = example({"blocks": [_BLOCK]})

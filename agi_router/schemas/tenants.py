@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from agi_router.rates import parse_rate
-from agi_router.schemas.base import TIME, Body, Out, example
+from agi_router.schemas.base import TIME, Body, NextCursor, Out, example
 from agi_router.schemas.fields import Time
 from agi_router.tenants.bind_rates import parse_bind_rate
 from agi_router.tenants.hours import check_hours
@@ -288,9 +288,10 @@ class TenantOut(Out):
 
 class TenantsOut(Out):
     """
-    The tenants.
+    Tenants, newest first.
     """
 
     tenants: list[TenantOut]
+    next_cursor: NextCursor = None
 
     model_config = example({"tenants": [_TENANT]})

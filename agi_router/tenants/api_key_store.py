@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from agi_router.cursors import Cursor
 from agi_router.db.connection import Queries
 from agi_router.errors import ApiKeyLimit, ApiKeyNotFound
 from agi_router.keys.registry import assert_current_keys
@@ -161,11 +162,24 @@ class ApiKeyStore:
     def _find(self, key_id: str, *, beside: bool = False) -> dict[str, Any] | None:
         return self._queries.row("find_api_key", {"id": key_id, "beside": beside})
 
-    def all(self, *, tenant: str | None = None) -> list[ApiKey]:
+    def all(
+        self, *, tenant: str | None = None, after: Cursor | None = None, limit: int | None = None
+    ) -> list[ApiKey]:
         """
-        The keys of a tenant, or everybody's, in the order in which they were made.
+        The keys of a tenant, or everybody's, newest first: all, or a page of them.
+
+        Args:
+            tenant: Only those of this one.
+            after: Only those behind the last one of another page, see :attr:`ApiKey.cursor`.
+            limit: At most so many; :obj:`None`: all.
         """
-        return list(map(_read, self._queries.rows("list_api_keys", {"tenant": tenant})))
+        values = {
+            "tenant": tenant,
+            "after_at": None if after is None else after.at,
+            "after_name": None if after is None else after.name,
+            "limit": limit,
+        }
+        return list(map(_read, self._queries.rows("list_api_keys", values)))
 
     def revoke(self, key_id: str) -> ApiKey:
         """

@@ -21,6 +21,7 @@ from enum import StrEnum
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
+from agi_router.cursors import Cursor
 from agi_router.texts import check_name
 
 __all__ = [
@@ -243,6 +244,13 @@ class ApiKey:
     revoked_at: datetime | None
     last_used_at: datetime | None
     """When it was used, to the minute; :obj:`None`: not yet."""
+
+    @property
+    def cursor(self) -> Cursor:
+        """
+        Where the page of a list ends that it is the last of.
+        """
+        return Cursor(self.created_at, self.id)
 
     def admits(self, address: Address) -> bool:
         """

@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from agi_router.cursors import Cursor, numbered
 from agi_router.db.connection import Queries
 from agi_router.errors import (
     RequestInvalid,
@@ -55,11 +56,20 @@ class TenantStore:
             raise TenantExists(f"tenant {name!r} is already there")
         return self.find(name)
 
-    def all(self) -> list[dict[str, Any]]:
+    def all(
+        self, *, after: Cursor | None = None, limit: int | None = None
+    ) -> list[dict[str, Any]]:
         """
-        All tenants, with how many blocks are kept for each.
+        All tenants, or a page of them, newest first, with how many blocks are kept for each.
+
+        Args:
+            after: Only those behind the last one of another page: its time, and its id.
+            limit: At most so many; :obj:`None`: all.
+
+        Raises:
+            CursorInvalid: *after* is of another list.
         """
-        return self._queries.rows("list_tenants", {"name": None})
+        return self._queries.rows("list_tenants", _listed(after=after, limit=limit))
 
     def set_active(self, name: str, *, active: bool) -> dict[str, Any]:
         """
@@ -226,7 +236,7 @@ class TenantStore:
         Raises:
             TenantNotFound: There is no such tenant.
         """
-        row = self._queries.row("list_tenants", {"name": name})
+        row = self._queries.row("list_tenants", _listed(name=name))
         if row is None:
             raise TenantNotFound(f"there is no tenant {name!r}")
         return row
@@ -259,3 +269,13 @@ class TenantStore:
         if self._queries.row(query, {"name": name, **values}) is None:
             raise TenantNotFound(f"there is no tenant {name!r}")
         return self.find(name)
+
+
+def _listed(
+    *, name: str | None = None, after: Cursor | None = None, limit: int | None = None
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        **numbered(after),
+        "limit": limit,
+    }

@@ -120,7 +120,8 @@ SELECT d.id AS tenant_id,
 SELECT agi_router.tell_low(%(tenant_id)s, %(pool)s, %(low)s, %(data)s::jsonb) AS told;
 
 -- list_blocks --
--- The blocks, or one of them, with the number of bindings that live in each. Infinite dates read as null.
+-- The blocks, or one of them, with the number of bindings that live in each, by their numbers: all, or a page. Infinite
+-- dates read as null.
 SELECT k.block, k.operator, k.certificate, t.name AS tenant, k.state, k.created_at,
        nullif(k.valid_from, '-infinity') AS valid_from, nullif(k.valid_until, 'infinity') AS valid_until,
        (SELECT count(*)
@@ -129,7 +130,9 @@ SELECT k.block, k.operator, k.certificate, t.name AS tenant, k.state, k.created_
   FROM agi_router.block k
   LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
  WHERE (%(block)s::bigint IS NULL OR k.block = %(block)s) AND agi_router.in_scope(k.tenant_id, %(scope)s)
- ORDER BY k.block;
+   AND (%(after)s::bigint IS NULL OR k.block > %(after)s)
+ ORDER BY k.block
+ LIMIT %(limit)s;
 
 -- list_cells --
 -- The cells by their numbers, with the blocks that each has.

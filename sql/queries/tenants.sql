@@ -7,7 +7,7 @@ INSERT INTO agi_router.tenant (name, needs_order, consent) VALUES (%(name)s, %(n
 RETURNING id;
 
 -- list_tenants --
--- The tenants, or one, with the number of blocks kept for each.
+-- The tenants, or one, with the number of blocks kept for each, newest first: all, or a page.
 SELECT t.id, t.name, t.active, t.unknown_numbers, t.max_bindings, t.max_binds, t.max_requests, t.created_at,
        nullif(t.qualified_from, '-infinity') AS qualified_from, nullif(t.qualified_until, 'infinity') AS qualified_until,
        t.qualification, t.qualified_by, t.needs_order, t.scenes, t.max_pair_binds, t.max_order_pairs, t.refuses_pairs,
@@ -16,7 +16,10 @@ SELECT t.id, t.name, t.active, t.unknown_numbers, t.max_bindings, t.max_binds, t
        (SELECT count(*) FROM agi_router.block k WHERE k.tenant_id = t.id) AS blocks
   FROM agi_router.tenant t
  WHERE agi_router.in_scope(t.id, %(scope)s) AND (%(name)s::text IS NULL OR t.name = %(name)s)
- ORDER BY t.name;
+   AND (%(after_at)s::timestamptz IS NULL
+        OR t.created_at < %(after_at)s OR t.created_at = %(after_at)s AND t.id > %(after_id)s::bigint)
+ ORDER BY t.created_at DESC, t.id
+ LIMIT %(limit)s;
 
 -- set_tenant_active --
 -- Suspend a tenant, or let it go on; no row if there is none of this name.
@@ -217,7 +220,7 @@ SELECT k.id, k.tenant_id, t.name AS tenant, k.form, k.label, k.scopes, k.network
    AND agi_router.in_scope(k.tenant_id, %(scope)s);
 
 -- list_api_keys --
--- The keys of one tenant, or of all tenants and the operator, in the order in which they were made.
+-- The keys of one tenant, or of all tenants and the operator, newest first: all, or a page.
 SELECT k.id, t.name AS tenant, k.form, k.label, k.scopes, k.networks, k.max_binds, k.max_requests,
        CASE WHEN k.state = 'active' AND k.expires_at <= clock_timestamp() THEN 'expired'
             WHEN k.state = 'active' AND k.begins_at > clock_timestamp() THEN 'waiting' ELSE k.state END AS state,
@@ -225,7 +228,10 @@ SELECT k.id, t.name AS tenant, k.form, k.label, k.scopes, k.networks, k.max_bind
   FROM agi_router.api_key k
   LEFT JOIN agi_router.tenant t ON t.id = k.tenant_id
  WHERE (%(tenant)s::text IS NULL OR t.name = %(tenant)s) AND agi_router.in_scope(k.tenant_id, %(scope)s)
- ORDER BY k.created_at, k.id;
+   AND (%(after_at)s::timestamptz IS NULL
+        OR k.created_at < %(after_at)s OR k.created_at = %(after_at)s AND k.id > %(after_name)s::text)
+ ORDER BY k.created_at DESC, k.id
+ LIMIT %(limit)s;
 
 -- revoke_api_key --
 -- Revoke a key that is active; no row if there is none of this id.

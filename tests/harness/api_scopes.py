@@ -133,6 +133,7 @@ SCOPED = [
     ("GET", "/v1/pool/size", KeyScope.INVENTORY_READ),
     ("GET", "/v1/tenants", KeyScope.TENANTS_WRITE),
     ("POST", "/v1/tenants", KeyScope.TENANTS_WRITE),
+    ("GET", "/v1/tenants/couriers", KeyScope.TENANTS_WRITE),
     ("PATCH", "/v1/tenants/couriers", KeyScope.TENANTS_WRITE),
     ("POST", "/v1/bindings/70012345678-1/release", KeyScope.FEEDS_WRITE),
     ("GET", "/v1/findings", KeyScope.FEEDS_READ),
@@ -150,5 +151,6 @@ SCOPED = [
     ("GET", "/v1/feeds/couriers/runs/1", KeyScope.FEEDS_READ),
     ("GET", "/v1/keys", KeyScope.KEYS_WRITE),
     ("POST", "/v1/keys", KeyScope.KEYS_WRITE),
+    ("GET", f"/v1/keys/{'q' * 16}", KeyScope.KEYS_WRITE),
     ("DELETE", f"/v1/keys/{'q' * 16}", KeyScope.KEYS_WRITE),
 ]

@@ -459,6 +459,7 @@ def test_keys_make_keys(couriers: Client, operator: Client, http: TestClient) ->
     assert couriers.post("/v1/keys", third, status=409)["code"] == "api_key_limit"
     revoked = couriers.ask("DELETE", f"/v1/keys/{made['id']}")
     assert revoked.json()["state"] == "revoked"
+    assert couriers.get(f"/v1/keys/{made['id']}") == revoked.json()
     assert asked(http, f"Bearer {made['bearer']}").status_code == 401
     small = operator.post(
         "/v1/keys", {"label": "small", "scopes": ["keys:write"], "form": "signed"}, status=201

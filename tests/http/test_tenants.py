@@ -187,12 +187,37 @@ def test_how_many_numbers_are_needed(operator: Client) -> None:
         assert operator.ask("GET", f"/v1/pool/size{wrong}").status_code == 422
 
 
+@pytest.mark.parametrize("name", ["tenants", "blocks", "keys"])
+def test_pages(operator: Client, drivers: Client, name: str) -> None:
+    """Newest first, or blocks by their numbers; each thing on one page."""
+    drivers.post("/v1/keys", {"label": "more", "scopes": ["bindings:read"]}, status=201)
+    operator.post("/v1/blocks", {"block": "70012345670"}, status=201)
+    whole = operator.get(f"/v1/{name}")
+    found, path = list[Any](), f"/v1/{name}?limit=1"
+    while path:
+        answer = operator.ask("GET", path)
+        found += answer.json()[name]
+        path = answer.links.get("next", {}).get("url", "")
+    seen = [{**each, "last_used_at": None} for each in found]
+    assert seen == [{**each, "last_used_at": None} for each in whole[name]]
+    assert len(found) > 1
+    order = [each["block" if name == "blocks" else "created_at"] for each in found]
+    assert order == sorted(order, reverse=name != "blocks")
+    assert whole["next_cursor"] is None
+    wrong = operator.ask("GET", f"/v1/{name}?cursor=x")
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "cursor_invalid")
+
+
 def test_tenants(operator: Client, couriers: Client) -> None:
     """The operator adds them, and lets them go on or not."""
     operator.post("/v1/tenants", {"name": "taxis"}, status=201)
     assert operator.post("/v1/tenants", {"name": "taxis"}, status=409)["code"] == "tenant_exists"
-    names = [each["name"] for each in operator.get("/v1/tenants")["tenants"]]
-    assert names == ["couriers", "default", "drivers", "taxis"]
+    listed = operator.get("/v1/tenants")["tenants"]
+    assert listed[0]["name"] == "taxis"
+    assert {each["name"] for each in listed} == {"couriers", "default", "drivers", "taxis"}
+    assert operator.get("/v1/tenants/taxis") == listed[0]
+    absent = operator.ask("GET", "/v1/tenants/nobody")
+    assert (absent.status_code, absent.json()["code"]) == (404, "tenant_not_found")
     stopped = operator.ask("PATCH", "/v1/tenants/couriers", {"active": False})
     assert stopped.json()["state"] == "suspended"
     assert couriers.ask("GET", "/v1/bindings").json()["code"] == "tenant_suspended"

@@ -188,5 +188,6 @@ def test_newest_first_is_by_time() -> None:
         for query, text in zip(parts[1::2], parts[2::2], strict=True):
             if "newest first" in text:
                 last = text.rpartition("ORDER BY ")[2]
-                time = r"(\w\.)?((begins|received|set|added|filed|moved|signed)_at|at) DESC, "
+                times = "begins|created|received|set|added|filed|moved|signed"
+                time = rf"(\w\.)?(({times})_at|at) DESC, "
                 assert re.match(time, last), (name, query)

@@ -9,16 +9,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from agi_router.doors.http.answers import answer
+from agi_router.doors.http.answers import answer, page_of
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, keep_once
 from agi_router.errors import ApiKeyNotFound
+from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.api_keys import ApiKeyIn, ApiKeyMadeOut, ApiKeyOut, ApiKeysOut
+from agi_router.schemas.fields import read_cursor
 from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.tenants.api_key_store import ApiKeyStore
 from agi_router.tenants.api_keys import (
     LONGEST_WAIT,
+    ApiKey,
     KeyScope,
     check_limits,
     check_scopes,
@@ -36,12 +39,26 @@ _Writes = Annotated[Desk, Depends(Needs(KeyScope.KEYS_WRITE), scope="function")]
 
 
 @router.get("/keys", responses=answers(ApiKeysOut), response_model=None)
-def list_api_keys(desk: _Writes) -> Response:
+def list_api_keys(
+    request: Request,
+    desk: _Writes,
+    cursor: queries.Cursor = None,
+    limit: queries.Limit = 100,
+) -> Response:
     """
-    List the API keys; to a tenant, its own.
+    List the API keys, newest first, a page at a time; to a tenant, its own.
     """
-    keys = ApiKeyStore(desk.queries, desk.store.scope).all()
-    return answer({"keys": list(map(describe_api_key, keys))})
+    keys = ApiKeyStore(desk.queries, desk.store.scope)
+    found = keys.all(after=read_cursor(cursor), limit=limit)
+    return page_of(request, "keys", found, describe_api_key, limit=limit)
+
+
+@router.get("/keys/{key_id}", responses=answers(ApiKeyOut, 404), response_model=None)
+def get_api_key(key_id: str, desk: _Writes) -> Response:
+    """
+    Get an API key, without its secret.
+    """
+    return answer(describe_api_key(_find(key_id, desk)))
 
 
 @router.post(
@@ -118,12 +135,18 @@ def revoke_api_key(key_id: str, desk: _Writes) -> Response:
     """
     Let an API key open nothing from now on; the one that asks, too.
     """
-    keys = ApiKeyStore(desk.queries, desk.store.scope)
-    try:
-        found = keys.find(key_id).key
-    except ApiKeyNotFound:
-        raise ApiKeyNotFound from None
+    found = _find(key_id, desk)
     with desk.queries.transaction():
-        revoked = keys.revoke(found.id)
+        revoked = ApiKeyStore(desk.queries, desk.store.scope).revoke(found.id)
         desk.audit("DELETE /v1/keys/{key_id}", f"API key {found.id}")
     return answer(describe_api_key(revoked))
+
+
+def _find(key_id: str, desk: Desk) -> ApiKey:
+    """
+    A key; raises :exc:`ApiKeyNotFound`, which tells nothing of what was asked for.
+    """
+    try:
+        return ApiKeyStore(desk.queries, desk.store.scope).find(key_id).key
+    except ApiKeyNotFound:
+        raise ApiKeyNotFound from None

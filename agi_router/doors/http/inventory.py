@@ -9,13 +9,15 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from agi_router.bindings.expiry import LONGEST_LIFE
-from agi_router.doors.http.answers import answer
+from agi_router.cursors import Cursor
+from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.errors import BlockNotFound, NumberError
 from agi_router.inventory.capacity import size_pool
 from agi_router.inventory.views import describe_block, describe_size
 from agi_router.numbers import Block
+from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
 from agi_router.schemas.blocks import (
     BlockChange,
@@ -25,7 +27,7 @@ from agi_router.schemas.blocks import (
     PoolOut,
     PoolSizeOut,
 )
-from agi_router.schemas.fields import read_field
+from agi_router.schemas.fields import read_cursor, read_field
 from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.tenants.api_keys import KeyScope
 
@@ -41,11 +43,19 @@ _LONGEST = int(LONGEST_LIFE.total_seconds())
 
 
 @router.get("/blocks", responses=answers(BlocksOut), response_model=None)
-def list_blocks(desk: _Reads) -> Response:
+def list_blocks(
+    request: Request,
+    desk: _Reads,
+    cursor: queries.Cursor = None,
+    limit: queries.Limit = 100,
+) -> Response:
     """
-    List the blocks; to a tenant, those that are kept for it.
+    List the blocks by their numbers, a page at a time; to a tenant, those kept for it.
     """
-    return answer({"blocks": list(map(describe_block, desk.store.inventory.blocks()))})
+    found = desk.store.inventory.blocks(after=read_cursor(cursor), limit=limit)
+    last = found[-1] if len(found) == limit else None
+    behind = None if last is None else Cursor(last["created_at"], str(last["block"]))
+    return page(request, "blocks", list(map(describe_block, found)), behind)
 
 
 @router.post(

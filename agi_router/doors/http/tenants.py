@@ -10,11 +10,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from agi_router.doors.http.answers import answer
+from agi_router.cursors import Cursor
+from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.errors import TenantNotFound
+from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
+from agi_router.schemas.fields import read_cursor
 from agi_router.schemas.tenants import (
     BindLimitsIn,
     CallLimitsIn,
@@ -48,11 +51,27 @@ _Writes = Annotated[Desk, Depends(Needs(KeyScope.TENANTS_WRITE), scope="function
 
 
 @router.get("/tenants", responses=answers(TenantsOut), response_model=None)
-def list_tenants(desk: _Writes) -> Response:
+def list_tenants(
+    request: Request,
+    desk: _Writes,
+    cursor: queries.Cursor = None,
+    limit: queries.Limit = 100,
+) -> Response:
     """
-    List the tenants.
+    List the tenants, newest first, a page at a time.
     """
-    return answer({"tenants": list(map(describe_tenant, desk.store.inventory.tenants.all()))})
+    found = desk.store.inventory.tenants.all(after=read_cursor(cursor), limit=limit)
+    last = found[-1] if len(found) == limit else None
+    behind = None if last is None else Cursor(last["created_at"], str(last["id"]))
+    return page(request, "tenants", list(map(describe_tenant, found)), behind)
+
+
+@router.get("/tenants/{name}", responses=answers(TenantOut, 404), response_model=None)
+def get_tenant(name: str, desk: _Writes) -> Response:
+    """
+    Get a tenant.
+    """
+    return answer(describe_tenant(_find(name, desk)))
 
 
 @router.post(
@@ -87,11 +106,8 @@ def change_tenant(name: str, body: TenantChange, desk: _Writes) -> Response:
     Refuse every call and every new binding of a tenant, or let them go on; set what it may.
     """
     tenants = desk.store.inventory.tenants
-    try:
-        known = check_tenant(name)
-        row = tenants.find(known)
-    except (ValueError, TenantNotFound):
-        raise TenantNotFound from None
+    row = _find(name, desk)
+    known = row["name"]
     # All of it, or nothing.
     with desk.queries.transaction():
         for what, change in _changes(known, body, tenants):
@@ -181,3 +197,13 @@ def _rule(body: TenantChange, word: str) -> Any:
     """
     value = getattr(body, word)
     return 0 if value is None else value
+
+
+def _find(name: str, desk: Desk) -> dict[str, Any]:
+    """
+    A tenant; raises :exc:`TenantNotFound`, which tells nothing of what was asked for.
+    """
+    try:
+        return desk.store.inventory.tenants.find(check_tenant(name))
+    except (ValueError, TenantNotFound):
+        raise TenantNotFound from None
