@@ -873,7 +873,8 @@ COMMENT ON FUNCTION agi_cells.make_alone IS 'Makes the twin of a function, which
 CREATE OR REPLACE FUNCTION agi_cells.join_functions() RETURNS void
 LANGUAGE plpgsql AS $$
 -- Each has a twin that runs by PL/Proxy. It is asked where the statement is alone, as it reads the newest
--- rows and waits for others; within a transaction the cell's part of that runs it, which sees what it did before.
+-- rows and waits for others; within a transaction the cell's part of that runs it, which sees what it did before. One that
+-- is read only has done nothing, and may insert no row by which a cell is asked.
 DECLARE
     f record;
 BEGIN
@@ -891,7 +892,7 @@ BEGIN
         PERFORM agi_cells.make_alone(f.oid);
         PERFORM agi_cells.make(
             f.proname, f.oid, 'plpgsql',
-            format('DECLARE _cell integer; BEGIN IF agi_cells.is_alone() THEN %s; RETURN; END IF;'
+            format('DECLARE _cell integer; BEGIN IF agi_cells.is_alone() OR current_setting(''transaction_read_only'')::boolean THEN %s; RETURN; END IF;'
                    ' FOR _cell IN SELECT DISTINCT c.cell FROM unnest(%s) b (block), agi_cells.cell_of(b.block) c (cell) ORDER BY 1'
                    ' LOOP %s%s; END LOOP; END',
                    CASE f.result WHEN 'void' THEN 'PERFORM' ELSE 'RETURN QUERY SELECT * FROM' END

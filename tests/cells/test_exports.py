@@ -41,11 +41,16 @@ def test_a_day_of_all_cells(
     cells: Cells,
     dsn: str,
     connection: Connection,
+    store: BindingStore,
     keys: KeyRing,
     packing: Packing,
     full: list[Binding],
 ) -> None:
     """Packed without one that is away; what that has is packed when it is back."""
+    exported = list(store.stream(everything=True, order_id=None))
+    assert [(each.id, each.parties) for each in exported] == [
+        (each.id, each.parties) for each in full
+    ]
     cells.hurry()
     with cells.admin(database_of(dsn)) as admin:
         admin.execute("SELECT agi_cells.set_away(%s, true)", (NAMES[1],))

@@ -891,7 +891,7 @@ class Machine(RuleBasedStateMachine):
         """The locks against which an appeal was of no use."""
         return [each for each in self.model.locks.values() if each.state is State.UPHELD]
 
-    @precondition(lambda self: self.at_once and self.model.alive())
+    @precondition(lambda self: self.model.alive())
     @rule(
         pick=picks,
         side=st.sampled_from(["a", "b", "number", "block"]),
@@ -921,7 +921,7 @@ class Machine(RuleBasedStateMachine):
             # Whoever was carried over is as old a party as before.
             self.recycle(life.parties[-1 if side == "a" else 0], timedelta(), then)
 
-    @precondition(lambda self: self.at_once and self.upheld())
+    @precondition(lambda self: self.upheld())
     @rule(pick=picks, other=picks, instead=st.none() | people)
     def rebind(self, pick: int, other: int, instead: PhoneNumber | None) -> None:
         """Carry a binding over for which it was upheld before, if the lock stops it."""
@@ -1001,7 +1001,6 @@ class Machine(RuleBasedStateMachine):
 
     # Whose number has another owner, and who agrees.
 
-    @precondition(lambda self: self.at_once)
     @rule(person=people, ago=spans, status=statuses)
     def recycle(self, person: PhoneNumber, ago: timedelta, status: str) -> None:
         """A feed says since when a number has a new owner, that it has none, or is unknown."""
@@ -1065,7 +1064,6 @@ class Machine(RuleBasedStateMachine):
         self.store.inventory.tenants.set_hours(tenant, hours)
         self.model.hours[tenant] = hours
 
-    @precondition(lambda self: self.at_once)
     @rule(
         who=several,
         x=places,
