@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
+import json
 import os
 import pwd
 import shutil
@@ -30,10 +32,21 @@ from psycopg.rows import dict_row
 
 from agi_router.bindings.store import BindingStore
 from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection, connect
+from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.migrate import migrate
 from agi_router.keys.ring import KeyRing
-from harness.database import ROLE, bind, free_default, one, until, until_async
+from agi_router.tenants.store import TenantStore
+from harness.database import (
+    ROLE,
+    Server,
+    bind,
+    database_of,
+    free_default,
+    on_the_oldest,
+    one,
+    until,
+    until_async,
+)
 from harness.free_port import free_port
 from harness.values import BLOCK
 from testpbx import processes
@@ -96,13 +109,23 @@ class Member:
             return False
         return True
 
-    def database(self) -> Connection:
+    def keep_slot(self, name: str, database: str) -> None:
+        """Have a logical slot on the primary, and on those that may become it."""
+        slot = {"type": "logical", "database": database, "plugin": "pgoutput"}
+        # Which rows they need the primary hears every ten seconds, else.
+        quick = {"parameters": {"wal_receiver_status_interval": 1}}
+        line = http.client.HTTPConnection("127.0.0.1", self._api, timeout=5)
+        line.request("PATCH", "/config", json.dumps({"slots": {name: slot}, "postgresql": quick}))
+        assert line.getresponse().status == 200
+        line.close()
+
+    def database(self, name: str = "postgres") -> Connection:
         """A session of the superuser."""
         dsn = make_conninfo(
             "",
             host="127.0.0.1",
             port=self.port,
-            dbname="postgres",
+            dbname=name,
             user="postgres",
             password=PASSWORD,
         )
@@ -184,16 +207,67 @@ def whole(members: list[Member]) -> bool:
     )
 
 
+@contextlib.contextmanager
+def followed(server: Server, cell: str, dsn: str) -> Iterator[Callable[[str], bool]]:
+    """Have a cell's database follow the primary; whether a tenant of that name has come there."""
+    with server.admin(database_of(cell)) as following:
+        place = make_conninfo(dsn, user="postgres", target_session_attrs="read-write")
+        following.execute(
+            f"CREATE SUBSCRIPTION agi_cell_0 CONNECTION '{place}' PUBLICATION agi_cell_0"
+            " WITH (copy_data = false, create_slot = false)"
+        )
+        has = "SELECT count(*) FROM agi_router.tenant WHERE name = %s"
+        try:
+            yield lambda name: bool(one(following, has, name))
+        finally:
+            following.execute("ALTER SUBSCRIPTION agi_cell_0 DISABLE")
+            following.execute("ALTER SUBSCRIPTION agi_cell_0 SET (slot_name = NONE)")
+            following.execute("DROP SUBSCRIPTION agi_cell_0")
+
+
+def safe(first: Member) -> bool:
+    """Whether two standbys may take over, and have slots that the primary keeps rows for."""
+    with first.database() as admin:
+        ready = (
+            "SELECT (SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+            "           AND application_name LIKE 'n_') = 2"
+            "   AND (SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync') = 1"
+            "   AND (SELECT count(*) FROM pg_replication_slots"
+            "         WHERE slot_type = 'physical' AND active AND catalog_xmin IS NOT NULL) = 2"
+        )
+        return bool(one(admin, ready))
+
+
+def add_tenant(dsn: str, name: str) -> None:
+    """Write something that cells have copies of."""
+    with connect(dsn) as connection:
+        TenantStore(Queries(connection)).add(name)
+
+
+@on_the_oldest
 async def test_promoted(
-    members: list[Member], keys: KeyRing, record_property: Callable[[str, object], None]
+    members: list[Member],
+    server: Server,
+    dsn: str,
+    keys: KeyRing,
+    record_property: Callable[[str, object], None],
 ) -> None:
-    """The primary dies while calls come: what was told is there, and each use is counted once."""
+    """
+    The primary dies while calls come: what was told is there, and each use is counted once.
+
+    A cell that follows it goes on with the new one.
+    """
+    cell = dsn
     first = leader(members)
     assert first is not None
     with first.database() as admin:
         admin.execute(f"CREATE ROLE {ROLE} LOGIN CREATEDB PASSWORD '{PASSWORD}'")
         admin.execute(f"CREATE DATABASE {ROLE} OWNER {ROLE}")
         assert one(admin, "SHOW synchronous_standby_names")
+    with first.database(ROLE) as admin:
+        # Before the slot, or what is written between them could not be told.
+        admin.execute("CREATE PUBLICATION agi_cell_0")
+    first.keep_slot("agi_cell_0", ROLE)
     dsn = make_conninfo(
         "",
         host=",".join(["127.0.0.1"] * len(members)),
@@ -208,24 +282,34 @@ async def test_promoted(
         store = BindingStore(connection, keys)
         store.inventory.add_block(BLOCK, operator=None, certificate=None)
         bind(store, max_calls=LIMIT)
-    async with AdmissionStore(dsn, keys, connections=4) as admissions:
-        await until_async(lambda: admissions.pool.connected)
-        callers = Callers(admissions)
-        work = asyncio.ensure_future(callers.run())
-        await until_async(lambda: len(callers.admitted) >= 50)
-        gone = time.monotonic()
-        if FAULT == "dead":
-            first.process.kill()
-        await asyncio.to_thread(first.kill_postgres)
-        await until_async(lambda: admissions.pool.connected == 0)
-        before = len(callers.admitted)
-        await until_async(lambda: len(callers.admitted) > before, timeout=PATIENCE)
-        record_property("longest gap [s]", round(time.monotonic() - gone, 1))
-        record_property("asked again", callers.retries)
-        await asyncio.wait_for(work, PATIENCE)
-    assert leader(members) not in {first, None}
-    with connect(dsn) as connection:
-        check_books(connection, callers, LIMIT)
+    with first.database(ROLE) as admin:
+        admin.execute("ALTER PUBLICATION agi_cell_0 ADD TABLE agi_router.tenant")
+        slots = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'agi_cell_0'"
+        await asyncio.to_thread(wait, lambda: one(admin, slots), members)
+    with followed(server, cell, dsn) as came:
+        add_tenant(dsn, "before")
+        await asyncio.to_thread(wait, lambda: came("before"), members)
+        await asyncio.to_thread(wait, lambda: safe(first) and whole(members), members)
+        async with AdmissionStore(dsn, keys, connections=4) as admissions:
+            await until_async(lambda: admissions.pool.connected)
+            callers = Callers(admissions)
+            work = asyncio.ensure_future(callers.run())
+            await until_async(lambda: len(callers.admitted) >= 50)
+            gone = time.monotonic()
+            if FAULT == "dead":
+                first.process.kill()
+            await asyncio.to_thread(first.kill_postgres)
+            await until_async(lambda: admissions.pool.connected == 0)
+            before = len(callers.admitted)
+            await until_async(lambda: len(callers.admitted) > before, timeout=PATIENCE)
+            record_property("longest gap [s]", round(time.monotonic() - gone, 1))
+            record_property("asked again", callers.retries)
+            await asyncio.wait_for(work, PATIENCE)
+        assert leader(members) not in {first, None}
+        with connect(dsn) as connection:
+            check_books(connection, callers, LIMIT)
+        add_tenant(dsn, "after")
+        await asyncio.to_thread(wait, lambda: came("after"), members)
     if FAULT == "crashed":
         # It comes back by itself, as a standby.
         await asyncio.to_thread(wait, lambda: whole(members), members)
