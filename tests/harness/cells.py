@@ -19,23 +19,6 @@ _VERSION = "15"
 """Of Debian 12, which has PL/Proxy for it."""
 
 
-_STEPS = "imports and the rotation of keys need the cell's DSN"
-
-NOT_HERE = {
-    "test_consent.test_a_withdrawal_while_an_import_goes_on": _STEPS,
-}
-"""
-Tests of the suites that run on cells too which do not, each with its reason.
-
-docs/operate-many.md says of each what that means for who runs cells.
-"""
-
-
-def why_not_here(file: str, name: str) -> str | None:
-    """Why a test is not run on cells, if it is not."""
-    return NOT_HERE.get(f"{file}.{name}")
-
-
 class Replicating(Server):
     """
     A server whose databases follow others table by table.

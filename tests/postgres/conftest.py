@@ -12,7 +12,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
 from agi_router.keys.ring import KeyRing
-from harness.cells import CELLS, Cells, why_not_here
+from harness.cells import CELLS, Cells
 from harness.database import NEWEST, NO_REST, SOON, Clock, Proxy, Server, until_async
 from harness.values import BLOCK
 
@@ -37,19 +37,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if name in metafunc.fixturenames:
             ids = [f"pg{version}" for version in versions]
             metafunc.parametrize(name, versions, ids=ids, indirect=True)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What several databases do not do yet is left out: harness.cells has each with its reason."""
-    if not config.getoption("--cells"):
-        return
-    left_out = []
-    for item in items:
-        assert isinstance(item, pytest.Function)
-        if why_not_here(item.path.stem, item.originalname) is not None:
-            left_out.append(item)
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

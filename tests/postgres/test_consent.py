@@ -336,15 +336,16 @@ def test_an_import(store: BindingStore, dsn: str, keys: KeyRing) -> None:
 
 
 def test_a_withdrawal_while_an_import_goes_on(
-    store: BindingStore, connection: Connection, dsn: str, keys: KeyRing
+    store: BindingStore, connection: Connection, cell: Connection, keys: KeyRing
 ) -> None:
     """It does not wait; what was bound meanwhile is undone."""
-    keep(store, Consent.ASSERTED)
-    with connect(dsn) as other:
+    keep(store, Consent.REQUIRED)
+    give(store, A, B)
+    with connect(cell.info.dsn) as other:
         late = BindingStore(other, keys)
         late.counting = False
         with other.transaction(force_rollback=True):
-            late.bind(Axb(a=A, b=B), Terms(expires_at=late.now() + HOUR, consent=How.APP))
+            late.bind(Axb(a=A, b=B), Terms(expires_at=late.now() + HOUR))
             tenant_id = store.inventory.tenants.find_id(TENANT)
             withdraw(store, A)
             with pytest.raises(StoreHeld):
