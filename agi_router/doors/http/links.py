@@ -33,6 +33,8 @@ _OF_WEBHOOK: Final[Mapping[str, Mapping[str, str]]] = {
         _WEBHOOK,
     ),
 }
+_TENANT: Final = {"path.name": "$response.body#/name"}
+_API_KEY: Final = {"path.key_id": "$response.body#/id"}
 _OF_BLOCK: Final[Mapping[str, Mapping[str, str]]] = {"get_block": _BLOCK, "change_block": _BLOCK}
 
 LINKS: Final[Mapping[str, Mapping[str, Mapping[str, str]]]] = {
@@ -44,8 +46,8 @@ LINKS: Final[Mapping[str, Mapping[str, Mapping[str, str]]]] = {
     "change_webhook": _OF_WEBHOOK,
     "add_block": _OF_BLOCK,
     "change_block": _OF_BLOCK,
-    "add_tenant": {"change_tenant": {"path.name": "$response.body#/name"}},
-    "create_api_key": {"revoke_api_key": {"path.key_id": "$response.body#/id"}},
+    "add_tenant": {"get_tenant": _TENANT, "change_tenant": _TENANT},
+    "create_api_key": {"get_api_key": _API_KEY, "revoke_api_key": _API_KEY},
 }
 """By the names of operations: which follow on the first, and what of its answer they are given."""
 
