@@ -388,6 +388,11 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.every IS 'All cells; fails where one is away';
 
+-- Whoever rotates keys asks: one that is away may have routers that do not know the new ones.
+CREATE OR REPLACE FUNCTION agi_router.list_routers_behind()
+RETURNS TABLE (pid integer, application_name text, role text, address text, address_told boolean)
+LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON agi_cells.every(); SELECT * FROM agi_router.list_routers(); $$;
+
 CREATE OR REPLACE FUNCTION agi_router.assert_whole() RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -1709,7 +1714,7 @@ SELECT p.proname, p.prosrc, pg_get_functiondef(p.oid)
   FROM pg_proc p
  WHERE p.pronamespace = 'agi_router'::regnamespace
    AND p.proname IN ('assert_whole', 'expire_bindings', 'fetch_events', 'hold_moves', 'is_deleted', 'is_moving', 'list_cells', 'list_loads', 'list_missing',
-                     'list_parties_then', 'list_traced', 'list_writers', 'look_at_cell', 'look_at_cells', 'look_at_proxy',
+                     'list_parties_then', 'list_routers_behind', 'list_traced', 'list_writers', 'look_at_cell', 'look_at_cells', 'look_at_proxy',
                      'set_cell_away', 'step_move', 'undo_move', 'why_closed');
 
 CREATE OR REPLACE FUNCTION agi_cells.put_in_place() RETURNS void

@@ -7,12 +7,9 @@ SELECT pg_try_advisory_lock(7002027) AS locked;
 -- list_routers --
 -- The connections of routers; the last word of a name is the digest of the keys they read with. Anybody may take such a
 -- name: who may not use the schema is none. Another role's address is told to members of pg_read_all_stats only.
-SELECT pid, application_name, usename AS role, host(client_addr) AS address,
-       client_port IS NOT NULL AS address_told
-  FROM pg_catalog.pg_stat_activity
- WHERE datname = current_database()
-   AND (application_name LIKE 'agi_router serve%%' OR application_name LIKE 'agi_router deliver%%')
-   AND has_schema_privilege(usesysid, 'agi_router', 'USAGE');
+SELECT * FROM agi_router.list_routers()
+ UNION ALL
+SELECT * FROM agi_router.list_routers_behind();
 
 -- count_keys --
 -- How many sealed values begin with each header, and so need its keys; past: those of what is over and out of the way.

@@ -1,0 +1,52 @@
+"""Keys are rotated once, in the global database, for all cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cells.conftest import BLOCKS
+from cells.test_cells import bound
+
+from agi_router.bindings.store import BindingStore
+from agi_router.db.connection import Connection, connect
+from agi_router.errors import StoreUnavailable
+from agi_router.keys.file import write_key_ring
+from agi_router.keys.registry import check_keys
+from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.rotation import Rotation
+from harness.cells import NAMES, Cells
+from harness.database import database_of
+
+
+def test_keys_of_all_cells(
+    cells: Cells,
+    dsn: str,
+    connection: Connection,
+    store: BindingStore,
+    keys: KeyRing,
+    tmp_path: Path,
+) -> None:
+    """Routers of each cell are looked at first; then what is sealed in each is sealed anew."""
+    made = [bound(store, block) for block in BLOCKS]
+    file = tmp_path / "key"
+    write_key_ring(file, keys)
+    rotation = Rotation(connection, check_keys(connection, keys), file)
+    ids = rotation.add(["tag", "seal"])
+    with connect(cells.dsns(dsn)[1], name=f"agi_router serve {keys.digest}"):
+        assert len(rotation.unaware()) == 1
+    assert rotation.unaware() == []
+    rotation.switch(ids)
+    renewal = rotation.renewal()
+    assert sum(renewal.run()) == len(made)
+    assert renewal.outstanding() == 0
+    rotation.renew_secrets()
+    assert {keyid for (_, keyid), count in rotation.uses().items() if count} == set(ids.values())
+    fresh = BindingStore(connection, rotation.keys)
+    assert [fresh.find(each.id).parties for each in made] == [each.parties for each in made]
+    cells.hurry()
+    with cells.admin(database_of(dsn)) as admin:
+        admin.execute("SELECT agi_cells.set_away(%s, true)", (NAMES[1],))
+        with pytest.raises(StoreUnavailable, match=r"cell south does not answer"):
+            rotation.unaware()
+        admin.execute("SELECT agi_cells.set_away(%s, false)", (NAMES[1],))
