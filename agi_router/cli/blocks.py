@@ -18,6 +18,17 @@ from agi_router.numbers import Block
 __all__ = ["group"]
 
 _PREFIX = click.argument("prefix", metavar="PREFIX11")
+_CERTIFICATE = click.option(
+    "--certificate",
+    type=Checked("text", check_certificate),
+    help="Number of the certificate that assigns the block.",
+)
+_VALID_FROM = click.option(
+    "--valid-from", type=TIME, help="Start of the certificate; before it, no calls."
+)
+_VALID_UNTIL = click.option(
+    "--valid-until", type=TIME, help="End of the certificate; from then on, no calls."
+)
 
 
 @click.group("block")
@@ -30,16 +41,12 @@ def group() -> None:
 @group.command("add")
 @_PREFIX
 @click.option("--operator", type=Checked("text", check_carrier), help="Name of the carrier.")
-@click.option(
-    "--certificate",
-    type=Checked("text", check_certificate),
-    help="Number of the certificate that assigns the block.",
-)
+@_CERTIFICATE
 @click.option(
     "--tenant", type=TENANT, metavar="NAME", help="Keep it for this tenant; shared if absent."
 )
-@click.option("--valid-from", type=TIME, help="Start of the certificate; before it, no calls.")
-@click.option("--valid-until", type=TIME, help="End of the certificate; from then on, no calls.")
+@_VALID_FROM
+@_VALID_UNTIL
 @json_option
 def add(  # noqa: PLR0917 - options, not arguments
     prefix: str,
@@ -131,6 +138,38 @@ def activate(prefix: str, *, as_json: bool) -> None:
       agi-router block activate 70012345678
     """
     _set_state(prefix, BlockState.ACTIVE, as_json=as_json)
+
+
+@group.command("certify")
+@_PREFIX
+@_CERTIFICATE
+@_VALID_FROM
+@_VALID_UNTIL
+@json_option
+def certify(
+    prefix: str,
+    certificate: str | None,
+    valid_from: datetime | None,
+    valid_until: datetime | None,
+    *,
+    as_json: bool,
+) -> None:
+    r"""
+    Say by what a block is assigned, and until when. What was said before is forgotten.
+
+    \b
+    Example:
+      agi-router block certify 70012345678 --certificate 2028-0001 --valid-until 2032-01-01
+    """
+    block = Block.parse(prefix)
+    until = "ever" if valid_until is None else valid_until.isoformat()
+    with open_inventory(
+        read_settings(), act=f"block {block}: certificate until {until}"
+    ) as inventory:
+        row = inventory.certify_block(
+            block, certificate=certificate, valid_from=valid_from, valid_until=valid_until
+        )
+    _echo(row, as_json=as_json)
 
 
 @group.command("list")

@@ -16,6 +16,7 @@ from agi_router.errors import (
     BlockInUse,
     BlockMoves,
     BlockNotFound,
+    RequestInvalid,
     StoreHeld,
     StoreUnavailable,
 )
@@ -254,6 +255,44 @@ class InventoryStore:
                         " unbind them"
                     )
             if self._queries.row("set_block_state", values) is not None:
+                self._queries.execute("tell_block", values)
+        return self.block(block)
+
+    def certify_block(
+        self,
+        block: Block,
+        *,
+        certificate: str | None,
+        valid_from: datetime | None,
+        valid_until: datetime | None,
+    ) -> dict[str, Any]:
+        """
+        Say by what a block is assigned, as after a renewal; tenants hear of it.
+
+        Args:
+            block: The block.
+            certificate: Number of the certificate that assigns it.
+            valid_from: Its start: before it, no call and no new binding; :obj:`None`: always.
+            valid_until: Its end, from which on there is none; :obj:`None`: never.
+
+        Raises:
+            BlockNotFound: It is not ours.
+            RequestInvalid: The certificate would end before it begins.
+            StoreHeld: As of :meth:`set_block_state`.
+            OperatorOnly: A tenant asks.
+        """
+        self._scope.check_operator("says by what blocks are assigned")
+        if valid_from is not None and valid_until is not None and valid_until <= valid_from:
+            raise RequestInvalid("a certificate ends later than it begins")
+        values = {
+            "block": block.value,
+            "certificate": certificate,
+            "valid_from": valid_from,
+            "valid_until": valid_until,
+        }
+        self._wait_for_writers(block)
+        with self._queries.transaction():
+            if self._queries.row("certify_block", values) is not None:
                 self._queries.execute("tell_block", values)
         return self.block(block)
 

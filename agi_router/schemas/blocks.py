@@ -22,6 +22,9 @@ __all__ = [
 ]
 
 
+_Certificate = Annotated[str, Field(max_length=512), AfterValidator(check_certificate)]
+
+
 class BlockIn(Body):
     """
     A managed block to be added.
@@ -33,9 +36,7 @@ class BlockIn(Body):
     operator: Annotated[str, Field(max_length=512), AfterValidator(check_carrier)] | None = Field(
         default=None, description="The carrier."
     )
-    certificate: (
-        Annotated[str, Field(max_length=512), AfterValidator(check_certificate)] | None
-    ) = Field(default=None, description="Of the assignment.")
+    certificate: _Certificate | None = Field(default=None, description="Of the assignment.")
     tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
         default=None, description="Whom it is kept for; shared if left out."
     )
@@ -50,9 +51,18 @@ class BlockChange(Body):
     What becomes of a block.
     """
 
-    state: Annotated[BlockState, Field(strict=False)]
+    state: Annotated[BlockState, Field(strict=False)] | None = Field(
+        default=None, description="As it is, if left out."
+    )
+    certificate: _Certificate | None = Field(
+        default=None, description="Of the assignment. What is left out stays; null: none."
+    )
+    valid_from: Time | None = Field(default=None, description="Its start; null: always.")
+    valid_until: Time | None = Field(default=None, description="Its end; null: never.")
 
-    model_config = example({"state": "draining"})
+    model_config = example(
+        {"certificate": "2028-0001", "valid_until": "2032-01-01T00:00:00+08:00"}
+    )
 
 
 _POOL: dict[str, Any] = {

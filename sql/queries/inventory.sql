@@ -45,6 +45,17 @@ UPDATE agi_router.block
  WHERE block = %(block)s AND state <> %(state)s
 RETURNING block;
 
+-- certify_block --
+-- Say by what a block is assigned, and from when until when; no row if it is not ours, or it was said already.
+UPDATE agi_router.block
+   SET certificate = %(certificate)s, valid_from = coalesce(%(valid_from)s::timestamptz, '-infinity'),
+       valid_until = coalesce(%(valid_until)s::timestamptz, 'infinity')
+ WHERE block = %(block)s
+   AND (certificate, valid_from, valid_until)
+       IS DISTINCT FROM (%(certificate)s::text, coalesce(%(valid_from)s::timestamptz, '-infinity'),
+                         coalesce(%(valid_until)s::timestamptz, 'infinity'))
+RETURNING block;
+
 -- find_moving --
 -- A row where a block is on its way to another cell, at the end of which it gets the state that it had.
 SELECT 1 WHERE agi_router.is_moving(%(block)s);
@@ -54,7 +65,7 @@ SELECT 1 WHERE agi_router.is_moving(%(block)s);
 SELECT w.id FROM agi_router.list_writers(%(block)s) w (id);
 
 -- tell_block --
--- Tell of a block that has another state now: whom it is kept for, or who has live bindings in it.
+-- Tell of a block that has another state or certificate now: whom it is kept for, or who has live bindings in it.
 SELECT agi_router.tell(
            NULL, NULL, t.id, 'number.changed', NULL,
            jsonb_build_object('block', k.block::text, 'state', k.state,

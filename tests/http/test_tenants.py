@@ -161,11 +161,22 @@ def test_blocks(couriers: Client, operator: Client, connection: Connection) -> N
     drained = operator.ask("PATCH", "/v1/blocks/70012345681", {"state": "draining"})
     assert drained.json()["state"] == "draining"
     assert operator.ask("PATCH", "/v1/blocks/1380000", {"state": "draining"}).status_code == 404
+    paper = {"certificate": "2028-0001", "valid_until": "2099-01-01T00:00:00+08:00"}
+    renewed = operator.ask("PATCH", "/v1/blocks/70012345681", paper).json()
+    assert (renewed["certificate"], renewed["state"]) == ("2028-0001", "draining")
+    assert renewed["valid_until"] == "2098-12-31T16:00:00+00:00"
+    endless = operator.ask("PATCH", "/v1/blocks/70012345681", {"valid_until": None}).json()
+    assert (endless["certificate"], endless["valid_until"]) == ("2028-0001", None)
+    late = {"valid_from": "2099-01-01T00:00:00Z", "valid_until": "2098-01-01T00:00:00Z"}
+    fault = operator.ask("PATCH", "/v1/blocks/70012345681", late)
+    assert fault.json()["errors"][0]["pointer"] == "/valid_until"
     acts = connection.execute("SELECT act, subject FROM agi_router.audit ORDER BY id").fetchall()
     assert [row["subject"] for row in acts] == [
         "block 70012345680",
         "block 70012345681",
         "block 70012345681: draining",
+        "block 70012345681: certificate until 2098-12-31T16:00:00+00:00",
+        "block 70012345681: certificate until ever",
     ]
 
 

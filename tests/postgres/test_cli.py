@@ -791,7 +791,7 @@ def test_help_has_examples(bare_cli: Cli) -> None:
     """Help is at every command; those that make or explain something show how."""
     commands = [
         *("key new", "db migrate", "extend", "unbind", "explain", "calls"),
-        *("block add", "block drain", "block return", "block activate"),
+        *("block add", "block drain", "block return", "block activate", "block certify"),
         *("bind axb", "bind axyb", "bind gxb", "bind gxyb"),
         *("group add", "group remove", "group default"),
     ]

@@ -11,7 +11,7 @@ from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.db.connection import Connection, Queries
-from agi_router.errors import StoreUnavailable
+from agi_router.errors import RequestInvalid, StoreUnavailable
 from agi_router.inventory.capacity import Quarantine, StockLimits
 from agi_router.maintenance import notices as notices_module
 from agi_router.maintenance.notices import Notices
@@ -118,9 +118,18 @@ def test_the_end_of_a_certificate(connection: Connection, store: BindingStore) -
     shared = "SELECT data -> 'shared' FROM agi_router.event ORDER BY id DESC LIMIT 1"
     assert one(connection, shared) is True
     # There is another certificate, and in the end that is over, too.
-    connection.execute(ends, [100 * DAY, SECOND.value])
-    assert look(connection) == []
-    connection.execute(ends, [20 * DAY, SECOND.value])
+    for_long, for_short = store.now() + 100 * DAY, store.now() + 20 * DAY
+    for until in (for_long, for_short):
+        row = store.inventory.certify_block(
+            SECOND, certificate="2028-1", valid_from=None, valid_until=until
+        )
+        assert (row["certificate"], row["valid_until"]) == ("2028-1", until)
+        if until is for_long:
+            assert look(connection) == []
+    with pytest.raises(RequestInvalid):
+        store.inventory.certify_block(
+            SECOND, certificate="2028-1", valid_from=for_long, valid_until=for_short
+        )
     assert look(connection) == [("couriers", str(SECOND))]
     connection.execute(ends, [timedelta(), SECOND.value])
     assert look(connection) == []

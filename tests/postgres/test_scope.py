@@ -619,6 +619,9 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (InventoryStore, "set_block_state"): lambda store, target: store.inventory.set_block_state(
         target.block, BlockState.DRAINING
     ),
+    (InventoryStore, "certify_block"): lambda store, target: store.inventory.certify_block(
+        target.block, certificate="2028-1", valid_from=None, valid_until=None
+    ),
     (InventoryStore, "statistics"): lambda store, _: store.inventory.statistics(),
     (InventoryStore, "unrested"): lambda store, target: len(
         store.inventory.unrested(target.block)

@@ -2,7 +2,7 @@
 ``/v1/blocks`` and ``/v1/pool``: the managed blocks, how full they are, and how many are needed.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -38,6 +38,8 @@ router = APIRouter(prefix="/v1", tags=["inventory"])
 _Reads = Annotated[Desk, Depends(Needs(KeyScope.INVENTORY_READ), scope="function")]
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.INVENTORY_WRITE), scope="function")]
 
+# What a certificate says.
+_PAPER = ("certificate", "valid_from", "valid_until")
 _MOST = 2**31 - 1
 _LONGEST = int(LONGEST_LIFE.total_seconds())
 
@@ -70,9 +72,7 @@ def add_block(body: BlockIn, request: Request, desk: _Writes) -> Response:
     Add a block.
     """
     block = read_field("/block", lambda: Block.parse(body.block))
-    if None not in {body.valid_from, body.valid_until} and body.valid_until <= body.valid_from:  # type: ignore[operator]
-        fault = FieldFault("/valid_until", "too_early", "it is to be later than valid_from")
-        raise Problem.of_fields([fault])
+    _check_validity(body.valid_from, body.valid_until)
 
     def make() -> tuple[int, Any, dict[str, str]]:
         row = desk.store.inventory.add_block(
@@ -104,12 +104,25 @@ def get_block(block: str, desk: _Reads) -> Response:
 )
 def change_block(block: str, body: BlockChange, desk: _Writes) -> Response:
     """
-    Drain a block, return it, or put it into service again.
+    Drain a block, return it, or put it into service again; say by what it is assigned.
     """
     found = _block(block)
+    inventory = desk.store.inventory
+    row = inventory.block(found)
+    paper = {each: row[each] for each in _PAPER} | body.model_dump(
+        include=set(_PAPER), exclude_unset=True
+    )
+    _check_validity(paper["valid_from"], paper["valid_until"])
+    # All of it, or nothing.
     with desk.queries.transaction():
-        row = desk.store.inventory.set_block_state(found, body.state)
-        desk.audit("PATCH /v1/blocks/{block}", f"block {found}: {body.state.value}")
+        if body.model_fields_set & set(_PAPER):
+            row = inventory.certify_block(found, **paper)
+            until = paper["valid_until"]
+            ends = "ever" if until is None else until.isoformat()
+            desk.audit("PATCH /v1/blocks/{block}", f"block {found}: certificate until {ends}")
+        if body.state is not None:
+            row = inventory.set_block_state(found, body.state)
+            desk.audit("PATCH /v1/blocks/{block}", f"block {found}: {body.state.value}")
     return answer(describe_block(row))
 
 
@@ -153,6 +166,12 @@ def get_pool_size(
         "share": share,
     }
     return answer(describe_size(size_pool(**asked), **asked))
+
+
+def _check_validity(valid_from: datetime | None, valid_until: datetime | None) -> None:
+    if valid_from is not None and valid_until is not None and valid_until <= valid_from:
+        fault = FieldFault("/valid_until", "too_early", "it is to be later than valid_from")
+        raise Problem.of_fields([fault])
 
 
 def _block(text: str) -> Block:
