@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import signal
 import socket
@@ -28,15 +27,10 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.sip import Request, answer, build, parse
 from harness.database import SOON, bind, one, until
+from harness.free_port import own_host
 from harness.values import A, B
 
 PROGRAM = str(Path(sys.executable).with_name("agi-router"))
-
-
-def own_host() -> str:
-    """Return an address of loopback that no other process has, so that all its ports are free."""
-    process = os.getpid()
-    return f"127.{64 + (process >> 15 & 127)}.{process >> 7 & 255}.{1 + (process & 127)}"
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -47,11 +48,13 @@ from harness.database import (
     until,
     until_async,
 )
-from harness.free_port import free_port
+from harness.free_port import free_port, own_host
 from harness.values import BLOCK
 from testpbx import processes
 
 SHIPPED = Path(__file__).parents[2] / "docker/patroni/patroni.yml"
+# Each port is listened on long after it is drawn.
+HOST = own_host()
 PASSWORD = "xxx"
 LIMIT = 400
 PATIENCE = 120.0
@@ -65,14 +68,14 @@ class Member:
         self.name = name
         self.home = home / name
         self.home.mkdir()
-        self.port, self._api = free_port(), free_port()
+        self.port, self._api = free_port(HOST), free_port(HOST)
         root = Path(os.environ["PBX_PATRONI"])
         # The file as it is, but for the directory of the socket, which all three would share.
         config = self.home / "config.yml"
         text = SHIPPED.read_text("utf-8")
         assert text.count("/var/run/postgresql") == 1
         config.write_text(text.replace("/var/run/postgresql", str(self.home)), "utf-8")
-        address = f"127.0.0.1:{self._api}"
+        address = f"{HOST}:{self._api}"
         env = {
             "PATH": "/usr/bin:/bin",
             "LANG": "C.UTF-8",
@@ -80,9 +83,9 @@ class Member:
             "PATRONI_NAME": name,
             "PATRONI_RESTAPI_LISTEN": address,
             "PATRONI_RESTAPI_CONNECT_ADDRESS": address,
-            "PATRONI_ETCD3_HOSTS": f"127.0.0.1:{etcd}",
-            "PATRONI_POSTGRESQL_LISTEN": f"127.0.0.1:{self.port}",
-            "PATRONI_POSTGRESQL_CONNECT_ADDRESS": f"127.0.0.1:{self.port}",
+            "PATRONI_ETCD3_HOSTS": f"{HOST}:{etcd}",
+            "PATRONI_POSTGRESQL_LISTEN": f"{HOST}:{self.port}",
+            "PATRONI_POSTGRESQL_CONNECT_ADDRESS": f"{HOST}:{self.port}",
             "PATRONI_POSTGRESQL_DATA_DIR": str(self.home / "data"),
             "PATRONI_POSTGRESQL_PGPASS": str(self.home / "pgpass"),
         }
@@ -104,7 +107,7 @@ class Member:
     def answers(self, path: str) -> bool:
         """Whether Patroni says yes."""
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{self._api}/{path}", timeout=5).close()
+            urllib.request.urlopen(f"http://{HOST}:{self._api}/{path}", timeout=5).close()
         except OSError:
             return False
         return True
@@ -114,7 +117,7 @@ class Member:
         slot = {"type": "logical", "database": database, "plugin": "pgoutput"}
         # Which rows they need the primary hears every ten seconds, else.
         quick = {"parameters": {"wal_receiver_status_interval": 1}}
-        line = http.client.HTTPConnection("127.0.0.1", self._api, timeout=5)
+        line = http.client.HTTPConnection(HOST, self._api, timeout=5)
         line.request("PATCH", "/config", json.dumps({"slots": {name: slot}, "postgresql": quick}))
         assert line.getresponse().status == 200
         line.close()
@@ -123,7 +126,7 @@ class Member:
         """A session of the superuser."""
         dsn = make_conninfo(
             "",
-            host="127.0.0.1",
+            host=HOST,
             port=self.port,
             dbname=name,
             user="postgres",
@@ -160,8 +163,9 @@ def members() -> Iterator[list[Member]]:
     with ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="agi-router-patroni-", dir=memory))
         stack.callback(shutil.rmtree, home, ignore_errors=True)
+        stack.callback(show, home)
         home.chmod(0o755)
-        clients, peers = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+        clients, peers = (f"http://{HOST}:{free_port(HOST)}" for _ in range(2))
         with (home / "etcd.log").open("wb") as log:
             etcd = subprocess.Popen(
                 [
@@ -180,16 +184,21 @@ def members() -> Iterator[list[Member]]:
         for name in ("n1", "n2", "n3"):
             made.append(Member(name, home, int(clients.rpartition(":")[2])))
             stack.callback(made[-1].remove)
-        wait(lambda: whole(made), made)
+        wait(lambda: whole(made))
         yield made
 
 
-def wait(condition: Callable[[], object], members: list[Member]) -> None:
+def show(home: Path) -> None:
+    """Write how the logs end, which pytest shows of a test that fails."""
+    for log in (home / "etcd.log", *sorted(home.glob("*/log"))):
+        sys.stdout.write(f"== {log}\n{log.read_text(errors='replace')[-6000:]}\n")
+
+
+def wait(condition: Callable[[], object]) -> None:
     """Ask until it is so; Patroni looks every two seconds."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
-        logs = "\n".join(each.log.read_text(errors="replace")[-1500:] for each in members)
-        assert time.monotonic() < deadline, logs
+        assert time.monotonic() < deadline, "it did not come true in time: see how the logs end"
         time.sleep(0.1)
 
 
@@ -270,7 +279,7 @@ async def test_promoted(
     first.keep_slot("agi_cell_0", ROLE)
     dsn = make_conninfo(
         "",
-        host=",".join(["127.0.0.1"] * len(members)),
+        host=",".join([HOST] * len(members)),
         port=",".join(str(each.port) for each in members),
         dbname=ROLE,
         user=ROLE,
@@ -285,11 +294,11 @@ async def test_promoted(
     with first.database(ROLE) as admin:
         admin.execute("ALTER PUBLICATION agi_cell_0 ADD TABLE agi_router.tenant")
         slots = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'agi_cell_0'"
-        await asyncio.to_thread(wait, lambda: one(admin, slots), members)
+        await asyncio.to_thread(wait, lambda: one(admin, slots))
     with followed(server, cell, dsn) as came:
         add_tenant(dsn, "before")
-        await asyncio.to_thread(wait, lambda: came("before"), members)
-        await asyncio.to_thread(wait, lambda: safe(first) and whole(members), members)
+        await asyncio.to_thread(wait, lambda: came("before"))
+        await asyncio.to_thread(wait, lambda: safe(first) and whole(members))
         async with AdmissionStore(dsn, keys, connections=4) as admissions:
             await until_async(lambda: admissions.pool.connected)
             callers = Callers(admissions)
@@ -309,8 +318,8 @@ async def test_promoted(
         with connect(dsn) as connection:
             check_books(connection, callers, LIMIT)
         add_tenant(dsn, "after")
-        await asyncio.to_thread(wait, lambda: came("after"), members)
+        await asyncio.to_thread(wait, lambda: came("after"))
     if FAULT == "crashed":
         # It comes back by itself, as a standby.
-        await asyncio.to_thread(wait, lambda: whole(members), members)
+        await asyncio.to_thread(wait, lambda: whole(members))
         assert first.answers("replica")

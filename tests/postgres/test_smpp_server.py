@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from postgres.test_message_server import PROGRAM, own_host
+from postgres.test_message_server import PROGRAM
 from postgres.test_smpp_door import a_text
 from postgres.test_smpp_leaks import taken
 
@@ -25,6 +25,7 @@ from agi_router.keys.ring import KeyRing
 from agi_router.smpp import ShortMessage, Status
 from harness.cli import run
 from harness.database import SOON, bind, one, until_async
+from harness.free_port import own_host
 from harness.smsc import Centre, centre
 from harness.values import A, B
 
