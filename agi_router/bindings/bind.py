@@ -3,7 +3,7 @@ How bindings are made.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from agi_router.bindings.choose import OpenBlocks
+from agi_router.bindings.asked import Answered, Asked
+from agi_router.bindings.choose import OpenBlocks, draw_numbers
 from agi_router.bindings.conflicts import place_columns
 from agi_router.bindings.draw import (
     Drawn,
@@ -35,7 +36,7 @@ from agi_router.bindings.rows import order_tags
 from agi_router.bindings.sealed_routes import route_columns
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Mode, Side
-from agi_router.db.arrays import array_of_integers
+from agi_router.db.arrays import array_of_bytes, array_of_integers, array_of_texts
 from agi_router.db.connection import violated
 from agi_router.errors import (
     AgiRouterError,
@@ -50,6 +51,7 @@ from agi_router.errors import (
     RequestInvalid,
     StoreError,
     StoreHeld,
+    StoreUnavailable,
     TenantNotFound,
     TenantUnqualified,
     TooManyBinds,
@@ -147,57 +149,34 @@ class BindingMaking(NumberDrawing, GroupSharing):
         terms = request.agreed(self.now(), default_ttl=default_ttl)
         return self._bind_by_steps(parties, terms, x, y, choice, tried=tried)
 
-    def make_asked(
-        self,
-        parties: Parties,
-        terms: Terms,
-        life: timedelta | None,
-        *,
-        choice: NumberPolicy = _POLICY,
-        once: bool = False,
-        beside: Mapping[str, Any],
-        tell: Callable[[Binding, Collection[str]], tuple[Mapping[str, str], str]],
-    ) -> tuple[Mapping[str, str], str] | None:
+    def make_asked(self, asked: Asked, beside: Mapping[str, Any]) -> Answered | None:
         """
         Bind, look at who asks, and keep what is answered: by one statement, as far as that goes.
 
         Args:
-            parties: Who is bound.
-            terms: What is agreed.
-            life: How long it lives; :obj:`None`: until the end that its terms say.
-            choice: How its number is chosen.
-            once: Whether nothing is done where a binding of the same parties lives by its order.
-            beside: What is looked at and kept besides, as the query ``bind_asked`` names it.
-            tell: Writes headers and body of the answer. Of the binding that it is given, the
-                names given beside are not known yet: in JSON they are null.
+            asked: What is asked for.
+            beside: Who asks, as the query ``bind_asked`` names it.
 
         Returns:
             Headers and body, as they are kept; :obj:`None`: nothing was done, and step by step it
             is found out why it cannot be.
         """
-        if not _is_plain(parties, None, None, choice):
+        if not _is_plain(asked.parties, None, None, asked.choice):
             return None
-        found = self._remembered(parties, terms, life, choice, ask=True)
+        found = self._remembered(asked.terms, asked.life, asked.parties.mode, asked.choice, ask=1)
         if found is None:
             return None
-        place, binding_id = found
-        wish = Wish(binding_id=binding_id, parties=parties, terms=terms, life=life)
-        tags = None
-        if once and terms.order_id is not None:
-            tags = array_of_integers(
-                order_tags(parties, tenant=terms.tenant, order_id=terms.order_id, keys=self.keys)
-            )
-        begins_at = place.opening.now
-        made = {
-            "id": binding_id,
-            "begins_at": begins_at,
-            "expires_at": terms.expires_at.astimezone(UTC) if life is None else begins_at + life,
-        }
-        unknown = ("begins_at",) if life is None else ("begins_at", "expires_at")
+        place, (binding_id,) = found
+        wish = asked.wish(binding_id)
 
         def ask(drawn: Drawn) -> dict[str, Any] | None:
-            headers, answer = tell(drawn.binding(made), unknown)
-            kept = {"headers": json.dumps(dict(headers)), "answer": answer, "once": tags}
+            headers, answer = asked.answer(drawn, binding_id, place.opening.now)
+            kept = {
+                **asked.kept,
+                "headers": json.dumps(dict(headers)),
+                "answer": answer,
+                "once": self._once(asked),
+            }
             try:
                 row = self._queries.row("bind_asked", {**beside, **drawn.values, **kept})
             except StoreHeld:
@@ -209,6 +188,76 @@ class BindingMaking(NumberDrawing, GroupSharing):
             return None
         _, row = done
         return row["headers"], row["body"]
+
+    def make_asked_together(
+        self,
+        asked: Sequence[Asked],
+        claims: Sequence[Mapping[str, Any]],
+        beside: Mapping[str, Any],
+    ) -> dict[int, Answered]:
+        """
+        The same for several at once who may :meth:`go together <Asked.together>`.
+
+        Args:
+            asked: What is asked for, of which there is one at least.
+            claims: Of each its *nonce* and *signed_at*.
+            beside: Who asks for all of them.
+
+        Returns:
+            What is answered, by the place among *asked*. Of the others nothing was done.
+        """
+        first = asked[0]
+        mode, choice = first.parties.mode, first.choice
+        found = self._remembered(first.terms, first.life, mode, choice, ask=len(asked))
+        if found is None:
+            return {}
+        place, ids = found
+        if place.opening.first is None:
+            return {}
+        wishes = [each.wish(id_) for each, id_ in zip(asked, ids, strict=True)]
+        numbers = draw_numbers(place.opening.first, len(asked))
+        drawn = self._drawn(wishes, numbers, place, None)
+        answers = [
+            each.answer(drawn, id_, place.opening.now)
+            for each, id_ in zip(asked, ids, strict=True)
+        ]
+        values = {
+            **beside,
+            **drawn.values,
+            "nonce": array_of_bytes(each["nonce"] for each in claims),
+            "signed_at": array_of_texts(each["signed_at"] for each in claims),
+            "pool": first.kept["pool"],
+            "status": first.kept["status"],
+            "name": array_of_bytes(each.kept["name"] for each in asked),
+            "payload": array_of_bytes(each.kept["payload"] for each in asked),
+            "headers": array_of_texts(json.dumps(dict(headers)) for headers, _ in answers),
+            "answer": array_of_texts(answer for _, answer in answers),
+            "once": array_of_texts(map(self._once, asked)),
+        }
+        try:
+            rows = self._queries.rows("bind_asked_together", values)
+        except StoreUnavailable as error:
+            if isinstance(error, StoreHeld) or error.outrun:
+                return {}
+            raise
+        told = {row["id"]: row["body"] for row in rows}
+        return {
+            number: (headers, told[id_])
+            for number, (id_, (headers, _)) in enumerate(zip(ids, answers, strict=True))
+            if id_ in told
+        }
+
+    def _once(self, asked: Asked) -> str | None:
+        """
+        Tags of the order of which nothing else is to live, if there is one.
+        """
+        order = asked.terms.order_id
+        if not asked.once or order is None:
+            return None
+        tenant = asked.terms.tenant
+        return array_of_integers(
+            order_tags(asked.parties, tenant=tenant, order_id=order, keys=self.keys)
+        )
 
     def hold_together(self, requests: Sequence[BindRequest]) -> None:
         """
@@ -277,49 +326,51 @@ class BindingMaking(NumberDrawing, GroupSharing):
         Returns:
             The binding; or :obj:`None`, where the tenant is to ask. And the block that was tried.
         """
-        found = self._remembered(parties, terms, life, choice, ask=False)
+        found = self._remembered(terms, life, parties.mode, choice, ask=0)
         if found is None:
             return None, None
-        place, binding_id = found
+        place, (binding_id,) = found
         wish = Wish(binding_id=binding_id, parties=parties, terms=terms, life=life)
         return self._draw_one(wish, place), place.opening.first
 
     def _remembered(
         self,
-        parties: Parties,
         terms: Terms,
         life: timedelta | None,
+        mode: Mode,
         choice: NumberPolicy,
         *,
-        ask: bool,
-    ) -> tuple[Place, int] | None:
+        ask: int,
+    ) -> tuple[Place, Sequence[int]] | None:
         """
-        Where a binding may be made, and its number; :obj:`None`: it is made step by step.
+        Where bindings may be made, and their numbers; :obj:`None`: they are made step by step.
 
         Args:
-            parties: Who is bound.
-            terms: What is agreed.
-            life: How long it lives, if that is said.
-            choice: How its number is chosen.
-            ask: Whether it is asked for if it is not remembered.
+            terms: What is agreed of the first of them.
+            life: How long they live, if that is said.
+            mode: By which they are made.
+            choice: How their numbers are chosen.
+            ask: For how many it is asked if it is not remembered; 0: for one that is.
         """
         # A longer life is refused, and may be more than a database can reckon with.
         if life is not None and life > LONGEST_LIFE:
             return None
+        count = ask or 1
         try:
-            choice, pool = self._remembered_pool(terms.tenant, terms.pool, {parties.mode}, choice)
+            choice, pool = self._remembered_pool(terms.tenant, terms.pool, {mode}, choice)
             whose = terms.tenant, choice
-            taken = self._openings.take(whose)
+            taken = self._openings.take(whose, count)
             if taken is None and ask:
-                opening = self.chooser.opening(*whose, count=self._openings.ahead(whose))
-                self._openings.keep(whose, opening)
-                taken = opening, opening.binding_ids[0]
+                ahead = self._openings.ahead(whose, count)
+                opening = self.chooser.opening(*whose, count=ahead)
+                self._openings.keep(whose, opening, taken=count)
+                taken = opening, list(opening.binding_ids[:count])
         except (PoolNotFound, RequestInvalid, TenantNotFound, TenantUnqualified):
             return None
         if taken is None or not self._may_draw_in(taken[0]):
             return None
-        opening, binding_id = taken
-        return Place(opening, pool), binding_id
+        opening, ids = taken
+        return Place(opening, pool), ids
 
     def _may_draw_in(self, opening: OpenBlocks) -> bool:
         """

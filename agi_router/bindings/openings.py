@@ -35,28 +35,33 @@ class Openings:
         self._full: dict[int, tuple[QuotaExceeded, float]] = {}
         self._pools: dict[tuple[str, str], tuple[Pool, float]] = {}
 
-    def ahead(self, whose: _Whose) -> int:
+    def ahead(self, whose: _Whose, count: int = 1) -> int:
         """
-        For how many binds it is worth asking.
+        For how many binds it is worth asking, where so many are to be made now.
         """
-        return _AHEAD if whose in self._kept else 1
+        return max(_AHEAD, count) if whose in self._kept else count
 
-    def keep(self, whose: _Whose, opening: OpenBlocks) -> None:
+    def keep(self, whose: _Whose, opening: OpenBlocks, *, taken: int = 1) -> None:
         """
-        Remember *opening*, the first of whose bindings is being made.
+        Remember *opening*, of whose bindings the first are being made: so many are *taken*.
         """
         if len(self._kept) >= _TENANTS:
             self._kept.clear()
-        self._kept[whose] = opening, list(opening.binding_ids[1:]), time.monotonic() + _KEPT
+        left = list(opening.binding_ids[taken:])
+        self._kept[whose] = opening, left, time.monotonic() + _KEPT
 
-    def take(self, whose: _Whose) -> tuple[OpenBlocks, int] | None:
+    def take(self, whose: _Whose, count: int = 1) -> tuple[OpenBlocks, list[int]] | None:
         """
-        Where the next binding may be made, and its number; :obj:`None` where it is to be asked.
+        Where the next bindings may be made, and their numbers; :obj:`None`: it is to be asked.
         """
         if whose not in self._kept:
             return None
         opening, left, until = self._kept[whose]
-        return (opening, left.pop(0)) if left and time.monotonic() < until else None
+        if len(left) < count or time.monotonic() >= until:
+            return None
+        taken = left[:count]
+        del left[:count]
+        return opening, taken
 
     def keep_pool(self, pool: Pool) -> None:
         """

@@ -151,8 +151,9 @@ COMMENT ON FUNCTION agi_cells.tables IS 'The tables whose rows are in the cells:
 
 CREATE OR REPLACE FUNCTION agi_cells.here() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT ARRAY['add_to_blocklist', 'assert_current_keys', 'bind_asked', 'find_complained', 'find_complained_call',
-                 'fit_rules', 'is_listed', 'is_moving', 'list_parties_then', 'list_traced', 'list_writers', 'note_rebind', 'refuse_locked',
+    SELECT ARRAY['add_to_blocklist', 'assert_current_keys', 'bind_asked', 'bind_asked_together', 'find_complained',
+                 'find_complained_call', 'fit_rules', 'is_listed', 'is_moving', 'list_parties_then', 'list_traced',
+                 'list_writers', 'note_rebind', 'refuse_locked',
                  'set_lock', 'step_move', 'tell', 'tell_binding', 'undo_move', 'why_closed']
 $$;
 COMMENT ON FUNCTION agi_cells.here IS 'The functions that are given a block and run in the global database all the same: what they read and write is there';

@@ -36,6 +36,18 @@ SELECT *
        %(x_number)s::bigint[], %(caller_tag)s::bigint[], %(shown)s::bigint[], %(side)s::text[],
        %(callee)s::bytea[], %(callee_tags)s::text[], %(caller)s::bytea[]);
 
+-- bind_asked_together --
+-- Make bindings as they are asked for, and keep what is answered; see agi_router.bind_asked_together.
+SELECT *
+  FROM agi_router.bind_asked_together(
+       %(block)s, %(api_key)s, %(api_scope)s, %(nonce)s::bytea[], %(signed_at)s::timestamptz[], %(pool)s,
+       %(name)s::bytea[], %(payload)s::bytea[], %(status)s::integer, %(headers)s::text[], %(answer)s::text[],
+       %(once)s::text[], %(tag_key)s::integer, %(seal_key)s::integer, %(tenant_id)s::integer, %(digit)s::integer,
+       %(terms)s::jsonb, %(life)s::interval, %(longest)s, %(number_quarantine)s, %(party_quarantine)s,
+       %(scope)s::integer, %(rules)s::jsonb, %(id)s::bigint[], %(drawn)s::bigint[], %(tags)s::text[],
+       %(place)s::integer[], %(x_number)s::bigint[], %(caller_tag)s::bigint[], %(shown)s::bigint[], %(side)s::text[],
+       %(callee)s::bytea[], %(callee_tags)s::text[], %(caller)s::bytea[]);
+
 -- keep_answer --
 -- Keep what was answered.
 UPDATE agi_router.answer

@@ -78,7 +78,7 @@ _FIRST_BATCHES = 3
 # Of all clients, for each second of the other sides.
 _BATCHES = 48
 # More than any door answers in a second.
-_SIGNED = 2_000
+_SIGNED = 5_000
 _DAY = timedelta(days=1)
 _START = 30.0
 # A second, and bindings that they are on.

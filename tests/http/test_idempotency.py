@@ -36,7 +36,8 @@ WAITING = (
     " AND l.relation = 'agi_router.party_group'::regclass"
 )
 
-# A door that is killed when its first answer is about to go out: what was made is committed.
+# A door of one store that is killed when its n-th answer is about to go out: what was made is
+# committed.
 KILLED = """
 import asyncio, os, signal, sys
 import uvicorn
@@ -49,10 +50,15 @@ settings = Settings.from_env(os.environ)
 keys = settings.load_keys()
 app = create_app(StorePool(store_opener(settings, lambda: keys), 1), options_of(settings))
 
+answers = 0
+
 async def killed(scope, receive, send):
     async def killing(message):
+        global answers
         if message["type"] == "http.response.start":
-            os.kill(os.getpid(), signal.SIGKILL)
+            answers += 1
+            if answers == int(sys.argv[2]):
+                os.kill(os.getpid(), signal.SIGKILL)
         await send(message)
     await app(scope, receive, killing if scope["path"] == "/v1/bindings" else send)
 
@@ -202,7 +208,7 @@ def test_killed_after_the_commit_before_the_answer(
     make_key: Callable[..., str],
     tmp_path: Path,
 ) -> None:
-    """Whoever asks again gets the answer, and nothing is made anew."""
+    """Alone, or among several that were bound together: asked again they have one answer each."""
     bearer = make_key("couriers")
     write_key_ring(tmp_path / "key", ring)
     env = {
@@ -210,38 +216,44 @@ def test_killed_after_the_commit_before_the_answer(
         "AGI_ROUTER_DSN": dsn,
         "AGI_ROUTER_KEY_FILE": str(tmp_path / "key"),
     }
-    answers: list[httpx2.Response | None] = []
-    for program in (KILLED, KILLED.replace("signal.SIGKILL", "0")):
+    keys = [f"key-{serial}" for serial in range(6)]
+    told: list[list[httpx2.Response | None]] = []
+    for asked, last in ((keys[:1], 1), (keys[1:], 2), (keys, 0)):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
             process = subprocess.Popen(
-                [sys.executable, "-c", program, str(listener.fileno())],
+                [sys.executable, "-c", KILLED, str(listener.fileno()), str(last)],
                 env=env,
                 pass_fds=[listener.fileno()],
             )
         try:
-            answers.append(_post(port, bearer))
+            with ThreadPoolExecutor(len(asked)) as crowd:
+                told.append(list(crowd.map(lambda key: _post(port, bearer, key), asked)))  # noqa: B023
         finally:
             process.kill()
             code = process.wait(SOON)
         assert code == -signal.SIGKILL
-    assert answers[0] is None
-    assert answers[1] is not None
-    assert answers[1].status_code == 201
-    assert answers[1].headers["idempotency-replayed"] == "true"
-    assert bindings(connection) == 1
-    name = one(connection, "SELECT block || '-' || id FROM agi_router.binding")
-    assert json.loads(answers[1].content)["id"] == name
+    assert told[0] == [None]
+    assert [each is None for each in told[1]].count(False) == 1
+    answers = [each for each in told[2] if each is not None and each.status_code == 201]
+    assert len(answers) == len(keys)
+    # The one that was alone, the one that was told, and the one that was about to be, at least.
+    replayed = [each for each in answers if "idempotency-replayed" in each.headers]
+    assert len(replayed) >= 3
+    made = connection.execute("SELECT block || '-' || id AS name FROM agi_router.binding")
+    assert sorted(json.loads(each.content)["id"] for each in answers) == sorted(
+        row["name"] for row in made
+    )
 
 
-def _post(port: int, bearer: str) -> httpx2.Response | None:
+def _post(port: int, bearer: str, key: str) -> httpx2.Response | None:
     """Bind; no answer where the other side is gone."""
     try:
         return httpx2.post(
             f"http://127.0.0.1:{port}/v1/bindings",
             json=BODY,
-            headers={"Authorization": f"Bearer {bearer}", "Idempotency-Key": "one"},
+            headers={"Authorization": f"Bearer {bearer}", "Idempotency-Key": key},
             timeout=4 * SOON,
         )
-    except httpx2.RemoteProtocolError:
+    except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.ConnectError):
         return None

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 import agi_router
+from agi_router.bindings.asked import Asked
 from agi_router.bindings.conflicts import FOREIGN
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import Axb, Axe, Gxb
@@ -521,21 +522,33 @@ def _make_together(store: BindingStore, target: Target) -> Any:
     ) or _make(store, target)
 
 
+def _asked(store: BindingStore, target: Target) -> Asked:
+    """Two parties, whose tenant is told."""
+    return Asked(
+        parties=Axb(a=C, b=D),
+        terms=_terms(store, target.tenant),
+        life=None,
+        kept={"status": 200, **dict.fromkeys(("pool", "name", "payload"))},
+        tell=lambda made, _: ({}, made.tenant),
+    )
+
+
 def _make_asked(store: BindingStore, target: Target) -> Any:
     """The same by one statement, as a key asks; what is left out says why by itself."""
     beside = {
         "api_key": target.key,
         "api_scope": KeyScope.BINDINGS_READ,
-        "status": 200,
-        **dict.fromkeys(("nonce", "signed_at", "pool", "name", "payload")),
+        **dict.fromkeys(("nonce", "signed_at")),
     }
-    return store.make_asked(
-        Axb(a=C, b=D),
-        _terms(store, target.tenant),
-        None,
-        beside=beside,
-        tell=lambda made, _: ({}, made.tenant),
-    ) or _make(store, target)
+    return store.make_asked(_asked(store, target), beside) or _make(store, target)
+
+
+def _make_asked_together(store: BindingStore, target: Target) -> Any:
+    """Several of these."""
+    beside = {"api_key": target.key, "api_scope": KeyScope.BINDINGS_READ}
+    unsigned = dict.fromkeys(("nonce", "signed_at"))
+    asked = [_asked(store, target)] * 2
+    return store.make_asked_together(asked, [unsigned] * 2, beside) or _make(store, target)
 
 
 # What each operation does to a target. Where it makes something new, the target is where.
@@ -546,6 +559,7 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
     (BindingStore, "make"): _make,
     (BindingStore, "make_together"): _make_together,
     (BindingStore, "make_asked"): _make_asked,
+    (BindingStore, "make_asked_together"): _make_asked_together,
     (BindingStore, "unbind"): lambda store, target: store.unbind(target.pair),
     (BindingStore, "end_order"): lambda store, target: store.end_order(target.order),
     (BindingStore, "add_members"): lambda store, target: store.add_members(target.group, [F]),

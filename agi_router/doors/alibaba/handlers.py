@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from agi_router.bindings.asked import Answered, Asked
 from agi_router.bindings.model import Binding, BindingId
 from agi_router.bindings.modes import MODES, Parties, group_of
 from agi_router.bindings.once import bind_once
@@ -95,12 +96,14 @@ __all__ = [
     "lock_number",
     "operate_black_number",
     "operate_group",
+    "plan_bind",
     "query_number",
     "query_real_name",
     "query_recording",
     "query_remaining",
     "query_subs_id",
     "query_subscription",
+    "tell_bound",
     "unbind",
     "unbind_700",
     "unlock_number",
@@ -110,6 +113,9 @@ __all__ = [
 
 Told = dict[str, Any]
 """What an answer has beside the three fields of all."""
+
+_Wished = tuple[str, Mapping[str, Any], str, Callable[[Binding], Told]]
+"""An action, who is said, the parameter that may give the number, and what is told."""
 
 _NOT_HEARD: Final = "没有该通话的录音 (there is no recording of it, or not yet, or no more)"
 _NAMES_A_CASE: Final = "平台的密钥须说明案件 (the operator's keys name a case, by /v1)"
@@ -128,6 +134,7 @@ _WAYS: Final = {
     "PHONEA_REJECT": BlockDirection.OUT,
     "PHONEB_REJECT": BlockDirection.IN,
 }
+_UNKEPT: Final[Mapping[str, Any]] = {"name": None, "payload": None}
 _SHORTEST: Final = timedelta(minutes=1)
 _KINDS: Final = {term.name: term.kind for term in TERMS}
 _EXTENSION: Final = 3
@@ -164,20 +171,28 @@ _OBJECTS: Final = ("Audio", "DtmfConfig")
 _OTHER_MODE: Final = "PoolKey: 该号码池不接受此类绑定 (its bindings are of another mode)"
 
 
+def _axb_700(given: Parameters) -> _Wished:
+    said = {"mode": Mode.AXB, "a": given.party("TelA"), "b": given.party("TelB")}
+    return "BindAxb700", said, "TelX", _as_700
+
+
+def _axb(given: Parameters) -> _Wished:
+    said = {"mode": Mode.AXB, "a": given.party("PhoneNoA"), "b": given.party("PhoneNoB")}
+    return "BindAxb", said, "PhoneNoX", _as_secret_bind
+
+
 def bind_axb_700(desk: Desk, given: Parameters) -> Told:
     """
     ``BindAxb700``.
     """
-    said = {"mode": Mode.AXB, "a": given.party("TelA"), "b": given.party("TelB")}
-    return _bind(desk, given, "BindAxb700", said, "TelX", _as_700)
+    return _bind(desk, given, *_axb_700(given))
 
 
 def bind_axb(desk: Desk, given: Parameters) -> Told:
     """
     ``BindAxb``, the same by other names.
     """
-    said = {"mode": Mode.AXB, "a": given.party("PhoneNoA"), "b": given.party("PhoneNoB")}
-    return _bind(desk, given, "BindAxb", said, "PhoneNoX", _as_secret_bind)
+    return _bind(desk, given, *_axb(given))
 
 
 def bind_gxb_700(desk: Desk, given: Parameters) -> Told:
@@ -702,9 +717,10 @@ def _bind(  # noqa: PLR0917 - the handlers above are alike
     """
     Bind who is *said*: what was asked before with the same ``OutOrderId`` is answered once more.
     """
-    done = _bind_at_once(desk, given, action, said, name_of_x, tell)
+    plan = _plan(desk, given, action, said, name_of_x, tell)
+    done = None if plan is None else desk.bind_at_once(plan)
     if done is not None:
-        return done
+        return tell_bound(done)
     asked = _pool(desk, given)
     parties, x, terms = _wish(desk, given, asked, said, name_of_x)
 
@@ -720,19 +736,19 @@ def _bind(  # noqa: PLR0917 - the handlers above are alike
     return answer
 
 
-def _bind_at_once(  # noqa: PLR0917 - as above
+def _plan(  # noqa: PLR0917 - as above
     desk: Desk,
     given: Parameters,
     action: str,
     said: Mapping[str, Any],
     name_of_x: str,
     tell: Callable[[Binding], Told],
-) -> Told | None:
+) -> Asked | None:
     """
-    The same by one statement, where nothing is in the way.
+    The same for one statement, which does it where nothing is in the way.
 
     Returns:
-        What is told; :obj:`None`: nothing was done.
+        What is asked for; :obj:`None`: it is found out step by step.
     """
     if desk.tenant is None:
         return None
@@ -746,24 +762,50 @@ def _bind_at_once(  # noqa: PLR0917 - as above
         return None
     if x is not None:
         return None
-    # A pool of the tenant's own name would come first.
-    beside: dict[str, Any] = {"status": 200, "pool": desk.tenant if pool is None else None}
     once = given.text("OutOrderId")
-    if once is not None:
-        kept = only_name(desk, *_names(given, action, terms, once))
-        if kept is None:
-            return None
-        beside |= kept
-    done = desk.bind_at_once(
-        parties,
-        terms,
-        None,
+    kept = only_name(desk, *_names(given, action, terms, once)) if once is not None else _UNKEPT
+    if kept is None:
+        return None
+    # A pool of the tenant's own name would come first.
+    first = desk.tenant if pool is None else None
+    return Asked(
+        parties=parties,
+        terms=terms,
+        life=None,
         once=True,
-        beside=beside,
+        kept={"status": 200, "pool": first, **kept},
         tell=lambda made, _: ({}, json.dumps(tell(made))),
     )
-    if done is None:
+
+
+_PLANNED: Final[Mapping[str, Callable[[Parameters], _Wished]]] = {
+    "BindAxb700": _axb_700,
+    "BindAxb": _axb,
+}
+
+
+def plan_bind(desk: Desk, given: Parameters, action: str) -> Asked | None:
+    """
+    What an action asks for that binds by one statement in most cases.
+
+    The key is not looked at, so nothing of it may be told.
+
+    Returns:
+        It; :obj:`None`: it is no such action, or step by step it is found out why it cannot be
+        done.
+    """
+    if action not in _PLANNED:
         return None
+    try:
+        return _plan(desk, given, *_PLANNED[action](given))
+    except (Fault, ValueError, AgiRouterError):
+        return None
+
+
+def tell_bound(done: Answered) -> Told:
+    """
+    What is told where it was planned what was done.
+    """
     told: Told = json.loads(done[1])
     return told
 

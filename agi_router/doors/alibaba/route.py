@@ -9,6 +9,8 @@ Rules for the editor:
 3. It is never a redirection: clients follow one by another method.
 """
 
+import re
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,11 +18,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from agi_router.bindings.asked import Answered, Asked
 from agi_router.bindings.store import BindingStore
 from agi_router.db.connection import Queries
-from agi_router.doors.alibaba.actions import ACTIONS, NEVER, find_action
-from agi_router.doors.alibaba.errors import Fault, Kind, fault_of_door
-from agi_router.doors.alibaba.handlers import Told, fault_of_any
+from agi_router.doors.alibaba.actions import ACTIONS, NEVER, VERSION, Action, find_action
+from agi_router.doors.alibaba.errors import Fault, Kind
+from agi_router.doors.alibaba.handlers import Told, fault_of_any, plan_bind, tell_bound
 from agi_router.doors.alibaba.parameters import Parameters
 from agi_router.doors.alibaba.signature import SignedCall, read_call
 from agi_router.doors.http.answers import answer
@@ -35,6 +38,7 @@ from agi_router.doors.http.auth import (
     signed_part,
     take_nonce,
 )
+from agi_router.doors.http.gathering import Gathering, Job
 from agi_router.doors.http.guard import report
 from agi_router.schemas.problems import Problem
 from agi_router.tenants.api_key_store import ApiKeyStore, FoundKey
@@ -48,6 +52,8 @@ LARGEST: Final = 2**16
 
 _METHODS: Final = frozenset({"GET", "POST"})
 _OK: Final = "OK"
+_KEY_ID: Final = re.compile(rb"(?:^|&)AccessKeyId=([^&]{1,64})")
+_CREDENTIAL: Final = re.compile(r"Credential=([^,\s]{1,64})")
 
 
 class AlibabaDoor:
@@ -56,78 +62,174 @@ class AlibabaDoor:
 
     Args:
         door: What all requests share.
+        gathering: Serves those that may be served together.
     """
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, gathering: Gathering) -> None:
         self._door = door
+        self._gathering = gathering
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """
         Serve one request.
         """
         request = Request(scope, receive)
+        job = _Called(request, self._door)
+        who = _who_binds(request)
         try:
-            response = await self._door.stores.run(self._answer, request)
-        except Problem as problem:
-            request.state.code = problem.code
-            fault = fault_of_door(problem.code, problem.headers)
-            response = fault_response(fault, request.state.id)
-        await response(scope, receive, send)
-
-    def _answer(self, request: Request) -> Response:
-        kind = Kind.LOOK
-        try:
-            call = read_request(request)
-            named = call.action in {**ACTIONS, **NEVER}
-            request.state.action = call.action if named else None
-            action = ACTIONS.get(call.action)
-            kind = kind if action is None else action.kind
-            told = self._serve(request, call)
+            if who is None:
+                response = await self._door.stores.run(job.run)
+            else:
+                response = await self._gathering.run(who, job)
         # Whatever it is, the client is to understand the answer.
         except Exception as error:  # noqa: BLE001
-            fault = fault_of_any(error, kind)
-            request.state.code = fault.code
-            if fault.code == "InternalError":
-                report(error, request.state.id)
-            return fault_response(fault, request.state.id)
-        return answer({"Code": _OK, "Message": _OK, "RequestId": request.state.id, **told})
+            response = job.tell_fault(error)
+        await response(scope, receive, send)
 
-    def _serve(self, request: Request, call: SignedCall) -> Told:
+
+class _Called(Job):
+    """
+    An action that is asked for.
+    """
+
+    def __init__(self, request: Request, door: Door) -> None:
+        super().__init__(door)
+        self._request = request
+        self._kind = Kind.LOOK
+        self._call: SignedCall | None = None
+
+    def admit_known(self, store: BindingStore) -> Desk | None:
+        request, door = self._request, self._door
+        address = address_of(request)
+        try:
+            call, action = self._read()
+            door.check_address(address)
+        # It is told where it is served by itself.
+        except (Fault, SignatureInvalid, Problem):
+            return None
+        recalled = None if action is None else _recall(call, store, address, door)
+        if action is None or recalled is None or not recalled[0].key.allows(action.scope):
+            return None
+        desk = self._seat(call, store, address, recalled)
+        desk.require(action.scope)
+        return desk
+
+    def plan(self, desk: Desk) -> Asked | None:
+        call, _ = self._read()
+        if call.version != VERSION:
+            return None
+        given = Parameters(call.parameters, fixed_lines=self._door.options.fixed_lines)
+        return plan_bind(desk, given, call.action)
+
+    def tell(self, done: Answered) -> Response:
+        return self._tell(tell_bound(done))
+
+    def serve(self, desk: Desk | None, borrowed: ExitStack) -> Response:
+        try:
+            call, _ = self._read()
+            if desk is None:
+                address = address_of(self._request)
+                self._door.check_address(address)
+                store = borrowed.enter_context(self._door.stores.lend())
+                recalled = _recall(call, store, address, self._door)
+                desk = self._seat(call, store, address, recalled)
+            return self._tell(self._handle(call, desk))
+        # Whatever it is, the client is to understand the answer.
+        except Exception as error:  # noqa: BLE001
+            return self.tell_fault(error)
+
+    def tell_fault(self, error: Exception) -> Response:
+        """
+        The answer where it was not done.
+        """
+        request = self._request
+        fault = fault_of_any(error, self._kind)
+        request.state.code = fault.code
+        if fault.code == "InternalError":
+            report(error, request.state.id)
+        return fault_response(fault, request.state.id)
+
+    def _read(self) -> tuple[SignedCall, Action | None]:
+        """
+        What is asked for, and what serves it, if anything does.
+
+        Raises:
+            Fault: See :func:`read_request`.
+            SignatureInvalid: Ditto.
+        """
+        if self._call is None:
+            self._call = call = read_request(self._request)
+            named = call.action in ACTIONS or call.action in NEVER
+            self._request.state.action = call.action if named else None
+        action = ACTIONS.get(self._call.action)
+        self._kind = self._kind if action is None else action.kind
+        return self._call, action
+
+    def _seat(
+        self,
+        call: SignedCall,
+        store: BindingStore,
+        address: Address,
+        recalled: tuple[FoundKey, Stamp] | None,
+    ) -> Desk:
+        """
+        Count a request, and give it a desk.
+
+        Raises:
+            Exception: Nobody may ask so.
+        """
+        request, door = self._request, self._door
+
+        def prove(store: BindingStore) -> FoundKey:
+            return _authenticate(call, store, address, door)
+
+        found = prove(store) if recalled is None else recalled[0]
+        claim = None if recalled is None else claim_of(*recalled, prove)
+        request.state.key = found.key.id
+        request.state.headers = door.count(found, claim, store)
+        return Desk(
+            store=store.within(found.scope),
+            found=found,
+            request_id=request.state.id,
+            options=door.options,
+            address=address,
+            claim=claim,
+            origin=f"{request.url.scheme}://{request.headers.get('host', '')}",
+        )
+
+    def _handle(self, call: SignedCall, desk: Desk) -> Told:
         """
         Do what is asked for.
 
         Raises:
             Exception: It is not done; see :func:`agi_router.doors.alibaba.handlers.fault_of_any`.
         """
-        door, address = self._door, address_of(request)
-        door.check_address(address)
-        with door.stores.lend() as store:
+        try:
+            action = find_action(call.action, call.version)
+            desk.require(action.scope)
+            given = Parameters(call.parameters, fixed_lines=self._door.options.fixed_lines)
+            return action.handle(desk, given)
+        finally:
+            # Whatever is answered, it is to nobody whose key does not stand.
+            desk.prove()
 
-            def prove() -> FoundKey:
-                return _authenticate(call, store, address, door)
+    def _tell(self, told: Told) -> Response:
+        request_id = self._request.state.id
+        return answer({"Code": _OK, "Message": _OK, "RequestId": request_id, **told})
 
-            recalled = _recall(call, store, address, door)
-            found = prove() if recalled is None else recalled[0]
-            claim = None if recalled is None else claim_of(*recalled, prove)
-            request.state.key = found.key.id
-            request.state.headers = door.count(found, claim)
-            desk = Desk(
-                store=store.within(found.scope),
-                found=found,
-                request_id=request.state.id,
-                options=door.options,
-                address=address,
-                claim=claim,
-                origin=f"{request.url.scheme}://{request.headers.get('host', '')}",
-            )
-            try:
-                action = find_action(call.action, call.version)
-                desk.require(action.scope)
-                given = Parameters(call.parameters, fixed_lines=door.options.fixed_lines)
-                return action.handle(desk, given)
-            finally:
-                # Whatever is answered, it is to nobody whose key does not stand.
-                desk.prove()
+
+def _who_binds(request: Request) -> str | None:
+    """
+    The key that a request names, which nobody has looked at, if it may bind with others.
+    """
+    text = request.scope["query_string"] + b"&" + request.state.body
+    if b"Action=BindAxb" in text:
+        found = _KEY_ID.search(text)
+        return None if found is None else found[1].decode("latin-1")
+    if request.headers.get("x-acs-action", "").startswith("BindAxb"):
+        named = _CREDENTIAL.search(request.headers.get("authorization", ""))
+        return None if named is None else named[1]
+    return None
 
 
 def fault_response(fault: Fault, request_id: str) -> Response:

@@ -49,6 +49,7 @@ from agi_router.doors.http import (
 from agi_router.doors.http.answers import write
 from agi_router.doors.http.auth import Door
 from agi_router.doors.http.direct import Direct, problem_of_faults
+from agi_router.doors.http.gathering import Gathering
 from agi_router.doors.http.guard import Guard, tell_problem
 from agi_router.doors.http.links import add_links
 from agi_router.doors.http.missing import describe_missing
@@ -97,7 +98,8 @@ def create_app(
     app = _routes()
     app.state.remarked = remarked
     door = app.state.door = Door(stores, options)
-    return Guard(_Doors(app, Direct(door), AlibabaDoor(door)), _tell)
+    gathering = Gathering(stores)
+    return Guard(_Doors(app, Direct(door, gathering), AlibabaDoor(door, gathering)), _tell)
 
 
 class _Doors:

@@ -15,7 +15,7 @@ import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -26,12 +26,10 @@ from typing import Annotated, Any, Final, get_args, get_origin
 from fastapi import Depends
 from starlette.requests import Request as HttpRequest
 
+from agi_router.bindings.asked import Answered, Asked
 from agi_router.bindings.model import Binding, BindingId
-from agi_router.bindings.modes import Parties
-from agi_router.bindings.policy import NumberPolicy
 from agi_router.bindings.pools import Pool
 from agi_router.bindings.store import BindingStore
-from agi_router.bindings.terms import Terms
 from agi_router.bindings.views import describe_binding
 from agi_router.calls.refusal_limit import RefusalLimit
 from agi_router.db.connection import Queries
@@ -75,6 +73,7 @@ __all__ = [
     "address_of",
     "admit",
     "admit_key",
+    "admit_known",
     "admit_link",
     "claim_of",
     "digest_nonce",
@@ -86,7 +85,6 @@ __all__ = [
 ]
 
 _MINUTE: Final = timedelta(minutes=1)
-_ANY: Final = NumberPolicy()
 NOBODY: Final = hashlib.sha256(b"agi_router nobody").hexdigest().encode()
 """What a signature is checked with where there is no key: it takes as long, and nobody has it."""
 _NO_ID: Final = "q" * 16
@@ -98,7 +96,7 @@ class Claim:
     What is to be looked at yet: the key of a request is one that stood a moment ago.
     """
 
-    prove: Callable[[], FoundKey]
+    prove: Callable[[BindingStore], FoundKey]
     """Looks the key up as ever, and takes the nonce; raises :exc:`Problem`."""
     nonce: bytes | None = None
     """Digest of the nonce; :obj:`None`: the request is not signed."""
@@ -146,7 +144,9 @@ class Door:
         with self._lock:
             self._wrong.note(_place(address), now=time.monotonic_ns())
 
-    def count(self, found: FoundKey, claim: Claim | None) -> Mapping[str, str]:
+    def count(
+        self, found: FoundKey, claim: Claim | None, store: BindingStore
+    ) -> Mapping[str, str]:
         """
         Count a request of a key, and of its tenant.
 
@@ -154,6 +154,7 @@ class Door:
             found: The key.
             claim: What is to be looked at yet; it is, where the request is one too many: one that
                 was signed and is refused is good for nobody any more.
+            store: By which.
 
         Returns:
             Headers that say how many are left; none where there is no limit.
@@ -172,7 +173,7 @@ class Door:
             free, headers = self._asked.count(asking, now=time.monotonic_ns())
         if not free:
             if claim is not None:
-                claim.prove()
+                claim.prove(store)
             raise Problem.of_door("rate_exceeded", headers={**headers, "Retry-After": "1"})
         return headers
 
@@ -271,7 +272,7 @@ class Desk:
             raise self._refused
         if self._claim is not None:
             try:
-                self.key = self._claim.prove().key
+                self.key = self._claim.prove(self._store).key
                 if self._needed is not None:
                     self.require(self._needed)
             except Problem as problem:
@@ -295,55 +296,71 @@ class Desk:
         """
         return self._store.find_pool(tenant, name)
 
-    def bind_at_once(
-        self,
-        parties: Parties,
-        terms: Terms,
-        life: timedelta | None,
-        *,
-        choice: NumberPolicy = _ANY,
-        once: bool = False,
-        beside: Mapping[str, Any],
-        tell: Callable[[Binding, Collection[str]], tuple[Mapping[str, str], str]],
-    ) -> tuple[Mapping[str, str], str] | None:
+    def bind_at_once(self, asked: Asked) -> Answered | None:
         """
         Bind by the one statement that looks at the key too.
 
         Args:
-            parties: See :meth:`agi_router.bindings.bind.BindingMaking.make_asked`.
-            terms: Ditto.
-            life: Ditto.
-            choice: Ditto.
-            once: Ditto.
-            beside: *status* of the answer; *name* and *payload*, if it is to be kept; *pool*, of
-                which name the tenant must have none.
-            tell: Writes headers and body of the answer.
+            asked: What is asked for.
 
         Returns:
-            Both as they are kept; :obj:`None`: nothing was done, and the key not looked at.
+            Headers and body as they are kept; :obj:`None`: nothing was done, and the key not
+            looked at.
         """
-        claim = self._claim
-        looked_at = {
-            "api_key": self.key.id,
-            "api_scope": self._needed,
-            "nonce": None if claim is None else claim.nonce,
-            "signed_at": None if claim is None else claim.signed_at,
-            "pool": None,
-            "name": None,
-            "payload": None,
-        }
-        done = self._store.make_asked(
-            parties,
-            terms,
-            life,
-            choice=choice,
-            once=once,
-            beside={**looked_at, **beside},
-            tell=tell,
-        )
+        done = self._store.make_asked(asked, {**self.looked_at, **self.claimed})
         if done is not None:
             self._claim = None
         return done
+
+    def bind_all_at_once(self, asked: Sequence[tuple["Desk", Asked]]) -> dict[int, Answered]:
+        """
+        The same for several who ask at once, at desks that look at the same key.
+
+        Args:
+            asked: What is asked for, and by whom.
+
+        Returns:
+            Of those that were made, by their place.
+        """
+        claims = [desk.claimed for desk, _ in asked]
+        # Desks of two keys of one tenant have one store.
+        self._use(self._store)
+        done = self._store.make_asked_together([each for _, each in asked], claims, self.looked_at)
+        for place in done:
+            asked[place][0]._claim = None  # noqa: SLF001 - one of us
+        return done
+
+    @property
+    def looked_at(self) -> Mapping[str, Any]:
+        """
+        What the one statement looks at of the key.
+        """
+        return {"api_key": self.key.id, "api_scope": self._needed}
+
+    @property
+    def claimed(self) -> Mapping[str, Any]:
+        """
+        What it takes of the signature.
+        """
+        claim = self._claim
+        return {
+            "nonce": None if claim is None else claim.nonce,
+            "signed_at": None if claim is None else claim.signed_at,
+        }
+
+    @property
+    def alone(self) -> Sequence[Any]:
+        """
+        What no two may have that are served together.
+        """
+        nonce = self.claimed["nonce"]
+        return [] if nonce is None else [("nonce", nonce)]
+
+    def move(self, store: BindingStore) -> None:
+        """
+        Go on with another store: the one before was given back.
+        """
+        self._use(store.within(self._found.scope))
 
     @property
     def secret(self) -> bytes | None:
@@ -553,19 +570,82 @@ def admit(
         raise _unknown("credentials_missing")
     store = borrowed.enter_context(door.stores.lend())
 
-    def prove() -> FoundKey:
+    def prove(store: BindingStore) -> FoundKey:
         return _authenticate(request, store, authorization, address, door)
 
-    trusted = trusting and not request.scope["query_string"] and _is_json(request)
+    trusted = trusting and _is_plain(request)
     recalled = _recall(request, store, authorization, address, door) if trusted else None
     if recalled is None or not recalled[0].key.allows(scope):
-        found, claim = prove(), None
+        found, claim = prove(store), None
     else:
         found, stamp = recalled
         claim = claim_of(found, stamp, prove)
+    desk = _seat(request, door, store, found, claim, address)
+    desk.require(scope)
+    if request.state.body and not _is_json(request):
+        raise Problem.of_door("media_type_unsupported")
+    if request.scope["query_string"]:
+        _check_query(request, known)
+    return desk
+
+
+def admit_known(
+    request: HttpRequest, door: Door, store: BindingStore, scope: KeyScope
+) -> Desk | None:
+    """
+    Let somebody in whose key stood a moment ago, without a look at the database.
+
+    Args:
+        request: As for :func:`admit`.
+        door: Ditto.
+        store: What is lent.
+        scope: What the key has to have.
+
+    Returns:
+        The desk; :obj:`None`: whoever it is, nothing was done, and :func:`admit` finds out.
+
+    Raises:
+        Problem: They have asked too often.
+    """
+    authorization = request.headers.get("authorization")
+    if authorization is None or not _is_plain(request):
+        return None
+    address = address_of(request)
+    try:
+        door.check_address(address)
+    except Problem:
+        return None
+    recalled = _recall(request, store, authorization, address, door)
+    if recalled is None or not recalled[0].key.allows(scope):
+        return None
+
+    def prove(store: BindingStore) -> FoundKey:
+        return _authenticate(request, store, authorization, address, door)
+
+    found, stamp = recalled
+    request.state.action = request.scope["endpoint"].__name__
+    desk = _seat(request, door, store, found, claim_of(found, stamp, prove), address)
+    desk.require(scope)
+    return desk
+
+
+def _seat(  # noqa: PLR0917 - as they are found out
+    request: HttpRequest,
+    door: Door,
+    store: BindingStore,
+    found: FoundKey,
+    claim: Claim | None,
+    address: Address,
+) -> Desk:
+    """
+    Count a request, and give it a desk.
+
+    Raises:
+        Problem: They have asked too often.
+    """
     request.state.key = found.key.id
-    request.state.headers = door.count(found, claim)
-    desk = Desk(
+    request.state.headers = door.count(found, claim, store)
+    return Desk(
         store=store.within(found.scope),
         found=found,
         request_id=request.state.id,
@@ -573,12 +653,13 @@ def admit(
         address=address,
         claim=claim,
     )
-    desk.require(scope)
-    if request.state.body and not _is_json(request):
-        raise Problem.of_door("media_type_unsupported")
-    if request.scope["query_string"]:
-        _check_query(request, known)
-    return desk
+
+
+def _is_plain(request: HttpRequest) -> bool:
+    """
+    Whether it is asked for as most do: by JSON, without a query.
+    """
+    return not request.scope["query_string"] and _is_json(request)
 
 
 def admit_link(
@@ -617,7 +698,7 @@ def admit_link(
         raise Problem.of_door("link_invalid")
     admit_key(found, keys, address)
     request.state.key = found.key.id
-    request.state.headers = door.count(found, None)
+    request.state.headers = door.count(found, None, store)
     desk = Desk(
         store=store.within(found.scope),
         found=found,
@@ -629,7 +710,9 @@ def admit_link(
     return desk
 
 
-def claim_of(found: FoundKey, stamp: Stamp | None, prove: Callable[[], FoundKey]) -> Claim:
+def claim_of(
+    found: FoundKey, stamp: Stamp | None, prove: Callable[[BindingStore], FoundKey]
+) -> Claim:
     """
     What is to be looked at yet, of a key that stood a moment ago.
 

@@ -2,12 +2,13 @@
 ``/v1/bindings`` and ``/v1/orders``: bindings are made, changed, ended and looked at.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from agi_router.bindings.asked import Answered, Asked
 from agi_router.bindings.bind import wished_terms
 from agi_router.bindings.model import Binding
 from agi_router.bindings.policy import NumberPolicy
@@ -27,7 +28,14 @@ from agi_router.doors.http.answers import (
 )
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.batches import Result, refused, result_of
-from agi_router.doors.http.idempotency import KEYED, Made, answer_once, keep_once
+from agi_router.doors.http.idempotency import (
+    KEYED,
+    Kept,
+    answer_once,
+    keep_once,
+    names_of,
+    only_name,
+)
 from agi_router.errors import AgiRouterError, BindingChanged, ExpiryInvalid
 from agi_router.feeds.store import FeedStore
 from agi_router.numbers import PhoneNumber, XNumber
@@ -58,7 +66,7 @@ from agi_router.schemas.groups import MembersIn
 from agi_router.schemas.problems import FieldFault, Problem, problem_of
 from agi_router.tenants.api_keys import KeyScope
 
-__all__ = ["read_asked", "router"]
+__all__ = ["plan_binding", "read_asked", "router", "tell_bound"]
 
 router = APIRouter(prefix="/v1", tags=["bindings"])
 
@@ -83,33 +91,56 @@ def create_binding(body: BindingIn, request: Request, desk: _Writes) -> Response
     """
     Bind parties to 700 numbers.
     """
+    plan = plan_binding(body, request, desk)
+    done = None if plan is None else desk.bind_at_once(plan)
+    if done is not None:
+        return tell_bound(done)
 
     def make() -> tuple[int, Any, dict[str, str]]:
         made = _bind(body, read_asked(body, desk), desk)
         return 201, describe_binding(made), _place(made)
 
-    def at_once(kept: Mapping[str, Any]) -> Made | None:
-        try:
-            asked, choice = read_asked(body, desk, desk.guess_pool)
-        # It is told step by step.
-        except (Problem, AgiRouterError):
-            return None
-        if (asked.x, asked.y) != (None, None):
-            return None
-        terms, life = wished_terms(asked, default_ttl=desk.options.ttl)
-        done = desk.bind_at_once(
-            asked.parties,
-            terms,
-            life,
-            choice=choice,
-            beside={"status": 201, **kept},
-            tell=_tell,
-        )
-        return None if done is None else (201, done[1], done[0])
-
-    kept = keep_once(request, desk, make, at_once=at_once)
+    kept = keep_once(request, desk, make)
     # It is kept as it was made, in its first version.
     return kept.response(ETag=etag_of_body(1, kept.body.encode()))
+
+
+def plan_binding(body: BindingIn, request: Request, desk: Desk) -> Asked | None:
+    """
+    What is asked for, for the one statement that does it in most cases.
+
+    The key is not looked at, so nothing of it may be told.
+
+    Returns:
+        It; :obj:`None`: step by step it is found out why it cannot be done.
+    """
+    try:
+        name, payload = names_of(request, desk)
+        asked, choice = read_asked(body, desk, desk.guess_pool)
+    # It is told step by step.
+    except (Problem, AgiRouterError):
+        return None
+    kept = only_name(desk, name, payload)
+    if kept is None or (asked.x, asked.y) != (None, None):
+        return None
+    terms, life = wished_terms(asked, default_ttl=desk.options.ttl)
+    return Asked(
+        parties=asked.parties,
+        terms=terms,
+        life=life,
+        choice=choice,
+        kept={"status": 201, "pool": None, **kept},
+        tell=_tell,
+    )
+
+
+def tell_bound(done: Answered) -> Response:
+    """
+    The answer where :func:`plan_binding` has planned what was done.
+    """
+    headers, body = done
+    kept = Kept(status=201, body=body, headers=headers, again=False)
+    return kept.response(ETag=etag_of_body(1, body.encode()))
 
 
 def _place(made: Binding) -> dict[str, str]:

@@ -16,8 +16,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from agi_router.doors.http.auth import Door, admit
-from agi_router.doors.http.bindings import create_binding, create_bindings
+from agi_router.bindings.asked import Answered, Asked
+from agi_router.bindings.store import BindingStore
+from agi_router.doors.http.auth import Desk, Door, admit, admit_known
+from agi_router.doors.http.bindings import (
+    create_binding,
+    create_bindings,
+    plan_binding,
+    tell_bound,
+)
+from agi_router.doors.http.gathering import Gathering, Job
 from agi_router.doors.http.guard import report, tell_problem
 from agi_router.errors import AgiRouterError
 from agi_router.logs import redact
@@ -40,10 +48,12 @@ class Direct:
 
     Args:
         door: What all requests share.
+        gathering: Serves those that may be served together.
     """
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, gathering: Gathering) -> None:
         self._door = door
+        self._gathering = gathering
 
     def takes(self, scope: Scope) -> bool:
         """
@@ -56,8 +66,13 @@ class Direct:
         Serve one request.
         """
         request = Request(scope, receive)
+        job = _Posted(request, self._door)
+        who = request.headers.get("authorization")
         try:
-            response = await self._door.stores.run(self._serve, request)
+            if who is None or job.model is not BindingIn:
+                response = await self._door.stores.run(job.run)
+            else:
+                response = await self._gathering.run(who, job)
         # As those of the other routes are answered.
         except Exception as error:  # noqa: BLE001
             problem = _problem(error, request.state.id)
@@ -65,17 +80,42 @@ class Direct:
             response = tell_problem(scope, problem, request.state.id)
         await response(scope, receive, send)
 
-    def _serve(self, request: Request) -> Response:
-        handle, model = WAYS[request.scope["path"]]
-        request.scope["endpoint"] = handle
-        with ExitStack() as borrowed:
+
+class _Posted(Job):
+    """
+    What is posted.
+    """
+
+    def __init__(self, request: Request, door: Door) -> None:
+        super().__init__(door)
+        self._request = request
+        self._handle, self.model = WAYS[request.scope["path"]]
+        request.scope["endpoint"] = self._handle
+
+    def admit_known(self, store: BindingStore) -> Desk | None:
+        return admit_known(self._request, self._door, store, KeyScope.BINDINGS_WRITE)
+
+    def plan(self, desk: Desk) -> Asked | None:
+        try:
+            body = _read(self._request.state.body, self.model)
+        except Problem:
+            return None
+        assert isinstance(body, BindingIn)  # noqa: S101 - what else is posted does not come here
+        return plan_binding(body, self._request, desk)
+
+    def tell(self, done: Answered) -> Response:
+        return tell_bound(done)
+
+    def serve(self, desk: Desk | None, borrowed: ExitStack) -> Response:
+        request = self._request
+        if desk is None:
             needed = KeyScope.BINDINGS_WRITE
             desk = admit(request, self._door, borrowed, needed, trusting=True)
-            try:
-                return handle(_read(request.state.body, model), request, desk)
-            finally:
-                # Whatever is answered, it is to nobody whose key does not stand.
-                desk.prove()
+        try:
+            return self._handle(_read(request.state.body, self.model), request, desk)
+        finally:
+            # Whatever is answered, it is to nobody whose key does not stand.
+            desk.prove()
 
 
 def problem_of_faults(found: Sequence[Mapping[str, Any]]) -> Problem:

@@ -28,12 +28,12 @@ from agi_router.schemas.problems import Problem
 __all__ = [
     "KEYED",
     "PATIENCE",
-    "AtOnce",
     "Kept",
     "Made",
     "answer_once",
     "do_once",
     "keep_once",
+    "names_of",
     "only_name",
     "read_key",
 ]
@@ -64,12 +64,6 @@ _KEY = re.compile(r'"?([!#-~]{1,128})"?')
 
 Made = tuple[int, str, Mapping[str, str]]
 """Status, body and headers of an answer."""
-
-AtOnce = Callable[[Mapping[str, Any]], Made | None]
-"""
-Makes something and keeps the answer by one statement, which is given the names of both; tells
-:obj:`None` where nothing was done.
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,41 +112,34 @@ def answer_once(
 
 
 def keep_once(
-    request: Request,
-    desk: Desk,
-    make: Callable[[], tuple[int, Any, dict[str, str]]],
-    *,
-    at_once: AtOnce | None = None,
+    request: Request, desk: Desk, make: Callable[[], tuple[int, Any, dict[str, str]]]
 ) -> Kept:
     """
     The same, for whoever tells more than what is kept.
 
-    Args:
-        request: With its ``Idempotency-Key``.
-        desk: Who asks.
-        make: Makes it, in the transaction that is open; returns status, body and headers.
-        at_once: Makes it in most cases; it is tried first.
-
     Raises:
-        Problem: There is no key, or it was used for another request.
+        Problem: See :func:`answer_once`.
     """
-    key = read_key(request)
-    owner = (desk.tenant or "").encode()
-    asked = json.dumps(json.loads(request.state.body), sort_keys=True).encode()
-
-    name = (owner, key)
-    payload = (owner, request.state.action.encode(), asked)
-    if at_once is not None and (kept := only_name(desk, name, payload)) is not None:
-        done = at_once(kept)
-        if done is not None:
-            status, body, headers = done
-            return Kept(status=status, body=body, headers=headers, again=False)
+    name, payload = names_of(request, desk)
 
     def made() -> Made:
         status, body, headers = make()
         return status, write(body).decode(), headers
 
     return do_once(desk, name=name, payload=payload, make=made)
+
+
+def names_of(request: Request, desk: Desk) -> tuple[Sequence[bytes], Sequence[bytes]]:
+    """
+    Under what the answer to a request is kept, and what is asked.
+
+    Raises:
+        Problem: It has no key.
+    """
+    key = read_key(request)
+    owner = (desk.tenant or "").encode()
+    asked = json.dumps(json.loads(request.state.body), sort_keys=True).encode()
+    return (owner, key), (owner, request.state.action.encode(), asked)
 
 
 def read_key(request: Request) -> bytes:
