@@ -20,6 +20,7 @@ from agi_router.bulk.csv_file import Record, new_file, write_record
 from agi_router.bulk.exporter import export_rows
 from agi_router.bulk.importer import Importer, Tally, Watcher
 from agi_router.bulk.mover import Mover
+from agi_router.bulk.place import check_loadable, check_movable
 from agi_router.bulk.workers import cores
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import ORDER_ID, TENANT
@@ -122,6 +123,7 @@ def import_(
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(open_database(settings, idle=_IDLE))
         check_schema(connection)
+        check_loadable(Queries(connection))
         keys = check_keys(connection, keys)
         out = None if rejects is None else stack.enter_context(new_file(rejects, overwrite=force))
         progress = stack.enter_context(_progress(file))
@@ -209,6 +211,7 @@ def migrate_x(
     with contextlib.ExitStack() as stack:
         connection = stack.enter_context(open_database(settings, idle=_IDLE))
         check_schema(connection)
+        check_movable(Queries(connection))
         keys = check_keys(connection, keys)
         scope = find_scope(connection, tenant)
         out = None if rejects is None else stack.enter_context(new_file(rejects, overwrite=force))

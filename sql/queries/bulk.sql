@@ -1,5 +1,12 @@
 -- Imports.
 
+-- find_place --
+-- Whether bindings are rows of other databases than this one, and of which cells; and whether this is one of several cells.
+SELECT c.relkind <> 'r' AS elsewhere, agi_router.heard_ago() IS NOT NULL AS is_cell,
+       ARRAY(SELECT l.name FROM agi_router.list_cells() l ORDER BY l.cell) AS cells
+  FROM pg_catalog.pg_class c
+ WHERE c.oid = 'agi_router.binding'::regclass;
+
 -- try_lock_imports --
 -- Keep other imports off until the transaction ends, unless one is running.
 SELECT pg_try_advisory_xact_lock(7002026) AS locked;
