@@ -29,6 +29,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from agi_router.bindings.model import BindingId
@@ -146,12 +147,12 @@ class Renewal:
         Renew all of these bindings, one by one if not together; returns those that somebody holds.
         """
         with contextlib.suppress(StoreHeld):
-            if self._renew_whole(names):
+            if self._queries.again(lambda: self._renew_whole(names)):
                 return []
         held = []
         for name in names:
             try:
-                if not self._renew_whole([name]):
+                if not self._queries.again(partial(self._renew_whole, [name])):
                     self.left.append((name, "the database refuses its new rows"))
             except StoreHeld:
                 held.append(name)

@@ -7,9 +7,11 @@ Rules for the editor:
    they are sealed anew (:func:`renew_locked`). Those of :func:`renew_each` are not: nobody changes
    what is sealed in them, or whoever writes one locks it and reads it again.
 2. A row that was sealed anew is not found again: both ask until nothing is found.
+3. A transaction that another one was in the way of is done again.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from agi_router.db.connection import Queries
@@ -41,16 +43,19 @@ def renew_locked(
         KeysOutdated: The keys were rotated since they were read.
         SealError: A row does not open.
     """
-    done = 0
-    while True:
+
+    def some() -> int:
         with queries.transaction():
             assert_current_keys(queries, keys)
             rows = queries.rows(listing, {"header": keys.secret_header, "limit": _BATCH})
             for row in rows:
                 write(row)
-        if not rows:
-            return done
-        done += len(rows)
+        return len(rows)
+
+    done = 0
+    while count := queries.again(some):
+        done += count
+    return done
 
 
 def renew_each(
@@ -77,11 +82,15 @@ def renew_each(
         KeysOutdated: The keys were rotated since they were read.
         SealError: A row does not open.
     """
-    done = 0
-    for row in each_left(queries, listing, values):
+
+    def renew(row: dict[str, Any]) -> None:
         with queries.transaction():
             assert_current_keys(queries, keys)
             write(row)
+
+    done = 0
+    for row in each_left(queries, listing, values):
+        queries.again(partial(renew, row))
         done += 1
     return done
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from agi_router.keys.registry import check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.rotation import Rotation
 from harness.cells import NAMES, Cells
-from harness.database import database_of
+from harness.database import database_of, one, until
 
 
 def test_keys_of_all_cells(
@@ -50,3 +51,31 @@ def test_keys_of_all_cells(
         with pytest.raises(StoreUnavailable, match=r"cell south does not answer"):
             rotation.unaware()
         admin.execute("SELECT agi_cells.set_away(%s, false)", (NAMES[1],))
+
+
+def test_a_row_that_changes_meanwhile(
+    cells: Cells,
+    dsn: str,
+    connection: Connection,
+    store: BindingStore,
+    keys: KeyRing,
+    tmp_path: Path,
+) -> None:
+    """What a cell undoes because a row was just changed there is sealed anew once more."""
+    made = bound(store, BLOCKS[0])
+    file = tmp_path / "key"
+    write_key_ring(file, keys)
+    rotation = Rotation(connection, check_keys(connection, keys), file)
+    rotation.switch(rotation.add(["seal"]))
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with cells.connect(cells.cell(dsn)) as call, cells.cell_admin(dsn) as admin:
+        call.execute("BEGIN")
+        call.execute(
+            "UPDATE agi_router.binding SET calls_used = calls_used WHERE id = %s", [made.id.id]
+        )
+        with ThreadPoolExecutor(1) as pool:
+            renewing = pool.submit(lambda: sum(rotation.renewal().run()))
+            until(lambda: one(admin, waiting) == 1)
+            call.execute("COMMIT")
+            assert renewing.result() == 1
+    assert BindingStore(connection, rotation.keys).find(made.id).parties == made.parties
