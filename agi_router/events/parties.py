@@ -28,7 +28,7 @@ def open_parties(
     A call is between those who were parties when it came: one may be replaced while they talk.
 
     :obj:`None` where they cannot be read: a row was sealed with a key that is not at hand, or is
-    forged.
+    forged, or is in a database that does not answer.
 
     Args:
         queries: Where routes are kept.
@@ -57,6 +57,8 @@ def _then(event: Event) -> datetime:
 def _read(routes: Sequence[dict[str, Any]], keys: KeyRing, numbers: Numbers) -> Parties | None:
     if not routes:
         return {}
+    if routes[0]["x_number"] is None:
+        return None
     binding = {name: routes[0][name] for name in _COLUMNS}
     found: dict[Side, list[str]] = {side: [] for side in Side}
     try:

@@ -512,7 +512,8 @@ BEGIN
       FROM agi_router.event e
      WHERE (e.xid, e.id) > (CASE WHEN _same THEN _xid::xid8 ELSE '0' END, CASE WHEN _same THEN _id ELSE 0 END)
        AND e.xid < pg_snapshot_xmin(pg_current_snapshot())
-       AND e.day >= _day - 1
+       -- A clock here may have been ahead for a moment.
+       AND e.day >= least(_day, (clock_timestamp() AT TIME ZONE 'UTC')::date) - 1
      ORDER BY e.xid, e.id
      LIMIT _limit;
 END

@@ -418,6 +418,13 @@ COMMENT ON COLUMN agi_cells.fetched.id IS 'That event';
 COMMENT ON COLUMN agi_cells.fetched.day IS 'Its day; no transaction that writes events takes longer than one';
 COMMENT ON COLUMN agi_cells.fetched.retry_at IS 'It did not answer, and is not asked before';
 
+CREATE OR REPLACE FUNCTION agi_cells.is_silent(_cell integer) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT EXISTS (SELECT 1 FROM agi_cells.cell c WHERE c.id = _cell AND c.away)
+        OR EXISTS (SELECT 1 FROM agi_cells.fetched f WHERE f.cell = _cell AND f.retry_at > clock_timestamp())
+$$;
+COMMENT ON FUNCTION agi_cells.is_silent IS 'Whether a cell is away, or did not answer lately: events go on without it';
+
 CREATE OR REPLACE FUNCTION agi_cells.list_told(_cell integer, _life text, _xid text, _id bigint, _day date, _limit integer)
 RETURNS TABLE (
     life text, xid text, id bigint, day date, block bigint, binding_id bigint, tenant_id integer, sequence integer,
@@ -534,7 +541,8 @@ BEGIN
     END LOOP;
     -- Whose parties are in a cell that does not answer is told when it does.
     UPDATE agi_router.delivery d
-       SET next_at = clock_timestamp() + interval '1 minute'
+       -- By itself: under the name of a batch that goes without it nobody would take it.
+       SET next_at = clock_timestamp() + interval '1 minute', batch = NULL
       FROM agi_cells.fetched f
       JOIN agi_cells.cell c ON c.id = f.cell AND (c.away OR f.retry_at > clock_timestamp())
       JOIN agi_router.block k ON k.cell = c.id
@@ -566,22 +574,28 @@ DECLARE
     asked record;
 BEGIN
     PERFORM agi_cells.may_read();
-    FOR asked IN SELECT c.cell, bool_or(agi_cells.is_away(_block[n])) AS away, array_agg(n::bigint) AS places,
+    FOR asked IN SELECT c.cell, agi_cells.is_silent(c.cell) AS silent, array_agg(n::bigint) AS places,
                         array_agg(_block[n]) AS blocks, array_agg(_id[n]) AS ids, array_agg(_at[n]) AS times
                    FROM generate_subscripts(_block, 1) n
                   CROSS JOIN LATERAL agi_cells.cell_of(_block[n]) c (cell)
                   GROUP BY c.cell LOOP
-        IF asked.away THEN
+        IF NOT asked.silent THEN
+            BEGIN
+                RETURN QUERY
+                SELECT asked.places[r.place], r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee,
+                       r.caller, r.mode, r.y_ttl, r.parent_id
+                  FROM agi_cells.list_parties_then(asked.cell, asked.blocks, asked.ids, asked.times) r;
+            EXCEPTION WHEN OTHERS THEN
+                RAISE WARNING 'cell % does not say who was bound: %', asked.cell, SQLERRM;
+                asked.silent := true;
+            END;
+        END IF;
+        IF asked.silent THEN
             -- Nobody can read them: that is not that there are none.
             RETURN QUERY
             SELECT p.place, p.block, p.id, NULL::bigint, NULL::bigint, NULL::bigint, 'a', NULL::bytea, NULL::bytea, '',
                    NULL::integer, NULL::bigint
               FROM unnest(asked.places, asked.blocks, asked.ids) p (place, block, id);
-        ELSE
-            RETURN QUERY
-            SELECT asked.places[r.place], r.block, r.binding_id, r.x_number, r.caller_tag, r.shown, r.side, r.callee,
-                   r.caller, r.mode, r.y_ttl, r.parent_id
-              FROM agi_cells.list_parties_then(asked.cell, asked.blocks, asked.ids, asked.times) r;
         END IF;
     END LOOP;
 END

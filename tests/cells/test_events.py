@@ -18,10 +18,11 @@ from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.rights import Purpose, check_rights, grant
 from agi_router.events.deliverer import Deliverer
+from agi_router.events.deliveries import DeliveryStore
 from agi_router.events.model import Event, EventType
 from agi_router.events.store import EventStore
 from agi_router.keys.ring import KeyRing
-from harness.cells import Cells
+from harness.cells import NAMES, Cells
 from harness.database import (
     a_call,
     admit_as_router,
@@ -29,6 +30,7 @@ from harness.database import (
     database_of,
     expire,
     new_call_id,
+    one,
     until,
     until_async,
 )
@@ -163,9 +165,13 @@ def test_a_dead_cell_keeps_no_other_from_being_told_of(
     cells.hurry()
     fetched = bound(store, SOUTH)
     assert [each.binding for each in pulled(events)] == [fetched.id]
+    (event,) = [each.id for each in pulled(events)]
     south = cells.cells[1]
     south.kill()
     try:
+        # Whether or not somebody has noticed.
+        assert events.event(event)[1] == {}
+        assert [parties for _, parties in events.events(TENANT, limit=9).events] == [{}]
         alive = bound(store, NORTH)
         with delivering(deliver_dsn, keys):
             until(lambda: told_of(receiver) == Counter([(str(alive.id), CREATED)]))
@@ -178,3 +184,49 @@ def test_a_dead_cell_keeps_no_other_from_being_told_of(
     finally:
         if not south.runs:
             south.start()
+
+
+def test_a_cell_that_is_away_holds_up_no_other(
+    cells: Cells,
+    dsn: str,
+    connection: Connection,
+    store: BindingStore,
+    keys: KeyRing,
+    events: EventStore,
+) -> None:
+    """What it has is pulled without parties, is of no batch any more, and is put off."""
+    webhook, _ = events.add(TENANT, "https://example.org/", TYPES, batch=9)
+    made = [bound(store, block) for block in BLOCKS]
+    assert Counter(each.binding for each in pulled(events)) == Counter(each.id for each in made)
+    deliveries = DeliveryStore(connection)
+    (due,) = deliveries.due(keys)
+    batch = deliveries.claim_batch(due, keys)
+    assert batch is not None
+    assert len(batch[1]) == len(BLOCKS)
+    with cells.admin(database_of(dsn)) as admin:
+        admin.execute("SELECT agi_cells.set_away(%s, true)", (NAMES[1],))
+    parties = {each.binding: of for each, of in events.events(TENANT, limit=9).events}
+    assert [bool(parties[each.id]) for each in made] == [True, False]
+    deliveries.expire_bindings()
+    batches = "SELECT array_agg(batch ORDER BY block) FROM agi_router.delivery"
+    with cells.admin(database_of(dsn)) as admin:
+        assert one(admin, batches) == [batch[0], None]
+    assert events.resend(webhook.id) == len(made)
+    again = deliveries.claim_batch(due, keys)
+    assert again is not None
+    assert [each.parties is None for each in again[1]] == [False, True]
+
+
+def test_a_clock_that_was_ahead(
+    cells: Cells, dsn: str, store: BindingStore, events: EventStore
+) -> None:
+    """What a cell tells when its clock is right again is pulled, too."""
+    events.set_types(TENANT, TYPES)
+    made = bound(store, NORTH)
+    with cells.connect(cells.dsns(dsn)[0]) as north:
+        north.execute("UPDATE agi_router.event SET day = day + 30")
+        assert len(pulled(events)) == 1
+        north.execute(
+            "SELECT agi_router.tell_binding(block, id, 'binding.ended') FROM agi_router.binding"
+        )
+        assert [each.binding for each in pulled(events)] == [made.id] * 2
