@@ -11,8 +11,13 @@ from agi_router.cli.arguments import TENANT, TIME, Checked, scope_option
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_inventory
-from agi_router.inventory.model import BlockState, check_carrier, check_certificate
-from agi_router.inventory.views import describe_block
+from agi_router.inventory.model import (
+    BlockState,
+    CertificateChange,
+    check_carrier,
+    check_certificate,
+)
+from agi_router.inventory.views import describe_block, describe_certificate
 from agi_router.numbers import Block
 
 __all__ = ["group"]
@@ -145,6 +150,7 @@ def activate(prefix: str, *, as_json: bool) -> None:
 @_CERTIFICATE
 @_VALID_FROM
 @_VALID_UNTIL
+@click.option("--for-ever", is_flag=True, help="It has no end any more.")
 @json_option
 def certify(
     prefix: str,
@@ -152,23 +158,32 @@ def certify(
     valid_from: datetime | None,
     valid_until: datetime | None,
     *,
+    for_ever: bool,
     as_json: bool,
 ) -> None:
     r"""
-    Say by what a block is assigned, and until when. What was said before is forgotten.
+    Say by what certificate a block is assigned, and until when; what is left out stays.
 
     \b
     Example:
       agi-router block certify 70012345678 --certificate 2028-0001 --valid-until 2032-01-01
     """
     block = Block.parse(prefix)
-    until = "ever" if valid_until is None else valid_until.isoformat()
+    if for_ever and valid_until is not None:
+        raise click.UsageError("--valid-until and --for-ever cannot be used together")
+    said = CertificateChange()
+    if certificate is not None:
+        said["certificate"] = certificate
+    if valid_from is not None:
+        said["valid_from"] = valid_from
+    if valid_until is not None or for_ever:
+        said["valid_until"] = valid_until
+    if not said:
+        raise click.UsageError("say what has changed: --certificate, --valid-until and the like")
     with open_inventory(
-        read_settings(), act=f"block {block}: certificate until {until}"
+        read_settings(), act=f"block {block}: {describe_certificate(said)}"
     ) as inventory:
-        row = inventory.certify_block(
-            block, certificate=certificate, valid_from=valid_from, valid_until=valid_until
-        )
+        row = inventory.certify_block(block, said)
     _echo(row, as_json=as_json)
 
 

@@ -2,11 +2,13 @@
 What a managed block and a number of it may be.
 """
 
+from datetime import datetime
 from enum import StrEnum
+from typing import TypedDict
 
 from agi_router.texts import LONGEST_NAME, check_name
 
-__all__ = ["BlockState", "NumberState", "check_carrier", "check_certificate"]
+__all__ = ["BlockState", "CertificateChange", "NumberState", "check_carrier", "check_certificate"]
 
 
 class BlockState(StrEnum):
@@ -28,6 +30,16 @@ class NumberState(StrEnum):
     BOUND = "bound"
     LOCKED = "locked"
     RESTING = "resting"
+
+
+class CertificateChange(TypedDict, total=False):
+    """
+    What the certificate of a block says from now on; what is left out stays as it is.
+    """
+
+    certificate: str | None
+    valid_from: datetime | None
+    valid_until: datetime | None
 
 
 def check_carrier(text: str) -> str:

@@ -22,7 +22,7 @@ from agi_router.errors import (
 )
 from agi_router.inventory.capacity import Quarantine, reckon_block
 from agi_router.inventory.cells import Cell
-from agi_router.inventory.model import BlockState, NumberState
+from agi_router.inventory.model import BlockState, CertificateChange, NumberState
 from agi_router.inventory.moves import BlockMove
 from agi_router.inventory.views import describe_load
 from agi_router.numbers import Block, XNumber
@@ -258,22 +258,13 @@ class InventoryStore:
                 self._queries.execute("tell_block", values)
         return self.block(block)
 
-    def certify_block(
-        self,
-        block: Block,
-        *,
-        certificate: str | None,
-        valid_from: datetime | None,
-        valid_until: datetime | None,
-    ) -> dict[str, Any]:
+    def certify_block(self, block: Block, change: CertificateChange) -> dict[str, Any]:
         """
         Say by what a block is assigned, as after a renewal; tenants hear of it.
 
         Args:
             block: The block.
-            certificate: Number of the certificate that assigns it.
-            valid_from: Its start: before it, no call and no new binding; :obj:`None`: always.
-            valid_until: Its end, from which on there is none; :obj:`None`: never.
+            change: What its certificate says now; what is left out stays.
 
         Raises:
             BlockNotFound: It is not ours.
@@ -282,16 +273,20 @@ class InventoryStore:
             OperatorOnly: A tenant asks.
         """
         self._scope.check_operator("says by what blocks are assigned")
-        if valid_from is not None and valid_until is not None and valid_until <= valid_from:
-            raise RequestInvalid("a certificate ends later than it begins")
-        values = {
-            "block": block.value,
-            "certificate": certificate,
-            "valid_from": valid_from,
-            "valid_until": valid_until,
-        }
         self._wait_for_writers(block)
         with self._queries.transaction():
+            self._queries.execute("lock_block", {"block": block.value})
+            row = self.block(block)
+            values: dict[str, Any] = {
+                "block": block.value,
+                "certificate": row["certificate"],
+                "valid_from": row["valid_from"],
+                "valid_until": row["valid_until"],
+                **change,
+            }
+            begins, ends = values["valid_from"], values["valid_until"]
+            if begins is not None and ends is not None and ends <= begins:
+                raise RequestInvalid("a certificate ends later than it begins")
             if self._queries.row("certify_block", values) is not None:
                 self._queries.execute("tell_block", values)
         return self.block(block)

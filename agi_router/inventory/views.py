@@ -7,10 +7,17 @@ from datetime import timedelta
 from typing import Any, Final
 
 from agi_router.inventory.capacity import PoolSize
+from agi_router.inventory.model import CertificateChange
 from agi_router.inventory.moves import MoveStep
 from agi_router.numbers import BLOCK_SIZE, Block
 
-__all__ = ["describe_block", "describe_load", "describe_move", "describe_size"]
+__all__ = [
+    "describe_block",
+    "describe_certificate",
+    "describe_load",
+    "describe_move",
+    "describe_size",
+]
 
 _LATELY: Final = 60
 
@@ -34,6 +41,22 @@ def describe_block(row: dict[str, Any]) -> dict[str, Any]:
         "bindings": row["bindings"],
         "created_at": row["created_at"],
     }
+
+
+def describe_certificate(change: CertificateChange) -> str:
+    """
+    What the certificate of a block says from now on, for the record.
+    """
+    words = []
+    if "certificate" in change:
+        words.append(f"certificate {change['certificate'] or 'unknown'}")
+    if "valid_from" in change:
+        begins = change["valid_from"]
+        words.append(f"valid from {'ever' if begins is None else begins.isoformat()}")
+    if "valid_until" in change:
+        ends = change["valid_until"]
+        words.append(f"valid until {'ever' if ends is None else ends.isoformat()}")
+    return ", ".join(words)
 
 
 def describe_load(

@@ -191,7 +191,11 @@ class Rotation:
 
         Args:
             over: Whether those of bindings that are over are brought, too.
+
+        Raises:
+            StoreUnavailable: A database behind this one is left out of all lists.
         """
+        self._assert_whole()
         return Renewal(self._queries, self.keys, over=over)
 
     def weigh(self, keyid: int) -> Period:
@@ -202,7 +206,9 @@ class Rotation:
             KeyRingError: There is no such key.
             KeyInUse: Something needs it that is not over, is held, or is younger than the law
                 lets it be.
+            StoreUnavailable: A database behind this one is left out of all lists.
         """
+        self._assert_whole()
         state = known_keys(self._queries, self.keys).get(("seal", keyid), {}).get("state")
         if state is None:
             raise KeyRingError(f"there is no seal key {keyid}")
@@ -270,6 +276,7 @@ class Rotation:
 
         Raises:
             SealError: One does not open.
+            StoreUnavailable: A database behind this one is left out of all lists.
         """
         routes_done = self.renewal().outstanding() == 0
         return (
@@ -292,7 +299,9 @@ class Rotation:
         Raises:
             KeyInUse: It is the current one, or a row needs it.
             KeyRingError: There is no such key, or the file cannot be replaced.
+            StoreUnavailable: A database behind this one is left out of all lists.
         """
+        self._assert_whole()
         known = known_keys(self._queries, self.keys)
         state = known[kind, keyid]["state"] if (kind, keyid) in known else None
         if state is None:
@@ -311,6 +320,12 @@ class Rotation:
         self.keys = check_keys(self._connection, self.keys)
         # Also where a run before this one got no further than the database.
         replace_key_ring(self._path, self.keys)
+
+    def _assert_whole(self) -> None:
+        """
+        See that what is counted is all there is: a key that is missed is taken out of the file.
+        """
+        self._queries.execute("assert_whole", {})
 
     def uses(self) -> Counter[tuple[KeyKind, int]]:
         """

@@ -48,8 +48,16 @@ def test_keys_of_all_cells(
     cells.hurry()
     with cells.admin(database_of(dsn)) as admin:
         admin.execute("SELECT agi_cells.set_away(%s, true)", (NAMES[1],))
-        with pytest.raises(StoreUnavailable, match=r"cell south does not answer"):
-            rotation.unaware()
+        # Nor is a key taken out of the file that rows there need.
+        for step in (
+            rotation.unaware,
+            rotation.renewal,
+            rotation.renew_secrets,
+            lambda: rotation.retire("seal", keys.seal_key_id),
+            lambda: rotation.weigh(keys.seal_key_id),
+        ):
+            with pytest.raises(StoreUnavailable, match=r"cell south does not answer"):
+                step()
         admin.execute("SELECT agi_cells.set_away(%s, false)", (NAMES[1],))
 
 

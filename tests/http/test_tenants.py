@@ -175,8 +175,8 @@ def test_blocks(couriers: Client, operator: Client, connection: Connection) -> N
         "block 70012345680",
         "block 70012345681",
         "block 70012345681: draining",
-        "block 70012345681: certificate until 2098-12-31T16:00:00+00:00",
-        "block 70012345681: certificate until ever",
+        "block 70012345681: certificate 2028-0001, valid until 2098-12-31T16:00:00+00:00",
+        "block 70012345681: valid until ever",
     ]
 
 

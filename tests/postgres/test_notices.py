@@ -13,6 +13,7 @@ from agi_router.bindings.terms import Terms
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import RequestInvalid, StoreUnavailable
 from agi_router.inventory.capacity import Quarantine, StockLimits
+from agi_router.inventory.model import CertificateChange
 from agi_router.maintenance import notices as notices_module
 from agi_router.maintenance.notices import Notices
 from agi_router.numbers import Block
@@ -119,17 +120,13 @@ def test_the_end_of_a_certificate(connection: Connection, store: BindingStore) -
     assert one(connection, shared) is True
     # There is another certificate, and in the end that is over, too.
     for_long, for_short = store.now() + 100 * DAY, store.now() + 20 * DAY
-    for until in (for_long, for_short):
-        row = store.inventory.certify_block(
-            SECOND, certificate="2028-1", valid_from=None, valid_until=until
-        )
-        assert (row["certificate"], row["valid_until"]) == ("2028-1", until)
-        if until is for_long:
-            assert look(connection) == []
+    certify = store.inventory.certify_block
+    row = certify(SECOND, CertificateChange(certificate="2028-1", valid_until=for_long))
+    assert (row["certificate"], row["valid_until"]) == ("2028-1", for_long)
+    assert look(connection) == []
+    assert certify(SECOND, CertificateChange(valid_until=for_short))["certificate"] == "2028-1"
     with pytest.raises(RequestInvalid):
-        store.inventory.certify_block(
-            SECOND, certificate="2028-1", valid_from=for_long, valid_until=for_short
-        )
+        certify(SECOND, CertificateChange(valid_from=for_long))
     assert look(connection) == [("couriers", str(SECOND))]
     connection.execute(ends, [timedelta(), SECOND.value])
     assert look(connection) == []

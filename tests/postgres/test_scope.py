@@ -47,7 +47,7 @@ from agi_router.errors import (
 )
 from agi_router.events.model import EventType
 from agi_router.events.store import EventStore
-from agi_router.inventory.model import BlockState
+from agi_router.inventory.model import BlockState, CertificateChange
 from agi_router.inventory.store import InventoryStore
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import key_ids
@@ -634,7 +634,7 @@ OPERATIONS: dict[tuple[type, str], Operation] = {
         target.block, BlockState.DRAINING
     ),
     (InventoryStore, "certify_block"): lambda store, target: store.inventory.certify_block(
-        target.block, certificate="2028-1", valid_from=None, valid_until=None
+        target.block, CertificateChange(certificate="2028-1")
     ),
     (InventoryStore, "statistics"): lambda store, _: store.inventory.statistics(),
     (InventoryStore, "unrested"): lambda store, target: len(

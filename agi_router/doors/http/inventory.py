@@ -15,7 +15,7 @@ from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, answer_once
 from agi_router.errors import BlockNotFound, NumberError
 from agi_router.inventory.capacity import size_pool
-from agi_router.inventory.views import describe_block, describe_size
+from agi_router.inventory.views import describe_block, describe_certificate, describe_size
 from agi_router.numbers import Block
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
@@ -39,7 +39,7 @@ _Reads = Annotated[Desk, Depends(Needs(KeyScope.INVENTORY_READ), scope="function
 _Writes = Annotated[Desk, Depends(Needs(KeyScope.INVENTORY_WRITE), scope="function")]
 
 # What a certificate says.
-_PAPER = ("certificate", "valid_from", "valid_until")
+_PAPER = {"certificate", "valid_from", "valid_until"}
 _MOST = 2**31 - 1
 _LONGEST = int(LONGEST_LIFE.total_seconds())
 
@@ -108,18 +108,14 @@ def change_block(block: str, body: BlockChange, desk: _Writes) -> Response:
     """
     found = _block(block)
     inventory = desk.store.inventory
+    _check_validity(body.valid_from, body.valid_until)
     row = inventory.block(found)
-    paper = {each: row[each] for each in _PAPER} | body.model_dump(
-        include=set(_PAPER), exclude_unset=True
-    )
-    _check_validity(paper["valid_from"], paper["valid_until"])
+    said: Any = body.model_dump(include=_PAPER, exclude_unset=True)
     # All of it, or nothing.
     with desk.queries.transaction():
-        if body.model_fields_set & set(_PAPER):
-            row = inventory.certify_block(found, **paper)
-            until = paper["valid_until"]
-            ends = "ever" if until is None else until.isoformat()
-            desk.audit("PATCH /v1/blocks/{block}", f"block {found}: certificate until {ends}")
+        if said:
+            row = inventory.certify_block(found, said)
+            desk.audit("PATCH /v1/blocks/{block}", f"block {found}: {describe_certificate(said)}")
         if body.state is not None:
             row = inventory.set_block_state(found, body.state)
             desk.audit("PATCH /v1/blocks/{block}", f"block {found}: {body.state.value}")
