@@ -14,6 +14,7 @@ from typing import Any
 
 from agi_router.db.connection import Connection, Queries
 from agi_router.errors import SealError
+from agi_router.events.fetching import fetch_events
 from agi_router.events.model import (
     Event,
     Format,
@@ -289,8 +290,14 @@ class DeliveryStore:
     def expire_bindings(self) -> int:
         """
         Mark some bindings that the clock has ended, which tells of it; returns how many.
+
+        What databases behind this one tell comes here before.
+
+        Raises:
+            StoreUnavailable: One of them stood still, and cost the connection.
         """
-        return self._count("expire_bindings", _EXPIRED)
+        marked = fetch_events(self._queries, expired=_EXPIRED)
+        return marked + self._count("expire_bindings", _EXPIRED)
 
     def forget_attempts(self) -> int:
         """

@@ -10,6 +10,7 @@ from agi_router.bindings.parties import read_parties
 from agi_router.bindings.words import Side
 from agi_router.db.connection import Queries
 from agi_router.errors import SealError
+from agi_router.events.fetching import ANSWER
 from agi_router.events.model import Event, Numbers
 from agi_router.events.shapes import Parties
 from agi_router.keys.ring import KeyRing
@@ -35,6 +36,9 @@ def open_parties(
         keys: What they are sealed with.
         events: The events.
         numbers: Masked or in full.
+
+    Raises:
+        StoreUnavailable: A database that has some stood still, and cost the session.
     """
     bound = [(event.binding, _then(event)) for event in events if event.binding is not None]
     values = {
@@ -43,10 +47,15 @@ def open_parties(
         "at": [at for _, at in bound],
     }
     routes: dict[int, list[dict[str, Any]]] = {}
-    for row in queries.rows("list_parties_then", values) if bound else ():
+    for row in _asked(queries, values) if bound else ():
         routes.setdefault(row["place"] - 1, []).append(row)
     read = iter([_read(routes.get(place, []), keys, numbers) for place in range(len(bound))])
     return [{} if event.binding is None else next(read) for event in events]
+
+
+def _asked(queries: Queries, values: dict[str, Any]) -> list[dict[str, Any]]:
+    with queries.transaction_until(ANSWER):
+        return queries.rows("list_parties_then", values)
 
 
 def _then(event: Event) -> datetime:

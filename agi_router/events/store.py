@@ -18,6 +18,7 @@ from agi_router.errors import (
     WebhookLimit,
     WebhookNotFound,
 )
+from agi_router.events.fetching import fetch_events
 from agi_router.events.model import (
     Cursor,
     Event,
@@ -412,11 +413,12 @@ class EventStore:
             "types": None if types is None else list(types),
             "limit": limit,
         }
-        self._queries.execute("fetch_events", {})
-        rows = self._queries.rows("list_events", values)
-        if rows:
-            place = Cursor(int(rows[-1]["xid"]), rows[-1]["id"])
-        return Page(events=self._with_parties(rows), next=place)
+        fetch_events(self._queries)
+        with self._queries.renewed() as queries:
+            rows = queries.rows("list_events", values)
+            if rows:
+                place = Cursor(int(rows[-1]["xid"]), rows[-1]["id"])
+            return Page(events=self._with_parties(queries, rows), next=place)
 
     def event(self, event_id: int) -> tuple[Event, Parties]:
         """
@@ -428,7 +430,7 @@ class EventStore:
         rows = self._queries.rows("find_event", {"id": event_id})
         if not rows:
             raise EventNotFound(f"there is no event {event_name(event_id)}")
-        return self._with_parties(rows)[0]
+        return self._with_parties(self._queries, rows)[0]
 
     def renew(self) -> int:
         """
@@ -447,9 +449,11 @@ class EventStore:
 
         return renew_locked(self._queries, self._keys, "list_webhook_secrets", seal)
 
-    def _with_parties(self, rows: Sequence[dict[str, Any]]) -> list[tuple[Event, Parties]]:
+    def _with_parties(
+        self, queries: Queries, rows: Sequence[dict[str, Any]]
+    ) -> list[tuple[Event, Parties]]:
         events = [read_event(row) for row in rows]
-        parties = open_parties(self._queries, self._keys, events, numbers=Numbers.MASKED)
+        parties = open_parties(queries, self._keys, events, numbers=Numbers.MASKED)
         return [(event, of or {}) for event, of in zip(events, parties, strict=True)]
 
     def _tell(self, tenant: str, types: Sequence[EventType]) -> int:

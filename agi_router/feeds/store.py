@@ -13,6 +13,7 @@ from agi_router.cursors import Cursor, numbered
 from agi_router.db.arrays import array_of_integers, array_of_texts
 from agi_router.db.connection import Queries
 from agi_router.errors import FeedBusy, FeedExists, FeedInvalid, FeedNotFound
+from agi_router.events.fetching import fetch_events
 from agi_router.feeds.model import (
     Answer,
     Fault,
@@ -211,7 +212,7 @@ class FeedStore:
         Note that all of a file is done, and tell the tenants whose bindings it has met.
         """
         # Ends are told before.
-        self._queries.execute("fetch_events", {})
+        fetch_events(self._queries)
         self._queries.row("finish_feed_run", {"run_id": run.id})
 
     def runs(

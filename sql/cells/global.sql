@@ -504,64 +504,105 @@ END
 $$;
 COMMENT ON FUNCTION agi_cells.fetch IS 'Has so many events of a cell at most come here';
 
-CREATE OR REPLACE FUNCTION agi_cells.visit(_expired integer) RETURNS integer
+DROP FUNCTION IF EXISTS agi_cells.visit(integer);
+CREATE OR REPLACE FUNCTION agi_cells.list_unvisited() RETURNS SETOF integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
-DECLARE
-    most CONSTANT integer := 5000;
-    _cell  integer;
-    marked integer := 0;
 BEGIN
     IF current_setting('transaction_read_only')::boolean THEN
         -- Of a standby, lists show what has come.
-        RETURN 0;
+        RETURN;
     END IF;
     INSERT INTO agi_cells.fetched (cell)
     SELECT c.id FROM agi_cells.cell c WHERE NOT EXISTS (SELECT 1 FROM agi_cells.fetched f WHERE f.cell = c.id)
         ON CONFLICT DO NOTHING;
-    -- One at a time asks a cell, and who did not answer comes last. What is under way elsewhere is left to that one.
-    FOR _cell IN SELECT f.cell
-                   FROM agi_cells.fetched f
-                   JOIN agi_cells.cell c ON c.id = f.cell AND NOT c.away
-                  WHERE f.retry_at <= clock_timestamp()
-                  ORDER BY f.retry_at, f.cell LOOP
-        IF NOT pg_try_advisory_xact_lock(hashtextextended('agi_cells.fetch', _cell)) THEN
-            CONTINUE;
-        END IF;
-        BEGIN
-            IF _expired > 0 THEN
-                marked := marked + agi_cells.mark_expired(_cell, _expired);
-            END IF;
-            PERFORM agi_cells.fetch(_cell, most);
-            UPDATE agi_cells.fetched f SET retry_at = '-infinity' WHERE f.cell = _cell AND f.retry_at > '-infinity';
-        EXCEPTION WHEN OTHERS THEN
-            -- The others are not to wait for it each time.
-            RAISE WARNING 'cell % is not asked for a minute: %', _cell, SQLERRM;
-            UPDATE agi_cells.fetched f SET retry_at = clock_timestamp() + interval '1 minute' WHERE f.cell = _cell;
-        END;
-    END LOOP;
-    -- Whose parties are in a cell that does not answer is told when it does.
-    UPDATE agi_router.delivery d
-       -- By itself: under the name of a batch that goes without it nobody would take it.
-       SET next_at = clock_timestamp() + interval '1 minute', batch = NULL
+    RETURN QUERY
+    SELECT f.cell
       FROM agi_cells.fetched f
-      JOIN agi_cells.cell c ON c.id = f.cell AND (c.away OR f.retry_at > clock_timestamp())
-      JOIN agi_router.block k ON k.cell = c.id
-     WHERE d.block = k.block AND d.next_at < clock_timestamp() + interval '30 seconds';
-    RETURN marked;
+     WHERE NOT agi_cells.is_silent(f.cell)
+     -- Who did not answer comes last.
+     ORDER BY f.retry_at, f.cell;
 END
 $$;
-REVOKE ALL ON FUNCTION agi_cells.visit, agi_cells.fetch, agi_cells.list_told, agi_cells.mark_expired, agi_cells.list_parties_then,
-    agi_cells.list_traced, agi_cells.is_deleted, agi_cells.may_read FROM PUBLIC;
-COMMENT ON FUNCTION agi_cells.visit IS 'Has the events of all cells that answer come here, and so many bindings at most be marked there that the clock has ended; returns how many were';
+COMMENT ON FUNCTION agi_cells.list_unvisited IS 'The cells that are to be asked for events';
 
-CREATE OR REPLACE FUNCTION agi_router.fetch_events() RETURNS void
+CREATE OR REPLACE FUNCTION agi_cells.pass_over(_cell integer) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
-    SELECT FROM agi_cells.visit(0)
+    UPDATE agi_cells.fetched f SET retry_at = clock_timestamp() + interval '1 minute' WHERE f.cell = _cell
+$$;
+COMMENT ON FUNCTION agi_cells.pass_over IS 'Has nobody ask a cell for events for a minute';
+
+CREATE OR REPLACE FUNCTION agi_cells.visit(_cell integer, _expired integer) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+-- In a transaction for one cell alone: a server that stands still is given up by ending the session.
+DECLARE
+    most CONSTANT integer := 5000;
+    marked integer := 0;
+BEGIN
+    -- One at a time asks a cell. What is under way elsewhere is left to that one.
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('agi_cells.fetch', _cell)) THEN
+        RETURN 0;
+    END IF;
+    IF _expired > 0 THEN
+        marked := agi_cells.mark_expired(_cell, _expired);
+    END IF;
+    PERFORM agi_cells.fetch(_cell, most);
+    UPDATE agi_cells.fetched f SET retry_at = '-infinity' WHERE f.cell = _cell AND f.retry_at > '-infinity';
+    RETURN marked;
+EXCEPTION WHEN OTHERS THEN
+    -- The others are not to wait for it each time.
+    RAISE WARNING 'cell % is not asked for a minute: %', _cell, SQLERRM;
+    PERFORM agi_cells.pass_over(_cell);
+    RETURN 0;
+END
+$$;
+COMMENT ON FUNCTION agi_cells.visit IS 'Has the events of a cell come here, and so many bindings at most be marked there that the clock has ended; returns how many were';
+
+CREATE OR REPLACE FUNCTION agi_cells.put_off() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    most   CONSTANT integer := 5000;
+    silent CONSTANT bigint[] := ARRAY(SELECT k.block
+                                        FROM agi_cells.cell c
+                                        JOIN agi_router.block k ON k.cell = c.id
+                                       WHERE agi_cells.is_silent(c.id));
+BEGIN
+    IF silent = '{}' THEN
+        RETURN;
+    END IF;
+    -- Each by itself: under the name of a batch that goes without it nobody would take it.
+    UPDATE agi_router.delivery d
+       SET next_at = clock_timestamp() + interval '1 minute', batch = NULL
+     WHERE d.ctid = ANY (ARRAY(SELECT o.ctid
+                                 FROM agi_router.delivery o
+                                WHERE o.block = ANY (silent) AND o.next_at < clock_timestamp() + interval '30 seconds'
+                                LIMIT most
+                                  FOR UPDATE SKIP LOCKED));
+END
+$$;
+COMMENT ON FUNCTION agi_cells.put_off IS 'Puts off some of what is owed of cells that do not answer: they alone have its parties';
+REVOKE ALL ON FUNCTION agi_cells.list_unvisited, agi_cells.visit, agi_cells.pass_over, agi_cells.put_off, agi_cells.fetch, agi_cells.list_told,
+    agi_cells.mark_expired, agi_cells.list_parties_then, agi_cells.list_traced, agi_cells.is_deleted, agi_cells.may_read FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION agi_router.list_unvisited() RETURNS SETOF integer
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT * FROM agi_cells.list_unvisited()
+$$;
+
+CREATE OR REPLACE FUNCTION agi_router.visit_cell(_cell integer, _expired integer) RETURNS integer
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT agi_cells.visit(_cell, _expired)
+$$;
+
+CREATE OR REPLACE FUNCTION agi_router.pass_over_cell(_cell integer) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
+    SELECT agi_cells.pass_over(_cell)
 $$;
 
 CREATE OR REPLACE FUNCTION agi_router.expire_bindings(_limit integer) RETURNS integer
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    SELECT agi_router.end_locks(_limit) + agi_router.lapse_appeals(_limit) + agi_cells.visit(_limit)
+    -- Bindings are marked by visits.
+    SELECT agi_cells.put_off();
+    SELECT agi_router.end_locks(_limit) + agi_router.lapse_appeals(_limit)
 $$;
 
 CREATE OR REPLACE FUNCTION agi_router.list_parties_then(_block bigint[], _id bigint[], _at timestamptz[])
@@ -1698,7 +1739,7 @@ DO $$
 BEGIN
     -- Its functions of these names ask these.
     EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.step_move, agi_cells.undo_move, agi_cells.list_writers,'
-                   ' agi_cells.list_loads, agi_cells.set_away, agi_cells.look, agi_cells.ask, agi_cells.visit,'
+                   ' agi_cells.list_loads, agi_cells.set_away, agi_cells.look, agi_cells.ask, agi_cells.list_unvisited, agi_cells.visit, agi_cells.pass_over, agi_cells.put_off,'
                    ' agi_cells.list_parties_then, agi_cells.list_traced, agi_cells.is_deleted, agi_cells.may_read TO %I',
                    (SELECT pg_get_userbyid(p.proowner) FROM pg_proc p WHERE p.oid = 'agi_router.list_loads'::regproc));
 END
@@ -1728,9 +1769,9 @@ INSERT INTO agi_cells.replaced (name, source, definition)
 SELECT p.proname, p.prosrc, pg_get_functiondef(p.oid)
   FROM pg_proc p
  WHERE p.pronamespace = 'agi_router'::regnamespace
-   AND p.proname IN ('assert_whole', 'expire_bindings', 'fetch_events', 'hold_moves', 'is_deleted', 'is_moving', 'list_cells', 'list_loads', 'list_missing',
-                     'list_parties_then', 'list_routers_behind', 'list_traced', 'list_writers', 'look_at_cell', 'look_at_cells', 'look_at_proxy',
-                     'set_cell_away', 'step_move', 'undo_move', 'why_closed');
+   AND p.proname IN ('assert_whole', 'expire_bindings', 'hold_moves', 'is_deleted', 'is_moving', 'list_cells', 'list_loads', 'list_missing',
+                     'list_parties_then', 'list_routers_behind', 'list_traced', 'list_unvisited', 'list_writers', 'look_at_cell', 'look_at_cells', 'look_at_proxy',
+                     'pass_over_cell', 'set_cell_away', 'step_move', 'undo_move', 'visit_cell', 'why_closed');
 
 CREATE OR REPLACE FUNCTION agi_cells.put_in_place() RETURNS void
 LANGUAGE plpgsql AS $$

@@ -135,9 +135,17 @@ SELECT a.event_id, a.at, a.tries, a.status, a.ms, a.why
  ORDER BY at DESC, a.event_id
  LIMIT %(limit)s;
 
--- fetch_events --
--- Have here what databases behind this one have written.
-SELECT agi_router.fetch_events();
+-- list_unvisited --
+-- Databases behind this one that are to be asked for events.
+SELECT cell FROM agi_router.list_unvisited() c (cell);
+
+-- visit_cell --
+-- Have here what one of them has written, and have it mark bindings that the clock has ended.
+SELECT agi_router.visit_cell(%(cell)s::integer, %(expired)s::integer) AS rows;
+
+-- pass_over_cell --
+-- Ask one of them for nothing for a minute.
+SELECT agi_router.pass_over_cell(%(cell)s::integer);
 
 -- list_events --
 -- Events of a tenant behind a place, in the order of the place. Only of transactions before all that are under way:

@@ -186,6 +186,41 @@ def test_a_dead_cell_keeps_no_other_from_being_told_of(
             south.start()
 
 
+def test_a_cell_that_stands_still_keeps_no_other_from_being_told_of(
+    cells: Cells,
+    dsn: str,
+    deliver_dsn: str,
+    store: BindingStore,
+    keys: KeyRing,
+    events: EventStore,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who has a session to it is given up with that session, and the others are asked."""
+    for place in ("fetching", "parties"):
+        monkeypatch.setattr(f"agi_router.events.{place}.ANSWER", 0.5)
+    events.add(TENANT, receiver.url, TYPES)
+    cells.hurry()
+    before = bound(store, SOUTH)
+    south = cells.cells[1]
+    try:
+        with delivering(deliver_dsn, keys):
+            until(lambda: told_of(receiver)[str(before.id), CREATED] == 1)
+            assert [each.binding for each in pulled(events)] == [before.id]
+            south.freeze()
+            alive = bound(store, NORTH)
+            until(lambda: told_of(receiver)[str(alive.id), CREATED] == 1)
+        with cells.admin(database_of(dsn)) as admin:
+            # Who pulls finds it anew.
+            admin.execute("UPDATE agi_cells.fetched SET retry_at = '-infinity'")
+        with connect(dsn) as another:
+            found = EventStore(Queries(another), keys).events(TENANT, limit=9).events
+        parties = {event.binding: bool(of) for event, of in found}
+        assert parties == {before.id: False, alive.id: True}
+    finally:
+        south.thaw()
+
+
 def test_a_cell_that_is_away_holds_up_no_other(
     cells: Cells,
     dsn: str,

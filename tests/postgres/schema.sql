@@ -3606,6 +3606,8 @@ REVOKE ALL ON FUNCTION agi_router.keep_held(_kind text, _day date) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.list_day(_kind text, _day date, _after_block bigint, _after_id text, _limit integer) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION agi_router.list_unvisited() FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION agi_router.list_writers(_block bigint) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.look_at_cell(_name text) FROM PUBLIC;
@@ -3614,6 +3616,8 @@ REVOKE ALL ON FUNCTION agi_router.look_at_cells(_beat boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.move_held(_kind text, _day date) FROM PUBLIC;
 
+REVOKE ALL ON FUNCTION agi_router.pass_over_cell(_cell integer) FROM PUBLIC;
+
 REVOKE ALL ON FUNCTION agi_router.set_cell_away(_name text, _away boolean) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.step_move(_block bigint, _to text) FROM PUBLIC;
@@ -3621,3 +3625,5 @@ REVOKE ALL ON FUNCTION agi_router.step_move(_block bigint, _to text) FROM PUBLIC
 REVOKE ALL ON FUNCTION agi_router.tell_trouble(_webhook_id bigint, _held bigint[]) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.undo_move(_block bigint) FROM PUBLIC;
+
+REVOKE ALL ON FUNCTION agi_router.visit_cell(_cell integer, _expired integer) FROM PUBLIC;
