@@ -1,8 +1,8 @@
 """
 Notices: tenants hear in time that their numbers run out, or the certificate of a block.
 
-Each is told once for as long as it is so. The blocks that are kept for a tenant are counted once
-an hour, and only where it is told of such.
+Each is told once for as long as it is so. A tenant's numbers are looked at once an hour, and only
+where it is told of such. Of several databases the global one tells, which alone knows all blocks.
 """
 
 import json
@@ -46,13 +46,20 @@ class Notices:
         Raises:
             StoreError: The database failed, or did not answer in time; what was told is told.
         """
-        yield self._one("tell_expiring", ahead=self._limits.certificate)["told"]
-        while (due := self._queries.row("claim_stock", {"every": _EVERY})) is not None:
-            try:
-                yield from self._look(due)
-            except StoreError as error:
-                # Blocks of a cell that is away: the other tenants hear of theirs.
-                log.warning("stock.uncounted", extra={"error": str(error)})
+        if self._one("is_cell")["is_cell"]:
+            return
+        values = {"every": _EVERY, "ahead": self._limits.certificate}
+        self._queries.execute("forget_renewed", values)
+        for claim, look in (("claim_expiring", self._expire), ("claim_stock", self._look)):
+            while (due := self._queries.row(claim, values)) is not None:
+                try:
+                    yield from look(due)
+                except StoreError as error:
+                    # Blocks of a cell that is away: the other tenants hear of theirs.
+                    log.warning("stock.uncounted", extra={"error": str(error)})
+
+    def _expire(self, due: dict[str, Any]) -> Iterator[int]:
+        yield self._one("tell_expiring", **due)["told"]
 
     def _look(self, due: dict[str, Any]) -> Iterator[int]:
         """

@@ -1543,14 +1543,16 @@ CREATE TABLE agi_router.notice (
     subject   text        NOT NULL,
     looked_at timestamptz NOT NULL,
     told_at   timestamptz,
+    over_at   timestamptz,
     CONSTRAINT notice_pkey PRIMARY KEY (tenant_id, type, subject)
 );
-COMMENT ON TABLE agi_router.notice IS 'What tenants were told of their numbers for as long as it is so, and need not be told again';
+COMMENT ON TABLE agi_router.notice IS 'What tenants were told of their numbers, or would be if it were so, and when somebody has looked';
 COMMENT ON COLUMN agi_router.notice.tenant_id IS 'Who is told';
 COMMENT ON COLUMN agi_router.notice.type IS 'Type of the event';
 COMMENT ON COLUMN agi_router.notice.subject IS 'The block, or the name of the pool; empty: all blocks that are kept for the tenant';
 COMMENT ON COLUMN agi_router.notice.looked_at IS 'When somebody has looked last';
-COMMENT ON COLUMN agi_router.notice.told_at IS 'When it was told; null: it is not so';
+COMMENT ON COLUMN agi_router.notice.told_at IS 'When it was told last; null: never';
+COMMENT ON COLUMN agi_router.notice.over_at IS 'When somebody has looked last and it was not so; null: it always was';
 
 CREATE TABLE agi_router.attempt (
     webhook_id bigint      NOT NULL,

@@ -81,9 +81,54 @@ SELECT agi_router.tell(
                           AND b.expires_at > clock_timestamp()))
  WHERE k.block = %(block)s;
 
+-- is_cell --
+-- Whether this database is a cell's, which knows some of the blocks of a tenant alone.
+SELECT agi_router.heard_ago() IS NOT NULL AS is_cell;
+
+-- forget_renewed --
+-- Forget that the certificate of a block was to end soon, where it is not any more.
+DELETE FROM agi_router.notice n
+ WHERE n.type = 'block.expiring'
+   AND NOT EXISTS (SELECT k.block
+                     FROM agi_router.block k
+                    WHERE k.block::text = n.subject AND k.state <> 'returned'
+                      AND k.valid_until <= statement_timestamp() + %(ahead)s::interval);
+
+-- claim_expiring --
+-- A block whose certificate ends soon, and tenants that are told of such: who was not told of this one, and has not been looked
+-- for in it for a while. No row if there is none, or somebody else looks now.
+WITH due AS (
+    SELECT k.block, ARRAY(
+               SELECT t.id
+                 FROM agi_router.tenant t
+                 LEFT JOIN agi_router.notice n
+                   ON n.tenant_id = t.id AND n.type = 'block.expiring' AND n.subject = k.block::text
+                WHERE 'block.expiring' = ANY (t.told) AND coalesce(k.tenant_id, t.id) = t.id AND n.told_at IS NULL
+                  AND (n.looked_at IS NULL OR n.looked_at <= statement_timestamp() - %(every)s::interval)
+                ORDER BY t.id) AS tenants
+      FROM agi_router.block k
+     WHERE k.state <> 'returned' AND k.valid_until > statement_timestamp()
+       AND k.valid_until <= statement_timestamp() + %(ahead)s::interval
+), one AS (
+    SELECT d.block, d.tenants FROM due d WHERE d.tenants <> '{}' ORDER BY d.block LIMIT 1
+), claimed AS (
+    INSERT INTO agi_router.notice AS n (tenant_id, type, subject, looked_at)
+    SELECT u.id, 'block.expiring', o.block::text, statement_timestamp()
+      FROM one o
+     CROSS JOIN unnest(o.tenants) u (id)
+        ON CONFLICT (tenant_id, type, subject) DO UPDATE
+       SET looked_at = excluded.looked_at
+     WHERE n.looked_at <= excluded.looked_at - %(every)s::interval
+    RETURNING n.tenant_id
+)
+SELECT o.block, array_agg(c.tenant_id ORDER BY c.tenant_id) AS tenants
+  FROM one o
+ CROSS JOIN claimed c
+ GROUP BY o.block;
+
 -- tell_expiring --
--- Tell of blocks whose certificate ends soon; see the function.
-SELECT agi_router.tell_expiring(%(ahead)s) AS told;
+-- Tell those of some tenants whom it concerns that a block's certificate ends soon; see the function.
+SELECT agi_router.tell_expiring(%(tenants)s::integer[], %(block)s) AS told;
 
 -- claim_stock --
 -- A tenant that is told of few numbers, whose blocks nobody has counted for a while: these, and which of them are of each of

@@ -21,7 +21,9 @@ from agi_router.events.deliverer import Deliverer
 from agi_router.events.deliveries import DeliveryStore
 from agi_router.events.model import Event, EventType
 from agi_router.events.store import EventStore
+from agi_router.inventory.capacity import Quarantine, StockLimits
 from agi_router.keys.ring import KeyRing
+from agi_router.maintenance.notices import Notices
 from harness.cells import NAMES, Cells
 from harness.database import (
     a_call,
@@ -265,3 +267,30 @@ def test_a_clock_that_was_ahead(
             "SELECT agi_router.tell_binding(block, id, 'binding.ended') FROM agi_router.binding"
         )
         assert [each.binding for each in pulled(events)] == [made.id] * 2
+
+
+def test_who_tells_of_numbers(
+    cells: Cells, dsn: str, connection: Connection, store: BindingStore
+) -> None:
+    """The global database, of the blocks of all cells together."""
+    store.inventory.tenants.add("couriers")
+    bound(store, NORTH, tenant="couriers")
+    kept_for = "(SELECT id FROM agi_router.tenant WHERE name = 'couriers')"
+    for change in (
+        "tenant SET told = '{block.expiring,pool.low}' WHERE name = 'couriers'",
+        "block SET valid_until = now() + interval '1 day'",
+        f"block SET tenant_id = {kept_for} WHERE block = {SOUTH.value}",
+    ):
+        connection.execute(f"UPDATE agi_router.{change}".encode())
+    for place, told in (*((cell, 0) for cell in cells.dsns(dsn)), (dsn, 3)):
+        with connect(place) as own:
+            notices = Notices(Queries(own), Quarantine(), StockLimits(free=100))
+            assert sum(notices.steps()) == told
+    connection.execute("SELECT agi_router.fetch_events()")
+    events = "SELECT data FROM agi_router.event WHERE type IN ('block.expiring', 'pool.low')"
+    data = [row["data"] for row in connection.execute(events.encode()).fetchall()]
+    assert {each.get("block", each.get("numbers")) for each in data} == {
+        str(NORTH.value),
+        str(SOUTH.value),
+        10_000,
+    }

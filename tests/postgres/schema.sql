@@ -2184,10 +2184,11 @@ CREATE TABLE agi_router.notice (
     subject text NOT NULL,
     looked_at timestamp with time zone NOT NULL,
     told_at timestamp with time zone,
+    over_at timestamp with time zone,
     CONSTRAINT notice_type_check CHECK ((type = ANY (ARRAY['block.expiring'::text, 'pool.low'::text])))
 );
 
-COMMENT ON TABLE agi_router.notice IS 'What tenants were told of their numbers for as long as it is so, and need not be told again';
+COMMENT ON TABLE agi_router.notice IS 'What tenants were told of their numbers, or would be if it were so, and when somebody has looked';
 
 COMMENT ON COLUMN agi_router.notice.tenant_id IS 'Who is told';
 
@@ -2197,7 +2198,9 @@ COMMENT ON COLUMN agi_router.notice.subject IS 'The block, or the name of the po
 
 COMMENT ON COLUMN agi_router.notice.looked_at IS 'When somebody has looked last';
 
-COMMENT ON COLUMN agi_router.notice.told_at IS 'When it was told; null: it is not so';
+COMMENT ON COLUMN agi_router.notice.told_at IS 'When it was told last; null: never';
+
+COMMENT ON COLUMN agi_router.notice.over_at IS 'When somebody has looked last and it was not so; null: it always was';
 
 CREATE TABLE agi_router.old_number (
     number text NOT NULL,

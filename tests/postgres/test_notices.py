@@ -42,8 +42,9 @@ def look(connection: Connection, limits: StockLimits = ENOUGH) -> list[tuple[str
 def later(connection: Connection, span: timedelta = HOUR) -> None:
     """Let all that was looked at, and told, be so much older."""
     connection.execute(
-        "UPDATE agi_router.notice SET looked_at = looked_at - %s, told_at = told_at - %s",
-        [span, span],
+        "UPDATE agi_router.notice"
+        " SET looked_at = looked_at - %s, told_at = told_at - %s, over_at = over_at - %s",
+        [span, span, span],
     )
 
 
@@ -74,13 +75,17 @@ def test_few_numbers(connection: Connection, store: BindingStore) -> None:
         "free": 10_000,
         "exhausted_at": None,
     }
-    for span, limits in ((HOUR, FEW), (2 * HOUR, ENOUGH), (DAY, FEW), (DAY, ENOUGH)):
+    # It is few again within a day of that: they hear of it a day after, and no more.
+    for span, limits, told in (
+        (HOUR, FEW, []),
+        (2 * HOUR, ENOUGH, []),
+        (20 * HOUR, FEW, []),
+        (HOUR, FEW, both),
+        (2 * DAY, FEW, []),
+        (HOUR, ENOUGH, []),
+    ):
         later(connection, span)
-        assert look(connection, limits) == []
-    later(connection)
-    assert look(connection, FEW) == both
-    later(connection, DAY)
-    assert look(connection) == []
+        assert look(connection, limits) == told
     # A number more than a day ago: ten thousand days are left.
     bind_for(store, "couriers")
     for days, told in ((9_000, []), (10_001, both)):
@@ -114,7 +119,10 @@ def test_the_end_of_a_certificate(connection: Connection, store: BindingStore) -
     assert look(connection, StockLimits(certificate=9 * DAY)) == []
     assert sorted(look(connection)) == [("couriers", str(SECOND)), ("rides", str(BLOCK))]
     assert look(connection) == []
+    # Who was told is not looked for again, and others once an hour.
     bind_for(store, "meals")
+    assert look(connection) == []
+    later(connection)
     assert look(connection) == [("meals", str(BLOCK))]
     shared = "SELECT data -> 'shared' FROM agi_router.event ORDER BY id DESC LIMIT 1"
     assert one(connection, shared) is True
@@ -137,7 +145,10 @@ def test_blocks_that_cannot_be_counted(
 ) -> None:
     """They are in a cell that is away: others hear of theirs."""
     store.inventory.tenants.add("couriers")
-    store.inventory.add_block(SECOND, operator=None, certificate=None, tenant="couriers")
+    ends = store.now() + 10 * DAY
+    store.inventory.add_block(
+        SECOND, operator=None, certificate=None, tenant="couriers", valid_until=ends
+    )
     connection.execute("UPDATE agi_router.tenant SET told = '{pool.low}'")
 
     def fail(*_: object, **__: object) -> None:
@@ -148,3 +159,12 @@ def test_blocks_that_cannot_be_counted(
         assert look(connection, FEW) == []
     later(connection)
     assert look(connection, FEW) == [("couriers", None)]
+    store.inventory.tenants.add("rides")
+    bind_for(store, "rides")
+    connection.execute("UPDATE agi_router.tenant SET told = '{block.expiring}'")
+    connection.execute("UPDATE agi_router.block SET valid_until = %s", [ends])
+    connection.execute("ALTER TABLE agi_router.binding RENAME TO away")
+    assert look(connection) == [("couriers", str(SECOND))]
+    connection.execute("ALTER TABLE agi_router.away RENAME TO binding")
+    later(connection)
+    assert look(connection) == [("rides", str(BLOCK))]

@@ -1,45 +1,33 @@
-CREATE OR REPLACE FUNCTION agi_router.tell_expiring(_ahead interval) RETURNS integer
+CREATE OR REPLACE FUNCTION agi_router.tell_expiring(_tenants integer[], _expiring bigint) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
     _now timestamptz := clock_timestamp();
-    _until timestamptz := _now + _ahead;
     _told integer := 0;
-    _each record;
+    _found record;
+    _each integer;
 BEGIN
-    DELETE FROM agi_router.notice n
-     WHERE n.type = 'block.expiring'
-       AND NOT EXISTS (SELECT k.block
-                         FROM agi_router.block k
-                        WHERE k.block::text = n.subject AND k.state <> 'returned' AND k.valid_until <= _until);
-    IF NOT EXISTS (SELECT t.id FROM agi_router.tenant t WHERE 'block.expiring' = ANY (t.told)) THEN
-        RETURN 0;
+    SELECT k.state, k.valid_until, k.tenant_id IS NULL AS shared INTO _found FROM agi_router.block k WHERE k.block = _expiring;
+    IF _found.shared THEN
+        -- One look at the block, however many there are.
+        _tenants := ARRAY(
+            SELECT DISTINCT b.tenant_id
+              FROM agi_router.binding b
+             WHERE b.block = _expiring AND b.tenant_id = ANY (_tenants) AND b.ended_at IS NULL AND b.expires_at > _now
+             ORDER BY b.tenant_id);
     END IF;
-    FOR _each IN
-        SELECT k.block, k.state, k.valid_until, k.tenant_id IS NULL AS shared, t.id AS tenant_id
-          FROM agi_router.block k
-         CROSS JOIN LATERAL (
-               SELECT k.tenant_id AS id
-                WHERE k.tenant_id IS NOT NULL
-                UNION
-               SELECT b.tenant_id
-                 FROM agi_router.binding b
-                WHERE k.tenant_id IS NULL AND b.block = k.block AND b.ended_at IS NULL AND b.expires_at > _now) w
-          JOIN agi_router.tenant t ON t.id = w.id AND 'block.expiring' = ANY (t.told)
-         WHERE k.state <> 'returned' AND k.valid_until > _now AND k.valid_until <= _until
-         ORDER BY k.block, t.id
-    LOOP
-        INSERT INTO agi_router.notice (tenant_id, type, subject, looked_at, told_at)
-        VALUES (_each.tenant_id, 'block.expiring', _each.block::text, _now, _now)
-            ON CONFLICT DO NOTHING;
+    FOREACH _each IN ARRAY _tenants LOOP
+        UPDATE agi_router.notice n
+           SET told_at = _now
+         WHERE n.tenant_id = _each AND n.type = 'block.expiring' AND n.subject = _expiring::text AND n.told_at IS NULL;
         IF FOUND THEN
             PERFORM agi_router.tell(
-                NULL, NULL, _each.tenant_id, 'block.expiring', NULL,
-                jsonb_build_object('block', _each.block::text, 'state', _each.state, 'valid_until', _each.valid_until,
-                                   'shared', _each.shared));
+                NULL, NULL, _each, 'block.expiring', NULL,
+                jsonb_build_object('block', _expiring::text, 'state', _found.state, 'valid_until', _found.valid_until,
+                                   'shared', _found.shared));
             _told := _told + 1;
         END IF;
     END LOOP;
     RETURN _told;
 END
 $$;
-COMMENT ON FUNCTION agi_router.tell_expiring IS 'Tells of blocks whose certificate ends within a time, each once: whom one is kept for, or who has live bindings in a shared one. Returns how many were told';
+COMMENT ON FUNCTION agi_router.tell_expiring IS 'Tells those of some tenants that a block''s certificate ends soon whom it is kept for, or who have live bindings in it and it is shared, each once. Returns how many were told';

@@ -3,22 +3,23 @@ LANGUAGE plpgsql AS $$
 DECLARE
     _now timestamptz := clock_timestamp();
     _day_ago timestamptz := _now - interval '1 day';
-    _told_at timestamptz;
+    _new boolean;
 BEGIN
     INSERT INTO agi_router.notice (tenant_id, type, subject, looked_at)
     VALUES (_tenant_id, 'pool.low', _pool, _now)
         ON CONFLICT DO NOTHING;
-    SELECT n.told_at
-      INTO _told_at
+    -- What goes up and down about a limit is told once a day at most.
+    SELECT _low AND (n.told_at IS NULL OR n.over_at > n.told_at AND n.told_at <= _day_ago)
+      INTO _new
       FROM agi_router.notice n
      WHERE n.tenant_id = _tenant_id AND n.type = 'pool.low' AND n.subject = _pool
        FOR UPDATE;
-    -- What goes up and down about a limit is told once a day at most.
     UPDATE agi_router.notice n
        SET looked_at = _now,
-           told_at = CASE WHEN _low THEN coalesce(n.told_at, _now) WHEN n.told_at > _day_ago THEN n.told_at END
+           told_at = CASE WHEN _new THEN _now ELSE n.told_at END,
+           over_at = CASE WHEN _low THEN n.over_at ELSE _now END
      WHERE n.tenant_id = _tenant_id AND n.type = 'pool.low' AND n.subject = _pool;
-    IF NOT _low OR _told_at IS NOT NULL THEN
+    IF _new IS NOT TRUE THEN
         RETURN 0;
     END IF;
     PERFORM agi_router.tell(NULL, NULL, _tenant_id, 'pool.low', NULL, _data);
