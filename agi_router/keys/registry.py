@@ -122,7 +122,7 @@ def count_sealed(connection: Connection) -> int:
     return sum(row["sealed"] for row in rows if row["state"] == "current" and row["sealed"])
 
 
-def lock_keys(queries: Queries) -> None:
+def lock_keys(queries: Queries, *, behind: bool = False) -> None:
     """
     Wait until all who write are done, and keep others off until the transaction ends.
 
@@ -130,21 +130,29 @@ def lock_keys(queries: Queries) -> None:
     waits for the keys themselves has all wait who come after. So that is not for long, and done
     again after a pause.
 
+    Args:
+        queries: Of a transaction.
+        behind: Whether those who write in cells are waited for and kept off, too.
+
     Raises:
         StoreHeld: Somebody writes all the time, or stands still in the middle of it.
+        StoreUnavailable: A cell does not answer, or is away.
     """
     queries.row("lock_imports", {})
     for _ in range(_LOCK_TRIES - 1):
         with contextlib.suppress(StoreHeld), queries.transaction():
-            _lock_soon(queries)
+            _lock_soon(queries, behind=behind)
             return
         time.sleep(_LOCK_PAUSE)
-    _lock_soon(queries)
+    _lock_soon(queries, behind=behind)
 
 
-def _lock_soon(queries: Queries) -> None:
-    queries.row("set_lock_timeout", {"milliseconds": _LOCK_WAIT})
-    queries.execute("lock_keys", {})
+def _lock_soon(queries: Queries, *, behind: bool) -> None:
+    if behind:
+        queries.row("lock_imports_behind", {})
+    queries.row("lock_keys", {"milliseconds": _LOCK_WAIT})
+    if behind:
+        queries.row("lock_keys_behind", {"milliseconds": _LOCK_WAIT})
 
 
 def known_keys(queries: Queries, keys: KeyRing) -> dict[tuple[KeyKind, int], dict[str, Any]]:
@@ -183,13 +191,21 @@ def _remember(queries: Queries, keys: KeyRing) -> dict[tuple[KeyKind, int], dict
         return known_keys(queries, keys)
 
 
-def make_current(queries: Queries, ids: Mapping[KeyKind, int]) -> None:
+def make_current(queries: Queries, ids: Mapping[KeyKind, int], *, behind: bool = False) -> None:
     """
     Write with these keys from now on; to be done in a transaction that has locked the keys.
+
+    Args:
+        queries: Of that transaction.
+        ids: The keys.
+        behind: Whether cells do at the same moment, where they were locked, too. Else they do
+            when they hear of it.
     """
     for kind, keyid in ids.items():
-        queries.execute("age_keys", {"kind": kind})
-        queries.execute("set_current_key", {"kind": kind, "id": keyid})
+        values = {"kind": kind, "id": keyid}
+        queries.row("make_current", values)
+        if behind:
+            queries.row("make_current_behind", values)
 
 
 def _current(known: Mapping[tuple[KeyKind, int], Mapping[str, Any]]) -> dict[KeyKind, int] | None:

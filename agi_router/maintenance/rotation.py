@@ -147,7 +147,13 @@ class Rotation:
         """
         Write with these keys from now on, all at one moment; the file lists them last.
 
-        From then on the file keeps older ones from being current again.
+        From then on the file keeps older ones from being current again. Nobody who wrote with them
+        goes on, in cells neither: what needs them can be counted.
+
+        Raises:
+            StoreHeld: Somebody writes for long, an import in a cell perhaps; nothing was changed.
+            StoreUnavailable: A cell does not answer, or is away. If it died in the midst, others
+                may write with the new keys: binds there fail until this is done again.
         """
         tag_key = ids.get("tag", self.keys.tag_key_id)
         # Most of them before anybody has to wait.
@@ -157,12 +163,17 @@ class Rotation:
         locks.mark(tag_key)
         blocklist.mark(tag_key)
         people.mark(tag_key)
-        with self._queries.transaction():
-            lock_keys(self._queries)
-            locks.mark(tag_key)
-            blocklist.mark(tag_key)
-            people.mark(tag_key)
-            make_current(self._queries, ids)
+
+        def at_once() -> None:
+            with self._queries.transaction():
+                lock_keys(self._queries, behind=True)
+                locks.mark(tag_key)
+                blocklist.mark(tag_key)
+                people.mark(tag_key)
+                make_current(self._queries, ids, behind=True)
+
+        # A cell may hear of a key that was added at the very moment.
+        self._queries.again(at_once)
         self.keys = check_keys(self._connection, self.keys)
         self.raise_floor()
 

@@ -167,6 +167,12 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION agi_cells.joining IS 'The functions that run in cells and are asked in transactions of several statements, too';
 
+CREATE OR REPLACE FUNCTION agi_cells.rotating() RETURNS text[]
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT ARRAY['lock_imports', 'lock_keys', 'make_current']
+$$;
+COMMENT ON FUNCTION agi_cells.rotating IS 'The functions that agi_router.run_behind is asked for: keys are locked and become current here and in all cells by one transaction';
+
 CREATE OR REPLACE FUNCTION agi_cells.binding() RETURNS text[]
 LANGUAGE sql IMMUTABLE AS $$
     SELECT ARRAY['bind', 'bind_drawn']
@@ -393,6 +399,18 @@ COMMENT ON FUNCTION agi_cells.every IS 'All cells; fails where one is away';
 CREATE OR REPLACE FUNCTION agi_router.list_routers_behind()
 RETURNS TABLE (pid integer, application_name text, role text, address text, address_told boolean)
 LANGUAGE plproxy AS $$ CLUSTER 'agi_cells'; RUN ON agi_cells.every(); SELECT * FROM agi_router.list_routers(); $$;
+
+-- Always in the same order.
+CREATE OR REPLACE FUNCTION agi_router.run_behind(_name text, _given text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    _cell integer;
+BEGIN
+    FOR _cell IN SELECT e FROM agi_cells.every() e ORDER BY e LOOP
+        PERFORM agi_router.agi_cells_run_in(_cell, _name, _given);
+    END LOOP;
+END
+$$;
 
 CREATE OR REPLACE FUNCTION agi_router.assert_whole() RETURNS void
 LANGUAGE plpgsql AS $$
@@ -901,7 +919,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
     _result jsonb;
 BEGIN
-    IF _name <> ALL (agi_cells.joining()) THEN
+    IF _name <> ALL (agi_cells.joining() || agi_cells.rotating()) THEN
         RAISE 'no such function' USING ERRCODE = 'insufficient_privilege';
     END IF;
     EXECUTE format('INSERT INTO agi_cells.%I (name, given, past) VALUES ($1, $2, $3) RETURNING result', 'run_' || _cell)
@@ -1771,7 +1789,7 @@ SELECT p.proname, p.prosrc, pg_get_functiondef(p.oid)
  WHERE p.pronamespace = 'agi_router'::regnamespace
    AND p.proname IN ('assert_whole', 'expire_bindings', 'hold_moves', 'is_deleted', 'is_moving', 'list_cells', 'list_loads', 'list_missing',
                      'list_parties_then', 'list_routers_behind', 'list_traced', 'list_unvisited', 'list_writers', 'look_at_cell', 'look_at_cells', 'look_at_proxy',
-                     'pass_over_cell', 'set_cell_away', 'step_move', 'undo_move', 'visit_cell', 'why_closed');
+                     'pass_over_cell', 'run_behind', 'set_cell_away', 'step_move', 'undo_move', 'visit_cell', 'why_closed');
 
 CREATE OR REPLACE FUNCTION agi_cells.put_in_place() RETURNS void
 LANGUAGE plpgsql AS $$

@@ -13,7 +13,11 @@ SELECT pg_try_advisory_xact_lock(7002026) AS locked;
 
 -- lock_imports --
 -- Keep other imports off until the transaction ends; waits for the one that is running.
-SELECT pg_advisory_xact_lock(7002026);
+SELECT agi_router.lock_imports();
+
+-- lock_imports_behind --
+-- Keep imports off in all cells until the transaction ends; waits for those that are running, a while.
+SELECT agi_router.run_behind('lock_imports', '{}');
 
 -- await_withdrawals --
 -- Wait until the withdrawals that are just being written for these tenants are there.

@@ -19,22 +19,28 @@ SELECT k.kind, k.id, k.fingerprint, k.state, k.seen_at, k.current_at,
 
 -- lock_keys --
 -- Wait until all who write are done, and keep others off until the transaction ends.
-LOCK TABLE agi_router.key IN EXCLUSIVE MODE;
+SELECT agi_router.lock_keys(%(milliseconds)s::integer);
+
+-- lock_keys_behind --
+-- The same in all cells; after lock_keys.
+SELECT agi_router.run_behind('lock_keys', ARRAY[%(milliseconds)s::text]);
 
 -- hold_keys --
 -- Wait until nobody has locked the keys, and keep them from being locked until the transaction ends; whether they are
 -- current is not judged, as they may be about to be replaced.
 LOCK TABLE agi_router.key IN ROW SHARE MODE;
 
--- age_keys --
--- All keys of a kind are only read with; under lock_keys.
-UPDATE agi_router.key SET state = 'old' WHERE kind = %(kind)s AND state NOT IN ('retired', 'destroyed');
+-- make_current --
+-- Write with this key from now on; under lock_keys.
+SELECT agi_router.make_current(k.kind, k.id, k.fingerprint)
+  FROM agi_router.key k
+ WHERE k.kind = %(kind)s AND k.id = %(id)s;
 
--- set_current_key --
--- Write with this key from now on; after age_keys.
-UPDATE agi_router.key
-   SET state = 'current', current_at = statement_timestamp(), sealed_before = agi_router.seals_so_far()
- WHERE kind = %(kind)s AND id = %(id)s;
+-- make_current_behind --
+-- The same in all cells; under lock_keys_behind.
+SELECT agi_router.run_behind('make_current', ARRAY[k.kind, k.id::text, k.fingerprint::text])
+  FROM agi_router.key k
+ WHERE k.kind = %(kind)s AND k.id = %(id)s;
 
 -- retire_key --
 -- No row needs this key any more; under lock_keys.

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from cells.conftest import BLOCKS
 from cells.test_cells import bound
 
+from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
-from agi_router.db.connection import Connection, connect
-from agi_router.errors import StoreUnavailable
+from agi_router.bindings.terms import Terms
+from agi_router.db.connection import Connection, Queries, connect
+from agi_router.db.queries import query
+from agi_router.errors import BindingConflict, KeyInUse, StoreUnavailable
 from agi_router.keys.file import write_key_ring
-from agi_router.keys.registry import check_keys
+from agi_router.keys.registry import KINDS, check_keys
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.rotation import Rotation
 from harness.cells import NAMES, Cells
-from harness.database import database_of, one, until
+from harness.database import NO_REST, database_of, one, until
+from harness.values import A, B
 
 
 def test_keys_of_all_cells(
@@ -36,7 +41,7 @@ def test_keys_of_all_cells(
     ids = rotation.add(["tag", "seal"])
     with connect(cells.dsns(dsn)[1], name=f"agi_router serve {keys.digest}"):
         assert len(rotation.unaware()) == 1
-    assert rotation.unaware() == []
+    until(lambda: rotation.unaware() == [])
     rotation.switch(ids)
     renewal = rotation.renewal()
     assert sum(renewal.run()) == len(made)
@@ -87,3 +92,51 @@ def test_a_row_that_changes_meanwhile(
             call.execute("COMMIT")
             assert renewing.result() == 1
     assert BindingStore(connection, rotation.keys).find(made.id).parties == made.parties
+
+
+def test_who_writes_in_a_cell_is_waited_for(
+    cells: Cells,
+    dsn: str,
+    connection: Connection,
+    store: BindingStore,
+    keys: KeyRing,
+    tmp_path: Path,
+) -> None:
+    """An import, others going on; then who has just bound, of whom nothing is left behind."""
+    assert store
+    file = tmp_path / "key"
+    write_key_ring(file, keys)
+    rotation = Rotation(connection, check_keys(connection, keys), file)
+    ids = rotation.add(KINDS)
+    cell, x = cells.cell(dsn), BLOCKS[0].number(7)
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = %s"
+    with (
+        connect(cell) as importing,
+        connect(cell) as writing,
+        connect(dsn) as others,
+        cells.cell_admin(dsn) as admin,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        old = BindingStore(writing, keys, NO_REST)
+        terms = Terms(expires_at=old.now() + timedelta(hours=1))
+        with Queries(writing).transaction():
+            with importing.transaction():
+                importing.execute(query("lock_imports"))
+                made = old.bind(Axb(a=A, b=B), terms, x=x)
+                switch = pool.submit(rotation.switch, ids)
+                until(lambda: one(admin, waiting, "ExclusiveLock") == 1)
+                bound(BindingStore(others, keys, NO_REST), BLOCKS[0])
+            key_waited_for = f"{waiting} AND relation = 'agi_router.key'::regclass"
+            until(lambda: one(admin, key_waited_for, "ExclusiveLock") == 1)
+            assert not switch.done()
+        switch.result()
+        with pytest.raises(KeyInUse):
+            rotation.retire("seal", keys.seal_key_id)
+        assert sum(rotation.renewal().run()) == 2
+        rotation.renew_secrets()
+        fresh = BindingStore(connection, rotation.keys, NO_REST)
+        with pytest.raises(BindingConflict):
+            fresh.bind(Axb(a=A, b=B), terms, x=x)
+        rotation.retire("tag", keys.tag_key_id)
+        rotation.retire("seal", keys.seal_key_id)
+        assert fresh.find(made.id).parties == made.parties

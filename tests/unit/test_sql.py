@@ -46,7 +46,16 @@ def test_a_cell_looks_at_its_standbys_as_the_program_does() -> None:
     assert asked in (SQL / "cells/cell.sql").read_text("utf-8")
 
 
-_OF_FUNCTIONS = ("here", "joining", "binding", "aged", "packed", "everywhere", "in_every")
+_OF_FUNCTIONS = (
+    "here",
+    "joining",
+    "rotating",
+    "binding",
+    "aged",
+    "packed",
+    "everywhere",
+    "in_every",
+)
 
 
 def test_cells_name_what_there_is() -> None:
