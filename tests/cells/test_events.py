@@ -19,6 +19,7 @@ from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.rights import Purpose, check_rights, grant
 from agi_router.events.deliverer import Deliverer
 from agi_router.events.deliveries import DeliveryStore
+from agi_router.events.fetching import fetch_events
 from agi_router.events.model import Event, EventType
 from agi_router.events.store import EventStore
 from agi_router.inventory.capacity import Quarantine, StockLimits
@@ -286,7 +287,7 @@ def test_who_tells_of_numbers(
         with connect(place) as own:
             notices = Notices(Queries(own), Quarantine(), StockLimits(free=100))
             assert sum(notices.steps()) == told
-    connection.execute("SELECT agi_router.fetch_events()")
+    fetch_events(Queries(connection))
     events = "SELECT data FROM agi_router.event WHERE type IN ('block.expiring', 'pool.low')"
     data = [row["data"] for row in connection.execute(events.encode()).fetchall()]
     assert {each.get("block", each.get("numbers")) for each in data} == {
