@@ -12,7 +12,7 @@ Rules for the editor:
 4. One deletes at a time. The proof's row of the audit is written with its end.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -81,7 +81,7 @@ class Deletion:
         self.busy = False
         """Whether another one was deleting, so that nothing was done."""
 
-    def steps(self, *, again: bool = False) -> Iterator[Deleted]:
+    def steps(self, *, again: bool = False) -> Generator[Deleted, None, None]:
         """
         Delete what is past retention, a step each time one is asked for.
 

@@ -3,7 +3,8 @@ The pace of work that calls go beside: it rests three times as long as it has wo
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from typing import Final, TypeVar
 
 __all__ = ["paced"]
@@ -16,7 +17,7 @@ _Step = TypeVar("_Step")
 
 
 def paced(
-    steps: Iterable[_Step],
+    steps: Generator[_Step, None, None],
     wait: Callable[[float], bool | None] = time.sleep,
     *,
     least: float = 0.0,
@@ -25,14 +26,16 @@ def paced(
     The same steps, with a rest behind each.
 
     Args:
-        steps: What is done, a step each time one is asked for.
+        steps: What is done, a step each time one is asked for. Closed at the end, while the caller
+            has still got what they need for that.
         wait: Rests for so many seconds; true: no further step is wanted.
         least: Seconds that it rests at least.
     """
     began = time.monotonic()
-    for step in steps:
-        took = time.monotonic() - began
-        yield step
-        if wait(max(least, min(_RESTS * took, _LONGEST))):
-            return
-        began = time.monotonic()
+    with closing(steps):
+        for step in steps:
+            took = time.monotonic() - began
+            yield step
+            if wait(max(least, min(_RESTS * took, _LONGEST))):
+                return
+            began = time.monotonic()

@@ -17,7 +17,7 @@ somebody holds has its turn in a later sweep. Several may sweep at once.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Self
@@ -101,7 +101,7 @@ class Sweep:
         self._spans = {"memory": quarantine.memory, "limit": batch}
         self._batch = batch
 
-    def steps(self) -> Iterator[Swept]:
+    def steps(self) -> Generator[Swept, None, None]:
         """
         Sweep, a step each time one is asked for, so that the caller may pause between them.
 

@@ -613,7 +613,8 @@ UPDATE agi_router.binding SET party_group = %(party_group)s WHERE block = %(bloc
 SELECT DISTINCT m.group_id
   FROM agi_router.group_member m
  WHERE agi_router.sealed_otherwise(m.sealed, %(header)s::bytea)
- ORDER BY m.group_id;
+ ORDER BY m.group_id
+ LIMIT %(limit)s;
 
 -- lock_group_by_id --
 -- Keep changes and binds off a party group until the transaction ends.

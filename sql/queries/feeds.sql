@@ -21,7 +21,8 @@ SELECT f.id, f.name, f.kind, f.path, f.numbers, f.trust, f.every, f.created_at,
 -- authorize_feed --
 -- Keep what is sent to the address of a feed as Authorization; null: nothing.
 INSERT INTO agi_router.feed_pull (feed_id, sealed)
-VALUES (%(feed_id)s, %(sealed)s)
+SELECT %(feed_id)s, %(sealed)s::bytea
+  FROM (SELECT agi_router.count_seals((%(sealed)s::bytea IS NOT NULL)::integer) OFFSET 0) c
     ON CONFLICT (feed_id) DO UPDATE SET sealed = excluded.sealed;
 
 -- ask_feed --
@@ -99,6 +100,7 @@ SELECT count(*) AS files
 INSERT INTO agi_router.feed_body (run_id, sealed)
 SELECT r.id, %(sealed)s
   FROM (SELECT id FROM agi_router.feed_run WHERE id = %(run_id)s AND ended_at IS NULL FOR UPDATE) r
+ CROSS JOIN (SELECT agi_router.count_seals(1) OFFSET 0) c
     ON CONFLICT (run_id) DO NOTHING;
 
 -- list_feed_bodies --
@@ -123,7 +125,10 @@ SELECT b.run_id, b.sealed
 
 -- renew_feed_body --
 -- Seal a file that waits anew.
-UPDATE agi_router.feed_body SET sealed = %(sealed)s WHERE run_id = %(run_id)s;
+UPDATE agi_router.feed_body
+   SET sealed = %(sealed)s
+  FROM (SELECT agi_router.count_seals(1) OFFSET 0) c
+ WHERE run_id = %(run_id)s;
 
 -- forget_feed_bodies --
 -- Forget files that nobody has read for a week.

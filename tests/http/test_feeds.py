@@ -20,7 +20,7 @@ from agi_router.maintenance.retention import Sweep
 from agi_router.tenants.model import UnknownNumbers
 from harness import cli
 from harness.api import Client
-from harness.database import NO_REST
+from harness.database import NO_REST, one
 
 A, B, C, D = (f"1380000060{serial}" for serial in range(4))
 RECORDS = "/v1/feeds/carriers/records"
@@ -272,8 +272,11 @@ def test_what_nobody_reads(operator: Client, store: BindingStore) -> None:
     operator.post("/v1/feeds", {"name": "carriers", "numbers": "md5"}, status=201)
     feed = FeedStore(Queries(store.connection)).find("carriers")
     waiting = WaitingFiles(Queries(store.connection), store.keys)
+    counted = "SELECT agi_router.seals_so_far()"
+    seals = one(store.connection, counted)
     for place in range(MOST_WAITING):
         waiting.keep(feed, str(place), "{}\n", place.to_bytes(32, "big"))
+    assert one(store.connection, counted) == seals + MOST_WAITING
     body = {"file": "more", "records": [{"number": "0" * 32, "status": "kept"}]}
     refused = operator.ask("POST", RECORDS, body)
     assert (refused.status_code, refused.json()["code"]) == (409, "feed_busy")
@@ -282,7 +285,9 @@ def test_what_nobody_reads(operator: Client, store: BindingStore) -> None:
     assert waiting.keep(feed, "0", "{}\n", bytes(32)) == first.run_id
     other = KeyRing.parse(store.keys.to_text(), cipher=Cipher.SM4_GCM)
     renewed = WaitingFiles(Queries(store.connection), other)
+    seals = one(store.connection, counted)
     assert [renewed.renew(), renewed.renew()] == [MOST_WAITING, 0]
+    assert one(store.connection, counted) == seals + MOST_WAITING
     assert renewed.open(first) == b"{}\n"
     store.connection.execute(
         b"UPDATE agi_router.feed_body SET came_at = now() - interval '8 days'"

@@ -25,7 +25,7 @@ from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import Cipher, KeyRing
 from agi_router.tenants.model import UnknownNumbers
 from harness.cli import Done, run
-from harness.database import bind
+from harness.database import bind, one
 from harness.receiver import Received, Receiver, Reply
 from harness.values import BLOCK, A, B, C, D
 
@@ -148,10 +148,15 @@ def test_what_is_new_is_done_once(
     assert pulled.pulls.renew() == 0
     other = KeyRing.parse(store.keys.to_text(), cipher=Cipher.SM4_GCM)
     renewed = PullStore(Queries(connection), other)
+    counted = "SELECT agi_router.seals_so_far()"
+    seals = one(connection, counted)
     assert [renewed.renew(), renewed.renew()] == [1, 0]
     assert renewed.authorization(feed) == SECRET
+    pulled.pulls.authorize(feed, SECRET)
+    assert one(connection, counted) == seals + 2
     pulled.pulls.authorize(feed, None)
     assert not pulled.feed.authorized
+    assert one(connection, counted) == seals + 2
 
 
 def test_pages(store: BindingStore, pulled: Pulled, receiver: Receiver) -> None:

@@ -34,7 +34,7 @@ from agi_router.bulk import importer
 from agi_router.calls.arrival import Call, DialledExtension
 from agi_router.calls.decision import Refusal, Route, decide
 from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection, connect
+from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.queries import query
 from agi_router.errors import (
     BindingConflict,
@@ -289,6 +289,8 @@ def test_a_party_group(
         both.add_group("default", "others", [E])
     rotate(dsn, key_file)
     with rotating(dsn, key_file) as rotation:
+        values = {"header": rotation.keys.header, "limit": 1}
+        assert len(Queries(connection).rows("list_unrenewed_groups", values)) == 1
         assert rotation.renew_secrets() == 2
         for kind in KINDS:
             rotation.retire(kind, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_it_rests_longer_than_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
         now += seconds
         rests.append(seconds)
 
-    def steps() -> Iterator[float]:
+    def steps() -> Generator[float, None, None]:
         nonlocal now
         for took in (0.125, 0.0, 60.0):
             now += took
@@ -33,12 +33,17 @@ def test_it_rests_longer_than_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_ends_where_no_more_is_wanted() -> None:
     """The step that was done is told, and none is begun after that."""
-    begun = []
+    done = []
 
-    def steps() -> Iterator[int]:
-        for number in range(3):
-            begun.append(number)
-            yield number
+    def steps() -> Generator[int, None, None]:
+        try:
+            for number in range(3):
+                done.append(str(number))
+                yield number
+        finally:
+            done.append("cleared away")
 
-    assert list(paced(steps(), lambda _: True)) == [0]
-    assert begun == [0]
+    # Somebody has them still: they end with the work, not when nobody has.
+    held = steps()
+    assert list(paced(held, lambda _: True)) == [0]
+    assert done == ["0", "cleared away"]
