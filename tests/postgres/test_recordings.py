@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import signal
@@ -58,7 +59,12 @@ _TOLD = (EventType.RECORDING_KEPT, EventType.RECORDING_MISSING, EventType.RECORD
 NAME = "abcdefabcdefabcdef"
 CIPHER = FileCipher.AES_256_GCM
 SOUND = bytes([0x2A]) * 8000
-STEPS = ("listdir", "open", "read", "stat", "fsync", "chmod", "replace", "mkdir", "unlink")
+STEPS = (
+    *((os, name) for name in ("listdir", "open", "read", "stat", "fsync", "chmod", "mkdir")),
+    *((os, name) for name in ("link", "rename", "replace", "unlink")),
+    (io, "open"),
+    *((Queries, name) for name in ("row", "rows", "execute")),
+)
 
 
 @pytest.fixture
@@ -527,10 +533,8 @@ def die_at(step: int) -> None:
 
         setattr(owner, name, doomed)
 
-    for name in STEPS:
-        doom(os, name)
-    for name in ("row", "rows", "execute"):
-        doom(Queries, name)
+    for owner, name in STEPS:
+        doom(owner, name)
 
 
 def test_the_database_is_away(tmp_path: Path, memory: Path) -> None:
