@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
+from weakref import WeakSet
 
 import psycopg
 from psycopg import pq
@@ -80,6 +81,9 @@ _OF_A_ROW: Final = ("22", "23", "P0")
 _OUTRUN: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 _TRIES: Final = 10
 
+# What a cell commits by itself: where the transaction here is undone, it stays.
+_STAYING: Final = frozenset({"bind", "bind_asked", "bind_drawn"})
+
 # A name as servers of any language quote it.
 _QUOTED = re.compile(r"[\"«»„“](\w+)[\"«»“”]")
 
@@ -125,6 +129,9 @@ class _TimeLoader(Loader):
 
 
 Connection = psycopg.Connection[dict[str, Any]]
+
+# Those on which something of that kind was run since their transaction began.
+_MAY_STAY: Final[WeakSet[Connection]] = WeakSet()
 
 _Done = TypeVar("_Done")
 
@@ -284,6 +291,7 @@ class Queries:
         Raises:
             psycopg.errors.UniqueViolation: A key is taken; the caller knows what that means.
         """
+        self._note(name)
         with translated(but=psycopg.errors.UniqueViolation):
             return self._connection.execute(query(name), self._constants | values).fetchone()
 
@@ -291,6 +299,7 @@ class Queries:
         """
         Run a query and return its rows.
         """
+        self._note(name)
         with translated():
             return self._connection.execute(query(name), self._constants | values).fetchall()
 
@@ -361,19 +370,35 @@ class Queries:
         """
         Do what is one transaction; a few times anew where another one was in the way.
 
-        Within a transaction it is done once, as that is undone whole.
+        Within a transaction it is done once, as that is undone whole; and where it has bound in a
+        cell, as that stays: bound anew, there would be two.
 
         Args:
             work: It; what it does elsewhere than in the database it may do several times.
         """
         alone = self._connection.info.transaction_status is pq.TransactionStatus.IDLE
         for left in reversed(range(_TRIES)):
+            if alone:
+                _MAY_STAY.discard(self._connection)
             try:
                 return work()
             except StoreUnavailable as error:
-                if not (alone and left and error.outrun):
+                if not (alone and left and error.outrun) or self._stays():
                     raise
         raise AssertionError("the last try returns or raises")
+
+    def _note(self, name: str) -> None:
+        if name in _STAYING:
+            _MAY_STAY.add(self._connection)
+
+    def _stays(self) -> bool:
+        """
+        Whether something of the last transaction may be there though it was undone.
+        """
+        if self._connection not in _MAY_STAY:
+            return False
+        place = self.row("find_place", {})
+        return place is not None and bool(place["elsewhere"])
 
     @contextmanager
     def transaction(self, *, seconds: int | None = None) -> Iterator[None]:

@@ -953,7 +953,7 @@ CREATE OR REPLACE FUNCTION agi_cells.join_functions() RETURNS void
 LANGUAGE plpgsql AS $$
 -- Each has a twin that runs by PL/Proxy. It is asked where the statement is alone, as it reads the newest
 -- rows and waits for others; within a transaction the cell's part of that runs it, which sees what it did before. One that
--- is read only has done nothing, and may insert no row by which a cell is asked.
+-- is read only has done nothing, and may insert no row by which a cell is asked: what only reads is asked as if alone.
 DECLARE
     f record;
 BEGIN
@@ -971,9 +971,10 @@ BEGIN
         PERFORM agi_cells.make_alone(f.oid);
         PERFORM agi_cells.make(
             f.proname, f.oid, 'plpgsql',
-            format('DECLARE _cell integer; BEGIN IF agi_cells.is_alone() OR current_setting(''transaction_read_only'')::boolean THEN %s; RETURN; END IF;'
+            format('DECLARE _cell integer; BEGIN IF agi_cells.is_alone()%s THEN %s; RETURN; END IF;'
                    ' FOR _cell IN SELECT DISTINCT c.cell FROM unnest(%s) b (block), agi_cells.cell_of(b.block) c (cell) ORDER BY 1'
                    ' LOOP %s%s; END LOOP; END',
+                   CASE f.proname WHEN 'list_routes' THEN ' OR current_setting(''transaction_read_only'')::boolean' ELSE '' END,
                    CASE f.result WHEN 'void' THEN 'PERFORM' ELSE 'RETURN QUERY SELECT * FROM' END
                    || format(' agi_router.%I(%s)', 'agi_cells_alone_' || f.proname, agi_cells.given(f.oid)),
                    CASE WHEN f.many THEN '$1' ELSE 'ARRAY[$1]' END,

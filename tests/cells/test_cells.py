@@ -22,7 +22,7 @@ from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import BindingState, Messages
 from agi_router.calls.decision import Decision, Refusal, Route
 from agi_router.calls.store import AdmissionStore
-from agi_router.db.connection import Connection, Queries, connect
+from agi_router.db.connection import Connection, Queries, connect, translated
 from agi_router.db.queries import query
 from agi_router.errors import MessageOver, QuotaExceeded, StoreUnavailable
 from agi_router.keys.registry import check_keys, make_current
@@ -350,3 +350,33 @@ def test_an_api_keys_quota_is_that_of_all_cells(
         store.bind(parties[3], Terms(expires_at=store.now() + HOUR))
     assert len(newest(store)) == 3
     assert one(connection, "SELECT binds FROM agi_router.api_key_use") == 3
+
+
+def test_what_is_read_only_changes_no_cell(connection: Connection, store: BindingStore) -> None:
+    """It reads what is in cells."""
+    made = bound(store, NORTH)
+    queries = Queries(connection)
+    with queries.snapshot():
+        assert store.find(made.id).parties == made.parties
+    with pytest.raises(StoreUnavailable, match="takes no writes"), queries.snapshot():
+        store.extend(made.id, store.now() + 2 * HOUR)
+    assert store.find(made.id).expires_at == made.expires_at
+
+
+def test_what_was_bound_is_not_bound_again(connection: Connection, store: BindingStore) -> None:
+    """It stays in its cell though another transaction was in the way of the rest."""
+    queries = Queries(connection)
+    tried: list[int] = []
+
+    def work() -> None:
+        tried.append(len(tried))
+        with queries.transaction(), translated():
+            if len(tried) > 1:
+                store.bind(Axb(a=new_party(), b=B), Terms(expires_at=store.now() + HOUR))
+            connection.execute("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$")
+
+    with pytest.raises(StoreUnavailable, match="40001"):
+        queries.again(work)
+    # What has not bound is done again.
+    assert tried == [0, 1]
+    assert len(newest(store)) == 1
