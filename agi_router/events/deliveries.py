@@ -142,6 +142,7 @@ class DeliveryStore:
 
     def __init__(self, connection: Connection) -> None:
         self._queries = Queries(connection)
+        self._behind = True
 
     def due(self, keys: KeyRing) -> list[Due]:
         """
@@ -174,7 +175,9 @@ class DeliveryStore:
 
     def _read(self, rows: Sequence[dict[str, Any]], webhook: Due, keys: KeyRing) -> list[Delivery]:
         events = [read_event(row) for row in rows]
-        parties = open_parties(self._queries, keys, events, numbers=webhook.numbers)
+        parties = open_parties(
+            self._queries, keys, events, numbers=webhook.numbers, behind=self._behind
+        )
         return [
             Delivery(
                 webhook=webhook, event=event, parties=of, tries=row["tries"], owed=row["owed"]
@@ -296,7 +299,7 @@ class DeliveryStore:
         Raises:
             StoreUnavailable: One of them stood still, and cost the connection.
         """
-        marked = fetch_events(self._queries, expired=_EXPIRED)
+        marked, self._behind = fetch_events(self._queries, expired=_EXPIRED)
         return marked + self._count("expire_bindings", _EXPIRED)
 
     def forget_attempts(self) -> int:

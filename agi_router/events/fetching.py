@@ -3,12 +3,12 @@ Fetching: events that databases behind this one have written come here.
 """
 
 import logging
-from typing import Final
+from typing import Final, NamedTuple
 
 from agi_router.db.connection import Queries
 from agi_router.errors import StoreUnavailable
 
-__all__ = ["ANSWER", "fetch_events"]
+__all__ = ["ANSWER", "Fetched", "fetch_events"]
 
 log = logging.getLogger(__name__)
 
@@ -16,9 +16,20 @@ ANSWER: Final = 5.0
 """Seconds that a database behind this one has to answer: others wait for it as long."""
 
 
-def fetch_events(queries: Queries, *, expired: int = 0) -> int:
+class Fetched(NamedTuple):
     """
-    Have events of all databases behind this one be here; where there are none nothing is done.
+    What came of it.
+    """
+
+    marked: int
+    """Bindings that were marked."""
+    behind: bool
+    """Whether there are databases behind this one."""
+
+
+def fetch_events(queries: Queries, *, expired: int = 0) -> Fetched:
+    """
+    Have events of all databases behind this one be here.
 
     Each is asked in a transaction of its own. One that does not answer is passed over for a
     minute, and may have cost the session: go on with *queries* renewed.
@@ -26,24 +37,22 @@ def fetch_events(queries: Queries, *, expired: int = 0) -> int:
     Args:
         queries: Where they are to be.
         expired: So many bindings at most are marked in each that the clock has ended.
-
-    Returns:
-        How many were.
     """
+    visits = queries.rows("list_visits", {})
     marked = 0
-    for row in queries.rows("list_unvisited", {}):
+    for cell in [row["cell"] for row in visits if row["due"]]:
         with queries.renewed() as own:
             answers = True
             try:
                 with own.transaction_until(ANSWER):
-                    marked += _visit(own, row["cell"], expired)
+                    marked += _visit(own, cell, expired)
             except StoreUnavailable as error:
                 answers = False
-                log.warning("cell.silent", extra={"cell": row["cell"], "error": str(error)})
+                log.warning("cell.silent", extra={"cell": cell, "error": str(error)})
         if not answers:
             with queries.renewed() as own:
-                own.execute("pass_over_cell", {"cell": row["cell"]})
-    return marked
+                own.execute("pass_over_cell", {"cell": cell})
+    return Fetched(marked, bool(visits))
 
 
 def _visit(queries: Queries, cell: int, expired: int) -> int:

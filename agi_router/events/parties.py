@@ -21,7 +21,7 @@ _COLUMNS = ("mode", "y_ttl", "parent_id")
 
 
 def open_parties(
-    queries: Queries, keys: KeyRing, events: Sequence[Event], *, numbers: Numbers
+    queries: Queries, keys: KeyRing, events: Sequence[Event], *, numbers: Numbers, behind: bool
 ) -> list[Parties | None]:
     """
     The parties of each of *events* at its time; none where it has no binding, or not any more.
@@ -36,6 +36,7 @@ def open_parties(
         keys: What they are sealed with.
         events: The events.
         numbers: Masked or in full.
+        behind: Whether databases behind this one may have them: they are not waited for long.
 
     Raises:
         StoreUnavailable: A database that has some stood still, and cost the session.
@@ -47,13 +48,15 @@ def open_parties(
         "at": [at for _, at in bound],
     }
     routes: dict[int, list[dict[str, Any]]] = {}
-    for row in _asked(queries, values) if bound else ():
+    for row in _asked(queries, values, behind=behind) if bound else ():
         routes.setdefault(row["place"] - 1, []).append(row)
     read = iter([_read(routes.get(place, []), keys, numbers) for place in range(len(bound))])
     return [{} if event.binding is None else next(read) for event in events]
 
 
-def _asked(queries: Queries, values: dict[str, Any]) -> list[dict[str, Any]]:
+def _asked(queries: Queries, values: dict[str, Any], *, behind: bool) -> list[dict[str, Any]]:
+    if not behind:
+        return queries.rows("list_parties_then", values)
     with queries.transaction_until(ANSWER):
         return queries.rows("list_parties_then", values)
 

@@ -413,12 +413,14 @@ class EventStore:
             "types": None if types is None else list(types),
             "limit": limit,
         }
-        fetch_events(self._queries)
+        fetched = fetch_events(self._queries)
         with self._queries.renewed() as queries:
             rows = queries.rows("list_events", values)
             if rows:
                 place = Cursor(int(rows[-1]["xid"]), rows[-1]["id"])
-            return Page(events=self._with_parties(queries, rows), next=place)
+            return Page(
+                events=self._with_parties(queries, rows, behind=fetched.behind), next=place
+            )
 
     def event(self, event_id: int) -> tuple[Event, Parties]:
         """
@@ -430,7 +432,7 @@ class EventStore:
         rows = self._queries.rows("find_event", {"id": event_id})
         if not rows:
             raise EventNotFound(f"there is no event {event_name(event_id)}")
-        return self._with_parties(self._queries, rows)[0]
+        return self._with_parties(self._queries, rows, behind=True)[0]
 
     def renew(self) -> int:
         """
@@ -450,10 +452,10 @@ class EventStore:
         return renew_locked(self._queries, self._keys, "list_webhook_secrets", seal)
 
     def _with_parties(
-        self, queries: Queries, rows: Sequence[dict[str, Any]]
+        self, queries: Queries, rows: Sequence[dict[str, Any]], *, behind: bool
     ) -> list[tuple[Event, Parties]]:
         events = [read_event(row) for row in rows]
-        parties = open_parties(queries, self._keys, events, numbers=Numbers.MASKED)
+        parties = open_parties(queries, self._keys, events, numbers=Numbers.MASKED, behind=behind)
         return [(event, of or {}) for event, of in zip(events, parties, strict=True)]
 
     def _tell(self, tenant: str, types: Sequence[EventType]) -> int:

@@ -523,25 +523,26 @@ $$;
 COMMENT ON FUNCTION agi_cells.fetch IS 'Has so many events of a cell at most come here';
 
 DROP FUNCTION IF EXISTS agi_cells.visit(integer);
-CREATE OR REPLACE FUNCTION agi_cells.list_unvisited() RETURNS SETOF integer
+CREATE OR REPLACE FUNCTION agi_cells.list_visits() RETURNS TABLE (cell integer, due boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+#variable_conflict use_column
 BEGIN
     IF current_setting('transaction_read_only')::boolean THEN
         -- Of a standby, lists show what has come.
+        RETURN QUERY SELECT c.id, false FROM agi_cells.cell c;
         RETURN;
     END IF;
     INSERT INTO agi_cells.fetched (cell)
     SELECT c.id FROM agi_cells.cell c WHERE NOT EXISTS (SELECT 1 FROM agi_cells.fetched f WHERE f.cell = c.id)
         ON CONFLICT DO NOTHING;
     RETURN QUERY
-    SELECT f.cell
+    SELECT f.cell, NOT agi_cells.is_silent(f.cell)
       FROM agi_cells.fetched f
-     WHERE NOT agi_cells.is_silent(f.cell)
      -- Who did not answer comes last.
      ORDER BY f.retry_at, f.cell;
 END
 $$;
-COMMENT ON FUNCTION agi_cells.list_unvisited IS 'The cells that are to be asked for events';
+COMMENT ON FUNCTION agi_cells.list_visits IS 'The cells, and whether they are to be asked for events now';
 
 CREATE OR REPLACE FUNCTION agi_cells.pass_over(_cell integer) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
@@ -598,12 +599,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION agi_cells.put_off IS 'Puts off some of what is owed of cells that do not answer: they alone have its parties';
-REVOKE ALL ON FUNCTION agi_cells.list_unvisited, agi_cells.visit, agi_cells.pass_over, agi_cells.put_off, agi_cells.fetch, agi_cells.list_told,
+REVOKE ALL ON FUNCTION agi_cells.list_visits, agi_cells.visit, agi_cells.pass_over, agi_cells.put_off, agi_cells.fetch, agi_cells.list_told,
     agi_cells.mark_expired, agi_cells.list_parties_then, agi_cells.list_traced, agi_cells.is_deleted, agi_cells.may_read FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION agi_router.list_unvisited() RETURNS SETOF integer
+CREATE OR REPLACE FUNCTION agi_router.list_visits() RETURNS TABLE (cell integer, due boolean)
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog AS $$
-    SELECT * FROM agi_cells.list_unvisited()
+    SELECT * FROM agi_cells.list_visits()
 $$;
 
 CREATE OR REPLACE FUNCTION agi_router.visit_cell(_cell integer, _expired integer) RETURNS integer
@@ -1758,7 +1759,7 @@ DO $$
 BEGIN
     -- Its functions of these names ask these.
     EXECUTE format('GRANT EXECUTE ON FUNCTION agi_cells.step_move, agi_cells.undo_move, agi_cells.list_writers,'
-                   ' agi_cells.list_loads, agi_cells.set_away, agi_cells.look, agi_cells.ask, agi_cells.list_unvisited, agi_cells.visit, agi_cells.pass_over, agi_cells.put_off,'
+                   ' agi_cells.list_loads, agi_cells.set_away, agi_cells.look, agi_cells.ask, agi_cells.list_visits, agi_cells.visit, agi_cells.pass_over, agi_cells.put_off,'
                    ' agi_cells.list_parties_then, agi_cells.list_traced, agi_cells.is_deleted, agi_cells.may_read TO %I',
                    (SELECT pg_get_userbyid(p.proowner) FROM pg_proc p WHERE p.oid = 'agi_router.list_loads'::regproc));
 END
@@ -1789,7 +1790,7 @@ SELECT p.proname, p.prosrc, pg_get_functiondef(p.oid)
   FROM pg_proc p
  WHERE p.pronamespace = 'agi_router'::regnamespace
    AND p.proname IN ('assert_whole', 'expire_bindings', 'hold_moves', 'is_deleted', 'is_moving', 'list_cells', 'list_loads', 'list_missing',
-                     'list_parties_then', 'list_routers_behind', 'list_traced', 'list_unvisited', 'list_writers', 'look_at_cell', 'look_at_cells', 'look_at_proxy',
+                     'list_parties_then', 'list_routers_behind', 'list_traced', 'list_visits', 'list_writers', 'look_at_cell', 'look_at_cells', 'look_at_proxy',
                      'pass_over_cell', 'run_behind', 'set_cell_away', 'step_move', 'undo_move', 'visit_cell', 'why_closed');
 
 CREATE OR REPLACE FUNCTION agi_cells.put_in_place() RETURNS void

@@ -135,9 +135,9 @@ SELECT a.event_id, a.at, a.tries, a.status, a.ms, a.why
  ORDER BY at DESC, a.event_id
  LIMIT %(limit)s;
 
--- list_unvisited --
--- Databases behind this one that are to be asked for events.
-SELECT cell FROM agi_router.list_unvisited() c (cell);
+-- list_visits --
+-- Databases behind this one, and whether they are to be asked for events now.
+SELECT cell, due FROM agi_router.list_visits();
 
 -- visit_cell --
 -- Have here what one of them has written, and have it mark bindings that the clock has ended.

@@ -3609,7 +3609,7 @@ REVOKE ALL ON FUNCTION agi_router.keep_held(_kind text, _day date) FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.list_day(_kind text, _day date, _after_block bigint, _after_id text, _limit integer) FROM PUBLIC;
 
-REVOKE ALL ON FUNCTION agi_router.list_unvisited() FROM PUBLIC;
+REVOKE ALL ON FUNCTION agi_router.list_visits() FROM PUBLIC;
 
 REVOKE ALL ON FUNCTION agi_router.list_writers(_block bigint) FROM PUBLIC;
 
