@@ -542,6 +542,9 @@ BEGIN
     END IF;
     DELETE FROM agi_cells.me;
     INSERT INTO agi_cells.me (cell) VALUES (_cell);
+    -- The global database has those, and tells of what is written here.
+    DELETE FROM agi_router.delivery;
+    DELETE FROM agi_router.webhook;
     -- Said again, it gives nobody an id that another one has.
     IF (SELECT s.last_value FROM agi_router.binding_id s) < first THEN
         PERFORM setval('agi_router.binding_id', first, false);

@@ -428,6 +428,7 @@ CREATE TABLE IF NOT EXISTS agi_cells.fetched (
     day      date        NOT NULL DEFAULT '-infinity',
     retry_at timestamptz NOT NULL DEFAULT '-infinity'
 );
+ALTER TABLE agi_cells.fetched ADD COLUMN IF NOT EXISTS since timestamptz NOT NULL DEFAULT '-infinity';
 COMMENT ON TABLE agi_cells.fetched IS 'Up to where events of each cell have come here';
 COMMENT ON COLUMN agi_cells.fetched.cell IS 'The cell';
 COMMENT ON COLUMN agi_cells.fetched.life IS 'Which server it was, and since which promotion: another one may give numbers of transactions again that are lost';
@@ -435,6 +436,7 @@ COMMENT ON COLUMN agi_cells.fetched.xid IS 'The transaction there that wrote the
 COMMENT ON COLUMN agi_cells.fetched.id IS 'That event';
 COMMENT ON COLUMN agi_cells.fetched.day IS 'Its day; no transaction that writes events takes longer than one';
 COMMENT ON COLUMN agi_cells.fetched.retry_at IS 'It did not answer, and is not asked before';
+COMMENT ON COLUMN agi_cells.fetched.since IS 'What was before is told to no webhook: deliverers of the cell may have told it';
 
 CREATE OR REPLACE FUNCTION agi_cells.is_silent(_cell integer) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
@@ -485,6 +487,7 @@ LANGUAGE plpgsql AS $$
 -- comes once, whoever dies. Here it is as young as what is written here now: whoever pulls finds it behind all before.
 DECLARE
     since agi_cells.fetched;
+    other bigint;
 BEGIN
     SELECT * INTO STRICT since FROM agi_cells.fetched f WHERE f.cell = _cell;
     WITH come AS MATERIALIZED (
@@ -504,7 +507,11 @@ BEGIN
           JOIN agi_router.webhook w ON w.tenant_id = e.tenant_id
          WHERE e.type = ANY (w.types) AND w.state <> 'removed'
            -- Of what was before a webhook it is not told. Clocks may differ a little.
-           AND e.at > w.created_at - interval '5 seconds'
+           AND e.at > greatest(w.created_at, since.since) - interval '5 seconds'
+            -- Of an id that is given again what was owed is lost there.
+            ON CONFLICT (webhook_id, event_id) DO UPDATE
+           SET day = excluded.day, block = excluded.block, binding_id = excluded.binding_id, sequence = excluded.sequence,
+               tries = 0, owed_since = excluded.owed_since, next_at = excluded.next_at, batch = NULL
     ), last AS (
         SELECT c.xid::xid8 AS xid, c.id, c.day
           FROM come c
@@ -517,7 +524,17 @@ BEGIN
       -- Where nothing has come, the first row says from where it looked.
       FROM (SELECT c.life, c.xid::xid8 AS xid, 0::bigint AS id FROM come c WHERE c.id IS NULL) n
       LEFT JOIN last l ON true
-     WHERE f.cell = _cell AND (n.life <> f.life OR l.id IS NOT NULL);
+     WHERE f.cell = _cell AND (n.life <> f.life OR l.id IS NOT NULL)
+    RETURNING (SELECT count(*)
+                 FROM come c
+                WHERE NOT EXISTS (SELECT 1 FROM written r WHERE r.id = c.id AND r.day = c.day)
+                  AND NOT (SELECT (e.block, e.binding_id, e.sequence, e.type)
+                                  IS NOT DISTINCT FROM (c.block, c.binding_id, c.sequence, c.type)
+                             FROM agi_router.event e
+                            WHERE e.id = c.id AND e.day = c.day)) INTO other;
+    IF other > 0 THEN
+        RAISE WARNING 'cell % has given ids of % events again that it had lost: these are not told', _cell, other;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION agi_cells.fetch IS 'Has so many events of a cell at most come here';
@@ -1266,6 +1283,7 @@ BEGIN
     PERFORM agi_cells.send_functions();
     PERFORM agi_cells.share_out();
     PERFORM agi_cells.publish();
+    INSERT INTO agi_cells.fetched (cell, since) SELECT c.id, clock_timestamp() FROM agi_cells.cell c ON CONFLICT DO NOTHING;
 END
 $$;
 COMMENT ON FUNCTION agi_cells.compose IS 'Makes all that follows from the rows of agi_cells.cell: to be run when they have changed';

@@ -104,6 +104,13 @@ def pulled(events: EventStore) -> list[Event]:
     return found
 
 
+def tell_end(cell: Connection) -> None:
+    """Tell in a cell that its bindings ended."""
+    cell.execute(
+        "SELECT agi_router.tell_binding(block, id, 'binding.ended') FROM agi_router.binding"
+    )
+
+
 async def called_in_its_cell(cells: Cells, dsn: str, keys: KeyRing, made: Binding) -> None:
     """A call to a binding, by a router that knows its cell alone."""
     number = BLOCKS.index(made.id.block)
@@ -264,9 +271,7 @@ def test_a_clock_that_was_ahead(
     with cells.connect(cells.dsns(dsn)[0]) as north:
         north.execute("UPDATE agi_router.event SET day = day + 30")
         assert len(pulled(events)) == 1
-        north.execute(
-            "SELECT agi_router.tell_binding(block, id, 'binding.ended') FROM agi_router.binding"
-        )
+        tell_end(north)
         assert [each.binding for each in pulled(events)] == [made.id] * 2
 
 
@@ -295,3 +300,34 @@ def test_who_tells_of_numbers(
         str(SOUTH.value),
         10_000,
     }
+
+
+def test_an_id_that_is_given_again(
+    cells: Cells, dsn: str, connection: Connection, store: BindingStore, events: EventStore
+) -> None:
+    """What a cell writes anew after a loss is owed; where it cannot be, the log says so."""
+    events.add(TENANT, "https://example.org/", TYPES)
+    made = bound(store, NORTH)
+    assert [each.binding for each in pulled(events)] == [made.id]
+    told: list[str] = []
+    with cells.admin(database_of(dsn)) as admin, cells.connect(cells.dsns(dsn)[0]) as north:
+        admin.add_notice_handler(lambda notice: told.append(str(notice.message_primary)))
+
+        def again() -> None:
+            least = one(north, "SELECT min(id) FROM agi_router.event")
+            north.execute("SELECT setval('agi_router.event_id', %s, false)", (least,))
+            north.execute("DELETE FROM agi_router.event")
+            tell_end(north)
+            admin.execute("SELECT agi_cells.visit(0, 0)")
+
+        admin.execute("UPDATE agi_router.event SET day = day - 1")
+        admin.execute("UPDATE agi_router.delivery SET day = day - 1, next_at = 'infinity'")
+        again()
+        owed = (
+            "SELECT count(*) FROM agi_router.delivery JOIN agi_router.event USING (day, sequence)"
+        )
+        assert one(admin, f"{owed} WHERE type = 'binding.ended' AND next_at < 'infinity'") == 1
+        assert told == []
+        again()
+        (warning,) = told
+        assert "ids of 1 events again" in warning
