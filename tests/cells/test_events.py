@@ -303,7 +303,7 @@ def test_who_tells_of_numbers(
 
 
 def test_an_id_that_is_given_again(
-    cells: Cells, dsn: str, connection: Connection, store: BindingStore, events: EventStore
+    cells: Cells, dsn: str, store: BindingStore, events: EventStore
 ) -> None:
     """What a cell writes anew after a loss is owed; where it cannot be, the log says so."""
     events.add(TENANT, "https://example.org/", TYPES)
