@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agi_router.bindings.draw import Drawn, Wish
+from agi_router.bindings.draw import Drawn, Wish, can_draw
 from agi_router.bindings.model import Binding
 from agi_router.bindings.modes import Parties
 from agi_router.bindings.policy import NumberPolicy
@@ -73,6 +73,8 @@ class Asked:
         """
         What is equal of those that one statement may make; :obj:`None`: it goes alone.
         """
+        if not can_draw(self.parties, self.choice):
+            return None
         if len(self.parties.side_a) + len(self.parties.side_b) > _PEOPLE:
             return None
         terms = self.terms

@@ -22,6 +22,7 @@ from agi_router.doors.http.app import create_app
 from agi_router.doors.http.gathering import Gathering, Job
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool
+from agi_router.errors import ModeError
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import XNumber
 from agi_router.tenants.api_key_store import ApiKeyStore
@@ -180,6 +181,66 @@ def test_a_key_that_no_longer_stands(
     assert {each.json()["code"] for each in answers} == {"credentials_invalid"}
     assert "bind_asked_together" in asked
     assert (count(connection, "binding"), count(connection, "answer")) == (2, 2)
+
+
+@pytest.mark.parametrize("fails", ["direct.plan_binding", "auth.BindingStore.make_asked_together"])
+def test_one_that_fails(
+    crowd: Crowd,
+    bound: Client,
+    connection: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    fails: str,
+) -> None:
+    """Each is served by itself, and nobody is told of it whose key is revoked."""
+
+    def fail(*_: Any) -> None:
+        raise ModeError("not so")
+
+    monkeypatch.setattr(f"agi_router.doors.http.{fails}", fail)
+    answers = crowd.ask(bind(bound, "first"), [bind(bound, "one"), bind(bound, "two")])
+    assert [each.status_code for each in answers] == [201] * 2
+    key_id, _ = parse_bearer(bound.bearer) or ("", "")
+    answers = crowd.ask(
+        bind(bound, "second"),
+        [bind(bound, "three"), bind(bound, "four")],
+        lambda: ApiKeyStore(Queries(connection)).revoke(key_id),
+    )
+    assert {each.json()["code"] for each in answers} == {"credentials_invalid"}
+    assert (count(connection, "binding"), count(connection, "answer")) == (5, 5)
+
+
+def test_what_no_number_is_drawn_for(crowd: Crowd, bound: Client, asked: list[str]) -> None:
+    """All are told what they are alone: open modes, two numbers, party groups, the same number."""
+    bound.post("/v1/groups", {"name": "night", "g": [A, C]}, status=201)
+    wishes: list[dict[str, Any]] = [
+        {"mode": "ax", "a": A},
+        {"mode": "axe", "a": A},
+        {"mode": "axyb", "a": A, "b": B},
+        {"mode": "gxyb", "g": [A, C], "b": B},
+        {"mode": "gxb", "group": "night", "b": B},
+        {"mode": "gxb", "group": "none", "b": B},
+        {"a": A, "b": B, "choice": {"same_x": "prefer"}},
+        {"a": A, "b": B, "choice": {"same_x": "avoid"}},
+    ]
+
+    def ask(*, under: str) -> list[Asking]:
+        return [
+            lambda key=f"{under}-{number}", wish=wish: bound.ask(  # type: ignore[misc]
+                "POST", "/v1/bindings", wish, Idempotency_Key=key
+            )
+            for number, wish in enumerate(wishes)
+        ]
+
+    alone = [each() for each in ask(under="alone")]
+    asked.clear()
+    together = crowd.ask(bind(bound, "first"), ask(under="together"))
+    assert "bind_asked_together" not in asked
+    told = [
+        [(each.status_code, each.json().get("code"), "y" in each.json()) for each in answers]
+        for answers in (alone, together)
+    ]
+    assert told[0] == told[1]
+    assert len(set(told[0])) > 3
 
 
 def test_a_number_that_cannot_be_had(

@@ -27,11 +27,16 @@ class Stores:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.wait = SOON
         self.turns = asyncio.Semaphore(size)
         self.refusal: Exception | None = None
+        self.gate: asyncio.Event | None = None
 
     async def run(self, work: Callable[..., Any], *args: Any) -> Any:
         """Do something when it is its turn."""
+        gate, self.gate = self.gate, None
+        if gate is not None:
+            await gate.wait()
         if self.refusal is not None:
             raise self.refusal
         async with self.turns:
@@ -49,7 +54,7 @@ class Asking(Job):
     def __init__(self, name: str, served: list[str], gate: threading.Event | None = None) -> None:
         super().__init__(cast("Door", None))
         self._name, self._served, self._gate = name, served, gate
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.begun = threading.Event()
 
     def admit_known(self, store: BindingStore) -> Desk | None:  # noqa: ARG002
@@ -73,6 +78,8 @@ class Asking(Job):
         if self._gate is not None:
             assert self._gate.wait(SOON)
         self._served.append(f"{self._name} alone")
+        if self.error is not None:
+            raise self.error
         return Response(self._name)
 
 
@@ -150,3 +157,66 @@ async def test_what_is_refused() -> None:
     )
     assert told == [stores.refusal] * 2
     assert door._lanes == {}
+
+
+class Panic(BaseException):
+    """What a library written in Rust raises."""
+
+
+@pytest.mark.parametrize("error", [Panic(), StopIteration()])
+async def test_what_no_future_takes(error: BaseException) -> None:
+    """Whoever asked is told that it failed, alone or with others, and the lane goes on."""
+    stores = Stores(1)
+    door = gather(stores)
+
+    def bad() -> Asking:
+        job = Asking("bad", [])
+        job.error = error
+        return job
+
+    with pytest.raises(RuntimeError):
+        await asyncio.wait_for(door.run("one", bad()), SOON)
+    standing = await stand(door, "a")
+    jobs = [bad(), Asking("b", standing.served)]
+    asking = [asyncio.ensure_future(door.run("one", each)) for each in jobs]
+    await asyncio.sleep(0)
+    standing.gate.set()
+    told = await asyncio.wait_for(asyncio.gather(*asking, return_exceptions=True), SOON)
+    assert isinstance(told[0], RuntimeError)
+    assert isinstance(told[1], Response)
+    await asyncio.gather(*standing.asking)
+    assert door._lanes == {}
+
+
+async def test_all_stand_still() -> None:
+    """Who comes then is told that all are busy, after as long as he would wait by himself."""
+    stores = Stores(2)
+    stores.wait = 0.0
+    door = gather(stores)
+    standing = await stand(door, "a", "b")
+    with pytest.raises(Problem) as told:
+        await asyncio.wait_for(door.run("one", Asking("c", standing.served)), SOON)
+    assert told.value.code == "busy"
+    standing.gate.set()
+    await asyncio.gather(*standing.asking)
+    assert door._lanes == {}
+
+
+async def test_who_came_after_a_session_that_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """He is not refused with it: those that it was to serve another one has served."""
+    monkeypatch.setattr(gathering, "_WIDTH", 1)
+    stores = Stores(2)
+    door = gather(stores)
+    gate = stores.gate = asyncio.Event()
+    served: list[str] = []
+    first = asyncio.ensure_future(door.run("one", Asking("a", served)))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(asyncio.gather(first, door.run("one", Asking("b", served))), SOON)
+    monkeypatch.setattr(gathering, "_PATIENCE", 60.0)
+    last = asyncio.ensure_future(door.run("one", Asking("c", served)))
+    await asyncio.sleep(0)
+    stores.refusal = Problem.of_door("busy")
+    gate.set()
+    await asyncio.sleep(0)
+    stores.refusal = None
+    assert isinstance(await asyncio.wait_for(last, SOON), Response)

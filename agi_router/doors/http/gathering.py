@@ -15,7 +15,7 @@ Rules for the editor:
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,7 +25,8 @@ from starlette.responses import Response
 from agi_router.bindings.asked import Answered, Asked
 from agi_router.bindings.store import BindingStore
 from agi_router.doors.http.auth import Desk, Door
-from agi_router.doors.http.pool import StorePool
+from agi_router.doors.http.pool import StorePool, bearable, busy
+from agi_router.errors import StoreUnavailable
 
 __all__ = ["Gathering", "Job"]
 
@@ -94,7 +95,7 @@ class Job(ABC):
             return self.serve(self.desk, borrowed)
 
 
-_Told = Response | Exception | None
+_Told = Response | BaseException | None
 """An answer, or why there is none; :obj:`None`: nothing was done, it is to be served by itself."""
 _Future = asyncio.Future[Response | None]
 
@@ -161,15 +162,18 @@ class Gathering:
 
     def _hurry(self, who: str, lane: _Lane) -> None:
         """
-        Let another session serve those that have waited for long enough.
+        Let another session serve those that have waited for long enough; or say that all are busy.
         """
         lane.timer = None
+        loop = asyncio.get_running_loop()
+        # As whoever waits for a store by himself: where all stand still nobody comes for them.
+        for _, future, _ in _take_since(lane, loop.time() - self._stores.wait):
+            _set(future, busy())
         try:
             _, _, since = lane.waiting[0]
         # They were taken meanwhile.
         except IndexError:
             return
-        loop = asyncio.get_running_loop()
         left = since + _PATIENCE - loop.time()
         if left <= 0:
             left = _PATIENCE
@@ -181,20 +185,26 @@ class Gathering:
         """
         Serve those that wait in a lane when it is a session's turn.
         """
-        waited = len(lane.waiting)
+        begun = asyncio.get_running_loop().time()
+        served: Sequence[tuple[Job, _Future, _Told]] = []
         try:
             served = await self._stores.run(self._serve_next, lane)
-        except Exception as error:  # noqa: BLE001 - whoever waits is to have it
-            served = [(job, future, error) for job, future, _ in _take(lane, waited)]
-        for _, future, told in served:
-            if future.done():
-                continue
-            if isinstance(told, Exception):
-                future.set_exception(told)
-            else:
-                future.set_result(told)
-        left = sum(told is None and job.desk is not None for job, _, told in served)
-        lane.vain = lane.vain + 1 if 2 * left > len(served) else 0
+        except BaseException as error:
+            # Who came later may have a turn yet.
+            served = [(job, future, error) for job, future, _ in _take_since(lane, begun)]
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            for _, future, told in served:
+                _set(future, told)
+            left = sum(told is None and job.desk is not None for job, _, told in served)
+            self._end(who, lane, in_vain=2 * left > len(served))
+
+    def _end(self, who: str, lane: _Lane, *, in_vain: bool) -> None:
+        """
+        A session has served those that it has taken.
+        """
+        lane.vain = lane.vain + 1 if in_vain else 0
         if lane.vain >= _VAIN:
             self._let_alone(who)
         lane.serving -= 1
@@ -230,7 +240,7 @@ class Gathering:
             elif jobs:
                 with self._stores.lend() as store:
                     told = _serve_together(jobs, store)
-        except Exception as error:  # noqa: BLE001 - whoever waits is to have it
+        except BaseException as error:  # noqa: BLE001 - whoever waits is to have it
             told = [error] * len(jobs)
         return [(job, future, each) for (job, future, _), each in zip(taken, told, strict=True)]
 
@@ -245,6 +255,28 @@ def _take(lane: _Lane, most: int) -> Iterator[tuple[Job, _Future, float]]:
             yield lane.waiting.popleft()
 
 
+def _take_since(lane: _Lane, last: float) -> Iterator[tuple[Job, _Future, float]]:
+    """
+    The first of those that wait since a time or longer; they wait no more.
+    """
+    # Another session may take them at the same time.
+    with suppress(IndexError):
+        while lane.waiting[0][2] <= last:
+            yield lane.waiting.popleft()
+
+
+def _set(future: _Future, told: _Told) -> None:
+    """
+    Tell what came of it whoever waits still.
+    """
+    if future.done():
+        return
+    if isinstance(told, BaseException):
+        future.set_exception(bearable(told))
+    else:
+        future.set_result(told)
+
+
 def _serve_together(jobs: Sequence[Job], store: BindingStore) -> Sequence[_Told]:
     """
     Serve several by few statements, as far as that goes.
@@ -255,10 +287,10 @@ def _serve_together(jobs: Sequence[Job], store: BindingStore) -> Sequence[_Told]
     for place, job in enumerate(jobs):
         try:
             job.desk = job.admit_known(store)
-            asked = None if job.desk is None else job.plan(job.desk)
-        except Exception as error:  # noqa: BLE001 - it is that request's
+        except BaseException as error:  # noqa: BLE001 - it is that request's
             told[place] = error
             continue
+        asked = None if job.desk is None else _plan(job, job.desk)
         if job.desk is None or asked is None or asked.together is None:
             continue
         alone = {*asked.alone, *job.desk.alone}
@@ -268,13 +300,38 @@ def _serve_together(jobs: Sequence[Job], store: BindingStore) -> Sequence[_Told]
             whose = (*job.desk.looked_at.values(), asked.together)
             groups.setdefault(whose, []).append((place, job.desk, asked))
     for group in groups.values():
+        done: Mapping[int, Answered] = {}
         try:
             done = group[0][1].bind_all_at_once([(desk, asked) for _, desk, asked in group])
-        except Exception as error:  # noqa: BLE001 - whether it was done nobody knows
+        # Whether it was done nobody knows.
+        except StoreUnavailable as error:
             for place, _, _ in group:
                 told[place] = error
-            continue
+        except BaseException:  # noqa: BLE001
+            # Nothing was done, nor has anybody looked at the key: each is told by itself.
+            done = {}
         for number, answered in done.items():
             place = group[number][0]
-            told[place] = jobs[place].tell(answered)
+            told[place] = _tell(jobs[place], answered)
     return told
+
+
+def _plan(job: Job, desk: Desk) -> Asked | None:
+    """
+    What a request asks for; whoever may not ask is not told why it cannot be.
+    """
+    try:
+        return job.plan(desk)
+    # It is told by itself, where the key is looked at.
+    except BaseException:  # noqa: BLE001
+        return None
+
+
+def _tell(job: Job, done: Answered) -> Response | BaseException:
+    """
+    The answer where that was done, which no other request is to miss for this one's sake.
+    """
+    try:
+        return job.tell(done)
+    except BaseException as error:  # noqa: BLE001 - it is that request's
+        return error

@@ -14,7 +14,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.db.session import why_read_only
 from agi_router.schemas.problems import Problem
 
-__all__ = ["StorePool", "Turn"]
+__all__ = ["StorePool", "Turn", "bearable", "busy"]
 
 # Seconds for which a request waits for a store.
 _WAIT: Final = 1.0
@@ -44,6 +44,13 @@ class StorePool:
         self._threads = _Threads(size)
         for _ in range(size):
             self._places.put(None)
+
+    @property
+    def wait(self) -> float:
+        """
+        Seconds for which a request waits for a store.
+        """
+        return _WAIT
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator["Turn"]:
@@ -92,7 +99,7 @@ class StorePool:
             async with asyncio.timeout(seconds):
                 await self._turns.acquire()
         except TimeoutError:
-            raise _busy() from None
+            raise busy() from None
 
     @contextlib.contextmanager
     def lend(self) -> Iterator[BindingStore]:
@@ -106,7 +113,7 @@ class StorePool:
         try:
             store = self._places.get(timeout=_WAIT)
         except Empty:
-            raise _busy() from None
+            raise busy() from None
         era = self._era
         try:
             if store is None or not _in_order(store):
@@ -218,9 +225,7 @@ class _Threads:
             try:
                 told = future.set_result, work()
             except BaseException as error:  # noqa: BLE001 - whoever waits is to have it
-                # A future takes no other, and the thread is to go on.
-                takes = isinstance(error, Exception) and not isinstance(error, StopIteration)
-                told = future.set_exception, error if takes else RuntimeError(repr(type(error)))
+                told = future.set_exception, bearable(error)
             # Nobody waits any more where the loop is closed.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(tell, *told)
@@ -244,7 +249,19 @@ class _Threads:
             do()
 
 
-def _busy() -> Problem:
+def bearable(error: BaseException) -> Exception:
+    """
+    An error as a future takes it, and whoever waits for it: the thread and the loop are to go on.
+    """
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    return RuntimeError(repr(type(error)))
+
+
+def busy() -> Problem:
+    """
+    What is told where no store is free in time.
+    """
     return Problem.of_door("busy", headers={"Retry-After": "1"})
 
 
