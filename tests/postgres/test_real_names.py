@@ -21,7 +21,7 @@ from agi_router.persons.real_name_store import RealNameStore
 from agi_router.persons.real_names import RealName, RealNameLine, check_source
 from agi_router.tenants.rules import RulesChange
 from harness.cli import run
-from harness.database import bind, on_each_version
+from harness.database import Server, bind, on_each_version
 from harness.pbx import Cli
 from harness.values import BLOCK, A, B, C, D, E
 
@@ -113,7 +113,9 @@ def test_nobody_else_is_bound(store: BindingStore) -> None:
     bind(store, A, B, x=BLOCK.number(79))
 
 
-def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -> None:
+def test_by_hand(
+    server: Server, store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path
+) -> None:
     """Set, show, list; an import says why; no number is told, and who has looked is on record."""
     file = tmp_path / "key"
     write_key_ring(file, keys)
@@ -138,7 +140,7 @@ def test_by_hand(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Path) -
     assert cli("tenant", "rules", "default", "--real-name")["needs_real_name"] is True
     rows = tmp_path / "rows.csv"
     rows.write_text(f"mode,a,b,order,ttl\naxb,{A.digits},{B.digits},O-1,1h\n", "utf-8")
-    refused = run(["import", str(rows)], cli.env)
+    refused = run(["import", str(rows)], {**cli.env, "AGI_ROUTER_DSN": server.cell(dsn)})
     assert "real name" in refused.err + refused.out
     acts = [each["act"] for each in cli("audit", "list")]
     assert acts[-3:] == ["person real-name show", "person real-name set", "person real-name set"]
