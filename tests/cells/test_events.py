@@ -133,14 +133,14 @@ async def test_all_cells_are_told_of(
     events: EventStore,
     receiver: Receiver,
 ) -> None:
-    """Sent by one deliverer with the parties, in the order of each binding, and pulled once."""
+    """Sent once by two deliverers with the parties, in each binding's order, and pulled once."""
     webhook, secret = events.add(TENANT, receiver.url, TYPES)
     made = [bound(store, block) for block in BLOCKS]
     for each in made:
         await called_in_its_cell(cells, dsn, keys, each)
         expire(connection, each.id)
     expected = Counter((str(each.id), f"agi_router.{event}") for each in made for event in TYPES)
-    with delivering(deliver_dsn, keys):
+    with delivering(deliver_dsn, keys), delivering(deliver_dsn, keys):
         until(lambda: told_of(receiver) == expected)
     of_each: dict[str, list[str]] = {}
     for got in receiver.received:
