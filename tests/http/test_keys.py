@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +9,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from starlette.testclient import TestClient
@@ -28,6 +24,7 @@ from agi_router.tenants.api_keys import KeyForm, KeyScope, parse_bearer
 from harness.api import Client
 from harness.api_scopes import SCOPED
 from harness.database import one, until
+from harness.signer import Signer
 
 A, B = "13800000101", "13800000102"
 PATIENCE = 30
@@ -208,49 +205,6 @@ def test_wrong_keys_of_an_address(
         assert asked(same, right).json()["code"] == "address_blocked"
         assert [asked(another, wrong).status_code for _ in range(4)] == [401, 401, 401, 429]
         assert asked(other, right).status_code == 200
-
-
-class Signer:
-    """Whoever signs requests, as the clients of Alibaba Cloud do."""
-
-    def __init__(self, http: TestClient, key_id: str, secret: str) -> None:
-        self.http, self.key_id, self.secret = http, key_id, secret
-
-    def headers(
-        self,
-        method: str,
-        url: str,
-        body: bytes,
-        *,
-        algorithm: str,
-        date: datetime | None = None,
-        **more: str,
-    ) -> dict[str, str]:
-        """The headers of a request."""
-        digest = "sm3" if algorithm.endswith("SM3") else "sha256"
-        parts = urlsplit(url)
-        when = date or datetime.now(UTC)
-        headers = {
-            "host": "testserver",
-            "x-acs-action": "-",
-            "x-acs-version": "v1",
-            "x-acs-date": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "x-acs-signature-nonce": secrets.token_hex(16),
-            "x-acs-content-sha256": hashlib.new(digest, body).hexdigest(),
-            **({"content-type": "application/json"} if body else {}),
-            **{name.replace("_", "-"): value for name, value in more.items()},
-        }
-        names = ";".join(sorted(headers))
-        lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
-        canonical = "\n".join(
-            (method, parts.path, parts.query, lines, names, headers["x-acs-content-sha256"])
-        )
-        text = f"{algorithm}\n{hashlib.new(digest, canonical.encode()).hexdigest()}"
-        value = hmac.new(self.secret.encode(), text.encode(), digest).hexdigest()
-        headers["authorization"] = (
-            f"{algorithm} Credential={self.key_id},SignedHeaders={names},Signature={value}"
-        )
-        return headers
 
 
 @pytest.fixture

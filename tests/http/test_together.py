@@ -22,7 +22,7 @@ from agi_router.doors.http.app import create_app
 from agi_router.doors.http.gathering import Gathering, Job
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool
-from agi_router.errors import ModeError
+from agi_router.errors import ModeError, StoreUnavailable
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import XNumber
 from agi_router.tenants.api_key_store import ApiKeyStore
@@ -31,6 +31,7 @@ from agi_router.tenants.rules import Consent, RulesChange
 from harness.alibaba import AlibabaClient, beijing
 from harness.api import Client
 from harness.database import NO_REST, SOON, one, until
+from harness.signer import Signer
 from harness.values import BLOCK
 
 A, B, C = (f"1380000050{serial}" for serial in range(3))
@@ -209,6 +210,43 @@ def test_one_that_fails(
     assert (count(connection, "binding"), count(connection, "answer")) == (5, 5)
 
 
+def test_a_connection_that_is_lost(
+    crowd: Crowd, bound: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether they were made nobody knows: all are told so, and asked again they are told."""
+    rows = Queries.rows
+
+    def lose(self: Queries, name: str, values: dict[str, Any]) -> Any:
+        told = rows(self, name, values)
+        if name == "bind_asked_together":
+            raise StoreUnavailable
+        return told
+
+    wishes = [bind(bound, "one"), bind(bound, "two")]
+    with monkeypatch.context() as patch:
+        patch.setattr(Queries, "rows", lose)
+        answers = crowd.ask(bind(bound, "first"), wishes)
+    assert [each.status_code for each in answers] == [503] * 2
+    answers = [each() for each in wishes]
+    assert [each.headers["idempotency-replayed"] for each in answers] == ["true"] * 2
+    assert (count(connection, "binding"), count(connection, "answer")) == (5, 5)
+
+
+def test_a_key_that_asks_too_often(
+    crowd: Crowd, make_key: Callable[..., str], connection: Connection, asked: list[str]
+) -> None:
+    """As many are served as may be, together; the others are looked at, and told so."""
+    client = Client(crowd.http, make_key("couriers", max_requests=5))
+    for key in ("before", "last"):
+        assert bind(client, key)().status_code == 201
+    asking = [bind(client, f"new-{each}") for each in range(4)]
+    answers = crowd.ask(bind(client, "first"), asking)
+    assert sorted(each.status_code for each in answers) == [201, 201, 429, 429]
+    assert {each.json()["code"] for each in answers if each.is_error} == {"rate_exceeded"}
+    assert "bind_asked_together" in asked
+    assert count(connection, "binding") == 5
+
+
 def test_what_no_number_is_drawn_for(crowd: Crowd, bound: Client, asked: list[str]) -> None:
     """All are told what they are alone: open modes, two numbers, party groups, the same number."""
     bound.post("/v1/groups", {"name": "night", "g": [A, C]}, status=201)
@@ -308,8 +346,9 @@ def test_by_the_rules_of_a_new_tenant(
 
 
 @pytest.fixture
-def alibaba(crowd: Crowd, connection: Connection, ring: KeyRing) -> AlibabaClient:
-    """The tenant's key that signs, which has bound before."""
+def signing(crowd: Crowd, connection: Connection, ring: KeyRing) -> tuple[str, str]:
+    """A key of the tenant that signs."""
+    assert crowd
     key, secret = ApiKeyStore(Queries(connection)).add(
         tenant="couriers",
         form=KeyForm.SIGNED,
@@ -319,7 +358,36 @@ def alibaba(crowd: Crowd, connection: Connection, ring: KeyRing) -> AlibabaClien
         life=HOUR,
         keys=ring,
     )
-    client = AlibabaClient(crowd.http, key.id, secret)
+    return key.id, secret
+
+
+def test_signed_ones_of_v1(
+    crowd: Crowd, signing: tuple[str, str], connection: Connection, asked: list[str]
+) -> None:
+    """They go together, though no two show the same signature."""
+    signer = Signer(crowd.http, *signing)
+    body = f'{{"a":"{A}","b":"{B}"}}'.encode()
+
+    def ask(name: str) -> Asking:
+        algorithm = "ACS3-HMAC-SHA256"
+        told = signer.headers(
+            "POST", "/v1/bindings", body, algorithm=algorithm, idempotency_key=name
+        )
+        return lambda: crowd.http.post("/v1/bindings", content=body, headers=told)
+
+    for name in ("before", "last"):
+        assert ask(name)().status_code == 201
+    asked.clear()
+    answers = crowd.ask(ask("first"), [ask("one"), ask("two")])
+    assert [each.status_code for each in answers] == [201] * 2
+    assert asked == ["bind_asked", "bind_asked_together"]
+    assert (count(connection, "binding"), count(connection, "nonce")) == (5, 5)
+
+
+@pytest.fixture
+def alibaba(crowd: Crowd, signing: tuple[str, str]) -> AlibabaClient:
+    """The tenant's key that signs, which has bound before."""
+    client = AlibabaClient(crowd.http, *signing)
     for _ in range(2):
         assert client.code("BindAxb700", **wish()) == "OK"
     return client

@@ -16,7 +16,7 @@ from agi_router.bindings.store import BindingStore
 from agi_router.doors.http import gathering
 from agi_router.doors.http.auth import Desk, Door
 from agi_router.doors.http.gathering import Gathering, Job
-from agi_router.doors.http.pool import StorePool
+from agi_router.doors.http.pool import StorePool, bearable
 from agi_router.schemas.problems import Problem
 
 SOON = 5.0
@@ -39,8 +39,15 @@ class Stores:
             await gate.wait()
         if self.refusal is not None:
             raise self.refusal
+
+        def do() -> Any:
+            try:
+                return work(*args)
+            except BaseException as error:  # noqa: BLE001 - as the pool's threads
+                raise bearable(error) from None
+
         async with self.turns:
-            return await asyncio.to_thread(work, *args)
+            return await asyncio.to_thread(do)
 
     @contextmanager
     def lend(self) -> Iterator[None]:

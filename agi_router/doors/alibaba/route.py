@@ -34,6 +34,7 @@ from agi_router.doors.http.auth import (
     address_of,
     admit_key,
     claim_of,
+    named_key,
     open_secret,
     signed_part,
     take_nonce,
@@ -53,7 +54,6 @@ LARGEST: Final = 2**16
 _METHODS: Final = frozenset({"GET", "POST"})
 _OK: Final = "OK"
 _KEY_ID: Final = re.compile(rb"(?:^|&)AccessKeyId=([^&]{1,64})")
-_CREDENTIAL: Final = re.compile(r"Credential=([^,\s]{1,64})")
 
 
 class AlibabaDoor:
@@ -110,7 +110,11 @@ class _Called(Job):
         recalled = None if action is None else _recall(call, store, address, door)
         if action is None or recalled is None or not recalled[0].key.allows(action.scope):
             return None
-        desk = self._seat(call, store, address, recalled)
+        try:
+            desk = self._seat(call, store, address, recalled, proving=False)
+        # Who has asked too often is looked at by himself.
+        except Problem:
+            return None
         desk.require(action.scope)
         return desk
 
@@ -171,9 +175,18 @@ class _Called(Job):
         store: BindingStore,
         address: Address,
         recalled: tuple[FoundKey, Stamp] | None,
+        *,
+        proving: bool = True,
     ) -> Desk:
         """
         Count a request, and give it a desk.
+
+        Args:
+            call: What is asked for.
+            store: By which.
+            address: Where it came from.
+            recalled: The key, if it stood a moment ago.
+            proving: Whether such a key is looked at where it is one request too many.
 
         Raises:
             Exception: Nobody may ask so.
@@ -186,7 +199,7 @@ class _Called(Job):
         found = prove(store) if recalled is None else recalled[0]
         claim = None if recalled is None else claim_of(*recalled, prove)
         request.state.key = found.key.id
-        request.state.headers = door.count(found, claim, store)
+        request.state.headers = door.count(found, claim if proving else None, store)
         return Desk(
             store=store.within(found.scope),
             found=found,
@@ -227,8 +240,7 @@ def _who_binds(request: Request) -> str | None:
         found = _KEY_ID.search(text)
         return None if found is None else found[1].decode("latin-1")
     if request.headers.get("x-acs-action", "").startswith("BindAxb"):
-        named = _CREDENTIAL.search(request.headers.get("authorization", ""))
-        return None if named is None else named[1]
+        return named_key(request.headers.get("authorization", ""))
     return None
 
 

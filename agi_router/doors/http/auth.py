@@ -12,6 +12,7 @@ Rules for the editor:
 """
 
 import hashlib
+import re
 import threading
 import time
 from collections import Counter
@@ -77,6 +78,7 @@ __all__ = [
     "admit_link",
     "claim_of",
     "digest_nonce",
+    "named_key",
     "open_secret",
     "signed_part",
     "take_nonce",
@@ -84,6 +86,7 @@ __all__ = [
     "without_store",
 ]
 
+_CREDENTIAL: Final = re.compile(r"Credential=([^,\s]{1,64})")
 _MINUTE: Final = timedelta(minutes=1)
 NOBODY: Final = hashlib.sha256(b"agi_router nobody").hexdigest().encode()
 """What a signature is checked with where there is no key: it takes as long, and nobody has it."""
@@ -603,9 +606,6 @@ def admit_known(
 
     Returns:
         The desk; :obj:`None`: whoever it is, nothing was done, and :func:`admit` finds out.
-
-    Raises:
-        Problem: They have asked too often.
     """
     authorization = request.headers.get("authorization")
     if authorization is None or not _is_plain(request):
@@ -624,27 +624,37 @@ def admit_known(
 
     found, stamp = recalled
     request.state.action = request.scope["endpoint"].__name__
-    desk = _seat(request, door, store, found, claim_of(found, stamp, prove), address)
+    claim = claim_of(found, stamp, prove)
+    try:
+        desk = _seat(request, door, store, found, claim, address, proving=False)
+    # Who has asked too often is looked at by himself.
+    except Problem:
+        return None
     desk.require(scope)
     return desk
 
 
-def _seat(  # noqa: PLR0917 - as they are found out
+def _seat(  # noqa: PLR0917, D417 - as they are found out
     request: HttpRequest,
     door: Door,
     store: BindingStore,
     found: FoundKey,
     claim: Claim | None,
     address: Address,
+    *,
+    proving: bool = True,
 ) -> Desk:
     """
     Count a request, and give it a desk.
+
+    Args:
+        proving: Whether a claim is looked at where it is one too many.
 
     Raises:
         Problem: They have asked too often.
     """
     request.state.key = found.key.id
-    request.state.headers = door.count(found, claim, store)
+    request.state.headers = door.count(found, claim if proving else None, store)
     return Desk(
         store=store.within(found.scope),
         found=found,
@@ -867,6 +877,14 @@ def signed_part(request: HttpRequest) -> Request:
         ],
         body=request.state.body,
     )
+
+
+def named_key(authorization: str) -> str | None:
+    """
+    The id of the key that a signature names, which nobody has looked at.
+    """
+    named = _CREDENTIAL.search(authorization)
+    return None if named is None else named[1]
 
 
 def digest_nonce(key_id: str, stamp: Stamp) -> bytes:

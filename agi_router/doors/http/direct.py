@@ -6,6 +6,7 @@ three quarters of the door's CPU for a bind. One thread reads the body, lets the
 what is asked. Their place in the OpenAPI document they have from their routes.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from agi_router.bindings.asked import Answered, Asked
 from agi_router.bindings.store import BindingStore
-from agi_router.doors.http.auth import Desk, Door, admit, admit_known
+from agi_router.doors.http.auth import Desk, Door, admit, admit_known, named_key
 from agi_router.doors.http.bindings import (
     create_binding,
     create_bindings,
@@ -67,12 +68,12 @@ class Direct:
         """
         request = Request(scope, receive)
         job = _Posted(request, self._door)
-        who = request.headers.get("authorization")
+        shown = request.headers.get("authorization")
         try:
-            if who is None or job.model is not BindingIn:
+            if shown is None or job.model is not BindingIn:
                 response = await self._door.stores.run(job.run)
             else:
-                response = await self._gathering.run(who, job)
+                response = await self._gathering.run(_who(shown), job)
         # As those of the other routes are answered.
         except Exception as error:  # noqa: BLE001
             problem = _problem(error, request.state.id)
@@ -116,6 +117,13 @@ class _Posted(Job):
         finally:
             # Whatever is answered, it is to nobody whose key does not stand.
             desk.prove()
+
+
+def _who(shown: str) -> str:
+    """
+    What those show alike who show one key: a secret is not kept, nor has it to be known.
+    """
+    return named_key(shown) or hashlib.sha256(shown.encode("latin-1")).hexdigest()
 
 
 def problem_of_faults(found: Sequence[Mapping[str, Any]]) -> Problem:

@@ -38,7 +38,6 @@ _PATIENCE: Final = 0.01
 # Where so often in a row most could not be served together, each is by itself for so many seconds.
 _VAIN: Final = 4
 _ALONE: Final = 1.0
-_MANY: Final = 10_000
 
 
 class Job(ABC):
@@ -57,10 +56,7 @@ class Job(ABC):
     @abstractmethod
     def admit_known(self, store: BindingStore) -> Desk | None:
         """
-        Let it in, if its key stood a moment ago.
-
-        Raises:
-            Problem: It has asked too often.
+        Let it in, if its key stood a moment ago and has not asked too often.
         """
 
     @abstractmethod
@@ -134,8 +130,8 @@ class Gathering:
         Serve a request.
 
         Args:
-            who: The key that it shows, which nobody has looked at: those that show the same wait
-                for each other.
+            who: The key that it shows, without its secret, which nobody has looked at: those that
+                show the same wait for each other.
             job: The request.
 
         Raises:
@@ -220,9 +216,9 @@ class Gathering:
         """
         Little comes of serving them together: a moment long each is served by itself.
         """
-        if len(self._alone) >= _MANY:
-            self._alone.clear()
-        self._alone[who] = asyncio.get_running_loop().time() + _ALONE
+        now = asyncio.get_running_loop().time()
+        self._alone = {each: until for each, until in self._alone.items() if until > now}
+        self._alone[who] = now + _ALONE
 
     def _serve_next(self, lane: _Lane) -> Sequence[tuple[Job, _Future, _Told]]:
         """
@@ -285,12 +281,7 @@ def _serve_together(jobs: Sequence[Job], store: BindingStore) -> Sequence[_Told]
     groups: dict[Any, list[tuple[int, Desk, Asked]]] = {}
     seen: set[Any] = set()
     for place, job in enumerate(jobs):
-        try:
-            job.desk = job.admit_known(store)
-        except BaseException as error:  # noqa: BLE001 - it is that request's
-            told[place] = error
-            continue
-        asked = None if job.desk is None else _plan(job, job.desk)
+        asked = _plan(job, store)
         if job.desk is None or asked is None or asked.together is None:
             continue
         alone = {*asked.alone, *job.desk.alone}
@@ -316,12 +307,13 @@ def _serve_together(jobs: Sequence[Job], store: BindingStore) -> Sequence[_Told]
     return told
 
 
-def _plan(job: Job, desk: Desk) -> Asked | None:
+def _plan(job: Job, store: BindingStore) -> Asked | None:
     """
-    What a request asks for; whoever may not ask is not told why it cannot be.
+    What a request asks for, once it was let in; whoever may not ask is not told why it cannot be.
     """
     try:
-        return job.plan(desk)
+        job.desk = job.admit_known(store)
+        return None if job.desk is None else job.plan(job.desk)
     # It is told by itself, where the key is looked at.
     except BaseException:  # noqa: BLE001
         return None
