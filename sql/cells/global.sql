@@ -1106,6 +1106,8 @@ BEGIN
         _made := _made + (begins_at IS NOT NULL)::integer;
         _place := array_position(_id, id) - 1;
         IF _consent = 'asserted' AND begins_at IS NOT NULL AND _terms -> _place ->> 'consent' IS NOT NULL THEN
+            -- The cell has committed: given up here, it would be bound once more.
+            PERFORM set_config('lock_timeout', '0', true);
             PERFORM agi_router.state_consents(
                 (_rules ->> 'tenant_id')::integer, _rules -> 'each' -> _place -> 'people', _terms -> _place ->> 'order_id',
                 _terms -> _place ->> 'consent', _block || '-' || id);

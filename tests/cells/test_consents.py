@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 from cells.conftest import BLOCKS
 
+from agi_router.bindings.asked import Asked
+from agi_router.bindings.model import BindingId
 from agi_router.bindings.modes import Axb
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
+from agi_router.bindings.words import BindingState
 from agi_router.consent.ledger import Act, How, Statement
 from agi_router.errors import QuotaExceeded, StoreError
 from agi_router.keys.ring import KeyRing
+from agi_router.tenants.api_keys import KeyScope
 from agi_router.tenants.model import Quota
 from agi_router.tenants.rules import Consent, RulesChange
 from harness.cells import Cells
@@ -44,6 +48,38 @@ def test_stated_with_a_bind(cells: Cells, dsn: str, store: BindingStore, keys: K
             with pytest.raises(StoreError):
                 bind(beside)
             assert one(cell, LINES) == lines
+
+
+def test_stated_with_binds_that_come_together(store: BindingStore) -> None:
+    """Each has its own answer; behind the cell's, what is left to write is waited for."""
+    store.inventory.tenants.set_rules("default", RulesChange(consent=Consent.ASSERTED))
+    terms = Terms(expires_at=store.now() + HOUR, consent=How.APP)
+    store.bind(Axb(a=new_party(), b=new_party()), terms)
+    store.connection.execute(
+        "INSERT INTO agi_router.api_key (id, tenant_id, place, form, label, scopes, networks,"
+        " digest, expires_at) SELECT %s, t.id, 1, 'bearer', 'x', '{bindings:write}', '{}',"
+        " sha256('x'), now() + interval '1 day' FROM agi_router.tenant t",
+        ("abcdefghijklmnop",),
+    )
+    asked = [
+        Asked(
+            parties=Axb(a=new_party(), b=new_party()),
+            terms=terms,
+            life=None,
+            kept={"status": 201, **dict.fromkeys(("pool", "name", "payload"))},
+            tell=lambda made, _: ({}, str(made.id)),
+        )
+        for _ in range(2)
+    ]
+    claims = [dict.fromkeys(("nonce", "signed_at"))] * 2
+    beside = {"api_key": "abcdefghijklmnop", "api_scope": KeyScope.BINDINGS_WRITE}
+    with store.connection.transaction():
+        told = store.make_asked_together(asked, claims, beside)
+        assert one(store.connection, "SHOW lock_timeout") == "0"
+    for _, name in told.values():
+        assert store.find(BindingId.parse(name)).state is BindingState.ACTIVE
+    assert len({name for _, name in told.values()}) == 2
+    assert len(one(store.connection, LINES)) == 6
 
 
 def test_too_many(cells: Cells, dsn: str, store: BindingStore) -> None:
