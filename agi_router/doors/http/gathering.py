@@ -258,7 +258,11 @@ def _take_since(lane: _Lane, last: float) -> Iterator[tuple[Job, _Future, float]
     # Another session may take them at the same time.
     with suppress(IndexError):
         while lane.waiting[0][2] <= last:
-            yield lane.waiting.popleft()
+            taken = lane.waiting.popleft()
+            if taken[2] > last:
+                lane.waiting.appendleft(taken)
+                return
+            yield taken
 
 
 def _set(future: _Future, told: _Told) -> None:
