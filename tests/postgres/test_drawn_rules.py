@@ -318,6 +318,8 @@ def test_beside_a_withdrawal(dsn: str, keys: KeyRing, store: BindingStore, *, ba
             together = [(asked(C, B), ANY), (asked(), ANY)]
             own.hold_together([request for request, _ in together])
             made = own.make_together(together, default_ttl=HOUR)
+            # Once in some hundred times a number was drawn that C has already.
+            made = made or own.make_together(together, default_ttl=HOUR)
             return ("bound" if list(made) == [0] else "none") + end(own, asked())
 
     try:
