@@ -222,11 +222,16 @@ class Outbox:
         self._due.set()
         self._let_in(len(self._waiting))
 
-    async def run(self) -> None:
+    def start(self) -> asyncio.Task[None]:
         """
         Take what is due and send it, as many at once as there is room for, until it is closed.
+
+        It may be closed from now on, also before the task has had a turn.
         """
         self._closed, self._wanted, self._behind = False, True, True
+        return asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
         while not self._closed:
             room = self._window - self.under_way
             taken: list[Outgoing | Ended] = []

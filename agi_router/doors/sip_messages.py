@@ -307,7 +307,7 @@ class SipMessageDoor:
             loop.add_reader(opened, self._read)
             server = await self._streams.listen(stream)
             self.opened.set()
-            sending = asyncio.create_task(self._outbox.run())
+            sending = self._outbox.start()
             stopping = asyncio.create_task(stop.wait())
             try:
                 # It ends by itself only by a fault of ours. Who cannot send must not accept.

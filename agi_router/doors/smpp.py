@@ -404,7 +404,7 @@ class SmppDoor:
             self._link, self._closing, self.trouble = link, False, ""
             self.link_counts.binds += 1
             log.info("link.up", extra={"link": self._store.link})
-            sending = asyncio.create_task(self._outbox.run())
+            sending = self._outbox.start()
             ended = asyncio.create_task(link.ended())
             try:
                 waited = {stopping, keeping, sending, ended}

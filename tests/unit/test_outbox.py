@@ -54,7 +54,7 @@ async def outbox(sending: Sending) -> AsyncIterator[Outbox]:
         tasks=Tasks(),
         window=WINDOW,
     )
-    running = asyncio.create_task(made.run())
+    running = made.start()
     while not made.free:  # noqa: ASYNC110
         await asyncio.sleep(0)
     yield made
@@ -99,3 +99,11 @@ async def test_who_comes_waits_for_room(outbox: Outbox, sending: Sending) -> Non
     outbox.close()
     await waiting
     sending.goes.set()
+
+
+async def test_closed_before_it_has_begun(outbox: Outbox) -> None:
+    """It ends all the same: a door may be told to stop at the moment that it is bound."""
+    running = outbox.start()
+    outbox.close()
+    async with asyncio.timeout(60):
+        await running
