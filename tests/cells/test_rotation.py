@@ -25,19 +25,24 @@ from harness.database import NO_REST, database_of, one, until
 from harness.values import A, B
 
 
+@pytest.fixture
+def rotation(connection: Connection, store: BindingStore, tmp_path: Path) -> Rotation:
+    """The keys of all cells, to be changed."""
+    file = tmp_path / "key"
+    write_key_ring(file, store.keys)
+    return Rotation(connection, check_keys(connection, store.keys), file)
+
+
 def test_keys_of_all_cells(
     cells: Cells,
     dsn: str,
     connection: Connection,
     store: BindingStore,
     keys: KeyRing,
-    tmp_path: Path,
+    rotation: Rotation,
 ) -> None:
     """Routers of each cell are looked at first; then what is sealed in each is sealed anew."""
     made = [bound(store, block) for block in BLOCKS]
-    file = tmp_path / "key"
-    write_key_ring(file, keys)
-    rotation = Rotation(connection, check_keys(connection, keys), file)
     ids = rotation.add(["tag", "seal"])
     with connect(cells.dsns(dsn)[1], name=f"agi_router serve {keys.digest}"):
         assert len(rotation.unaware()) == 1
@@ -71,14 +76,10 @@ def test_a_row_that_changes_meanwhile(
     dsn: str,
     connection: Connection,
     store: BindingStore,
-    keys: KeyRing,
-    tmp_path: Path,
+    rotation: Rotation,
 ) -> None:
     """What a cell undoes because a row was just changed there is sealed anew once more."""
     made = bound(store, BLOCKS[0])
-    file = tmp_path / "key"
-    write_key_ring(file, keys)
-    rotation = Rotation(connection, check_keys(connection, keys), file)
     rotation.switch(rotation.add(["seal"]))
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
     with cells.connect(cells.cell(dsn)) as call, cells.cell_admin(dsn) as admin:
@@ -98,15 +99,10 @@ def test_who_writes_in_a_cell_is_waited_for(
     cells: Cells,
     dsn: str,
     connection: Connection,
-    store: BindingStore,
     keys: KeyRing,
-    tmp_path: Path,
+    rotation: Rotation,
 ) -> None:
     """An import, others going on; then who has just bound, of whom nothing is left behind."""
-    assert store
-    file = tmp_path / "key"
-    write_key_ring(file, keys)
-    rotation = Rotation(connection, check_keys(connection, keys), file)
     ids = rotation.add(KINDS)
     cell, x = cells.cell(dsn), BLOCKS[0].number(7)
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = %s"

@@ -36,6 +36,7 @@ from agi_router.doors.http.auth import (
     claim_of,
     named_key,
     open_secret,
+    seat,
     signed_part,
     take_nonce,
 )
@@ -198,17 +199,8 @@ class _Called(Job):
 
         found = prove(store) if recalled is None else recalled[0]
         claim = None if recalled is None else claim_of(*recalled, prove)
-        request.state.key = found.key.id
-        request.state.headers = door.count(found, claim if proving else None, store)
-        return Desk(
-            store=store.within(found.scope),
-            found=found,
-            request_id=request.state.id,
-            options=door.options,
-            address=address,
-            claim=claim,
-            origin=f"{request.url.scheme}://{request.headers.get('host', '')}",
-        )
+        origin = f"{request.url.scheme}://{request.headers.get('host', '')}"
+        return seat(request, door, store, found, claim, address, proving=proving, origin=origin)
 
     def _handle(self, call: SignedCall, desk: Desk) -> Told:
         """

@@ -80,6 +80,7 @@ __all__ = [
     "digest_nonce",
     "named_key",
     "open_secret",
+    "seat",
     "signed_part",
     "take_nonce",
     "take_turn",
@@ -583,7 +584,7 @@ def admit(
     else:
         found, stamp = recalled
         claim = claim_of(found, stamp, prove)
-    desk = _seat(request, door, store, found, claim, address)
+    desk = seat(request, door, store, found, claim, address)
     desk.require(scope)
     if request.state.body and not _is_json(request):
         raise Problem.of_door("media_type_unsupported")
@@ -626,7 +627,7 @@ def admit_known(
     request.state.action = request.scope["endpoint"].__name__
     claim = claim_of(found, stamp, prove)
     try:
-        desk = _seat(request, door, store, found, claim, address, proving=False)
+        desk = seat(request, door, store, found, claim, address, proving=False)
     # Who has asked too often is looked at by himself.
     except Problem:
         return None
@@ -634,7 +635,7 @@ def admit_known(
     return desk
 
 
-def _seat(  # noqa: PLR0917, D417 - as they are found out
+def seat(  # noqa: PLR0917 - as they are found out
     request: HttpRequest,
     door: Door,
     store: BindingStore,
@@ -643,12 +644,20 @@ def _seat(  # noqa: PLR0917, D417 - as they are found out
     address: Address,
     *,
     proving: bool = True,
+    origin: str = "",
 ) -> Desk:
     """
     Count a request, and give it a desk.
 
     Args:
+        request: What is asked.
+        door: At which.
+        store: What is lent.
+        found: The key.
+        claim: What is to be looked at yet.
+        address: Where it came from.
         proving: Whether a claim is looked at where it is one too many.
+        origin: Scheme and host that were asked.
 
     Raises:
         Problem: They have asked too often.
@@ -662,6 +671,7 @@ def _seat(  # noqa: PLR0917, D417 - as they are found out
         options=door.options,
         address=address,
         claim=claim,
+        origin=origin,
     )
 
 
