@@ -122,7 +122,7 @@ FIELDS: Mapping[str, Field] = {
         kind=Words(Mode),
     ),
     "a": Field(about="number of party A; required but for groups", kind=PartyNumber()),
-    "g": Field(
+    "members": Field(
         about="numbers of a group's members, with `;`, `、`, `/`, a comma or a space between;"
         " required for groups, unless `group` is given",
         kind=Members(),

@@ -65,9 +65,7 @@ class Said(NamedTuple):
     """
 
     word: str
-    """As in files, options and JSON; see :mod:`agi_router.bindings.fields`."""
-    name: str
-    """The attribute of the class."""
+    """The attribute; as in files, options and JSON, see :mod:`agi_router.bindings.fields`."""
     needed: bool
     instead: str | None
     """The word that may be said instead of a needed one."""
@@ -82,11 +80,10 @@ class Said(NamedTuple):
 def _about(
     about: str,
     *,
-    word: str | None = None,
     only: tuple[StrEnum, ...] = (),
     instead: str | None = None,
 ) -> dict[str, Any]:
-    return {"about": about, "word": word, "only": only, "instead": instead}
+    return {"about": about, "only": only, "instead": instead}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +140,7 @@ class Parties(ABC):
             SameParty: One number is named twice.
             ModeError: They do not go together.
         """
-        return cls(**{each.name: values[each.word] for each in _said(cls) if each.word in values})
+        return cls(**{each.word: values[each.word] for each in _said(cls) if each.word in values})
 
     @property
     def numbers(self) -> int:
@@ -258,8 +255,7 @@ class Parties(ABC):
 def _said(parties: type[Parties]) -> tuple[Said, ...]:
     return tuple(
         Said(
-            word=each.metadata["word"] or each.name,
-            name=each.name,
+            word=each.name,
             needed=each.default is MISSING or each.metadata["instead"] is not None,
             instead=each.metadata["instead"],
             about=each.metadata["about"],
@@ -406,15 +402,14 @@ class Gxb(Parties):
         "Every member of a group reaches B through X; B reaches the group by the callback."
     )
     examples: ClassVar[tuple[str, ...]] = (
-        "--g - --b - --callback last --window 30m --default - --ttl 2h",
-        "--g - --b - --callback sequence --ring 15s",
+        "--members - --b - --callback last --window 30m --default - --ttl 2h",
+        "--members - --b - --callback sequence --ring 15s",
         "--group night-shift --b - --ttl 2h",
     )
     members: tuple[PhoneNumber, ...] = field(
         default=(),
         metadata=_about(
             "mobile number of a member, or several with commas; as often as needed; or give group",
-            word="g",
             instead="group",
         ),
     )
@@ -524,7 +519,7 @@ class Gxyb(Gxb):
     mode: ClassVar[Mode] = Mode.GXYB
     two_numbers: ClassVar[bool] = True
     help: ClassVar[str] = "As gxb, but the group dials and sees one number, and B another."
-    examples: ClassVar[tuple[str, ...]] = ("--g - --b - --callback all --ttl 2h",)
+    examples: ClassVar[tuple[str, ...]] = ("--members - --b - --callback all --ttl 2h",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

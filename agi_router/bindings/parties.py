@@ -123,7 +123,7 @@ def parties_of(binding: Binding, called_back: Sequence[PhoneNumber]) -> Parties:
         "y_ttl": binding.y_ttl,
     }
     mode = MODES[binding.mode]
-    return mode(**{each.name: values[each.name] for each in mode.said() if each.name in values})
+    return mode(**{each.word: values[each.word] for each in mode.said() if each.word in values})
 
 
 def _side_a(

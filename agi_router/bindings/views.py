@@ -83,7 +83,7 @@ def _describe_group(group: PartyGroup, told: _Shown) -> dict[str, Any]:
         "name": group.name,
         "tenant": group.tenant,
         "label": group.label,
-        "g": [told(number) for number in group.members],
+        "members": [told(number) for number in group.members],
         "bindings": group.bindings,
         "created_at": group.created_at,
         "version": group.version,
@@ -132,7 +132,9 @@ def _callback(binding: Binding, a: Sequence[Party], told: _Shown) -> dict[str, A
     """
     numbers = [told(party.number) for party in a]
     grouped = group_of(binding.mode) is not None
-    described: dict[str, Any] = {"g": numbers} if grouped else {"a": next(iter(numbers), None)}
+    described: dict[str, Any] = (
+        {"members": numbers} if grouped else {"a": next(iter(numbers), None)}
+    )
     if grouped:
         described["group"] = binding.group
     if binding.callback is not None:

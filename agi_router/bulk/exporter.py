@@ -85,7 +85,7 @@ def _values(binding: Binding, *, reveal: bool) -> Mapping[str, Any]:
     return {
         **{term.word: getattr(binding, term.name) for term in TERMS},
         "mode": binding.mode,
-        "g" if grouped else "a": (a or None) if binding.group is None else None,
+        "members" if grouped else "a": (a or None) if binding.group is None else None,
         "group": binding.group,
         "callback": binding.callback,
         "default": first if has_default else None,

@@ -86,7 +86,7 @@ def bind() -> None:
 
     A number given as - is the next line of standard input, here and wherever a real number is
     asked for: what stands on a command line can be read by every user of the machine. A line for
-    --g may name several members.
+    --members may name several.
     """
 
 
@@ -534,8 +534,8 @@ def _echo_table(rows: Sequence[dict[str, Any]]) -> None:
                 r["x"],
                 (DESTROYED if r["damage"] == DESTROYED else "damaged")
                 if r["damage"]
-                else ", ".join(r["g"])
-                if "g" in r
+                else ", ".join(r["members"])
+                if "members" in r
                 else r["a"],
                 r["b"],
                 r["state"],

@@ -15,7 +15,7 @@ from agi_router.cli.stores import open_store
 __all__ = ["group"]
 
 _ONE = click.option(
-    "--g", "member", required=True, type=NUMBER, metavar="NUM", help="Mobile number of the member."
+    "--member", required=True, type=NUMBER, metavar="NUM", help="Mobile number of the member."
 )
 
 
@@ -29,8 +29,7 @@ def group() -> None:
 @group.command("add")
 @NAME
 @click.option(
-    "--g",
-    "members",
+    "--members",
     required=True,
     multiple=True,
     type=NUMBER,
@@ -45,7 +44,7 @@ def add(name: str, members: Sequence[str], tenant: str | None, *, as_json: bool)
 
     \b
     Example:
-      agi-router group add 70012345678-42 --g -
+      agi-router group add 70012345678-42 --members -
     """
     numbers = read_members(members)
     with open_store(read_settings(), tenant=tenant) as store, changing(store, name) as found:
@@ -67,7 +66,7 @@ def remove(name: str, member: str, tenant: str | None, *, as_json: bool) -> None
 
     \b
     Example:
-      agi-router group remove 70012345678-42 --g -
+      agi-router group remove 70012345678-42 --member -
     """
     number = number_reader()(member)
     with open_store(read_settings(), tenant=tenant) as store, changing(store, name) as found:
@@ -86,7 +85,7 @@ def default(name: str, member: str, tenant: str | None, *, as_json: bool) -> Non
 
     \b
     Example:
-      agi-router group default 70012345678-42 --g -
+      agi-router group default 70012345678-42 --member -
     """
     number = number_reader()(member)
     with open_store(read_settings(), tenant=tenant) as store, changing(store, name) as found:

@@ -60,7 +60,7 @@ def group() -> None:
 
     \b
     Examples:
-      agi-router party-group add night-shift --g -
+      agi-router party-group add night-shift --members -
       agi-router bind gxb --group night-shift --b - --ttl 2h
       agi-router party-group members night-shift --add - --remove -
     """
@@ -69,7 +69,7 @@ def group() -> None:
 @group.command("add")
 @_NAME
 @_TENANT
-@_members_option("g", "members", "Mobile number of a member")
+@_members_option("members", "members", "Mobile number of a member")
 @_LABEL
 @json_option
 def add(
@@ -80,7 +80,7 @@ def add(
 
     \b
     Example:
-      agi-router party-group add night-shift --tenant couriers --g -
+      agi-router party-group add night-shift --tenant couriers --members -
     """
     numbers = read_members(members)
     _do(
@@ -111,7 +111,7 @@ def list_(tenant: str | None, *, as_json: bool) -> None:
                 (
                     row["name"],
                     row["tenant"],
-                    "damaged" if row["damage"] else len(row["g"]),
+                    "damaged" if row["damage"] else len(row["members"]),
                     row["bindings"],
                 )
                 for row in rows
@@ -245,6 +245,8 @@ def _echo(done: PartyGroup, *, as_json: bool) -> None:
     if as_json:
         echo_json(described)
     else:
-        members = ", ".join(described["g"]) or ("damaged" if described["damage"] else "nobody yet")
-        echo_pairs({**described, "g": members})
+        members = ", ".join(described["members"]) or (
+            "damaged" if described["damage"] else "nobody yet"
+        )
+        echo_pairs({**described, "members": members})
     fail_if_damaged(damaged_among([described], "name"), _DAMAGED)

@@ -129,14 +129,14 @@ class BindingIn(_TermsIn):
     """
 
     mode: Annotated[Mode, Field(strict=False)] = Mode.AXB
-    a: Number | None = Field(default=None, description="Party A; of groups, give g.")
-    g: list[Number] | None = Field(
+    a: Number | None = Field(default=None, description="Party A; of groups, give members.")
+    members: list[Number] | None = Field(
         default=None,
         max_length=GROUP_MAX,
         description="The members of a group: gxb, gxyb; or give group.",
     )
     group: Group | None = Field(
-        default=None, description="The party group whose members are the group; or give g."
+        default=None, description="The party group whose members are the group; or give members."
     )
     b: Number | None = Field(default=None, description="Party B.")
     callback: Annotated[Callback, Field(strict=False)] | None = Field(
@@ -385,7 +385,7 @@ class _BindingHead(Out):
     parent: str | None = Field(default=None, description="The binding whose call made this one.")
     extension: str | None = None
     a: str | None = None
-    g: list[str] | None = None
+    members: list[str] | None = None
     group: str | None = Field(default=None, description="The party group that is side A.")
     b: str | None
     callback: Callback | None = None

@@ -16,16 +16,19 @@ class ExplanationIn(Body):
     A call that nobody places.
     """
 
-    caller: str = Field(
-        max_length=64, description="Caller id, as it would arrive.", examples=["13800000001"]
+    from_: str = Field(
+        alias="from",
+        max_length=64,
+        description="Caller id, as it would arrive.",
+        examples=["13800000001"],
     )
-    x: str = Field(max_length=64, description="What is dialled.", examples=["700123456780001"])
+    to: str = Field(max_length=64, description="What is dialled.", examples=["700123456780001"])
     extension: str | None = Field(
         default=None, max_length=16, description="What the caller types when it is asked."
     )
     at: Time | None = Field(default=None, description="Decide as of this time instead of now.")
 
-    model_config = example({"caller": "13800000001", "x": "700123456780001"})
+    model_config = example({"from": "13800000001", "to": "700123456780001"})
 
 
 class TextExplanationIn(Body):
@@ -33,17 +36,18 @@ class TextExplanationIn(Body):
     A text that nobody sends.
     """
 
-    sender: str = Field(
+    from_: str = Field(
+        alias="from",
         max_length=64,
         description="The sender's number, as it would arrive.",
         examples=["13800000001"],
     )
-    x: str = Field(
+    to: str = Field(
         max_length=64, description="The number it is sent to.", examples=["700123456780001"]
     )
     at: Time | None = Field(default=None, description="Decide as of this time instead of now.")
 
-    model_config = example({"sender": "13800000001", "x": "700123456780001"})
+    model_config = example({"from": "13800000001", "to": "700123456780001"})
 
 
 class RuleOut(Out):

@@ -126,7 +126,7 @@ def read_members(texts: Sequence[str], *, fixed_lines: bool) -> tuple[PhoneNumbe
         Problem: One is none; names its place.
     """
     return tuple(
-        read_number(f"/g/{place}", text, fixed_lines=fixed_lines)
+        read_number(f"/members/{place}", text, fixed_lines=fixed_lines)
         for place, text in enumerate(texts)
     )
 

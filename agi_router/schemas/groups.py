@@ -23,9 +23,9 @@ class MembersIn(Body):
     Members of a group.
     """
 
-    g: list[Number] = Field(min_length=1, max_length=GROUP_MAX)
+    members: list[Number] = Field(min_length=1, max_length=GROUP_MAX)
 
-    model_config = example({"g": ["13800000003"]})
+    model_config = example({"members": ["13800000003"]})
 
 
 class GroupChange(Body):
@@ -46,14 +46,14 @@ class GroupIn(GroupChange):
     """
 
     name: Group
-    g: list[Number] = Field(
+    members: list[Number] = Field(
         default=[], max_length=GROUP_MAX, description="Its members, in their order."
     )
     tenant: Annotated[str, Field(max_length=512), AfterValidator(check_tenant)] | None = Field(
         default=None, description="Whose it is; the operator's keys alone may say so."
     )
 
-    model_config = example({"name": "night-shift", "g": ["13800000001", "13800000003"]})
+    model_config = example({"name": "night-shift", "members": ["13800000001", "13800000003"]})
 
 
 _GROUP: dict[str, Any] = {
@@ -61,7 +61,7 @@ _GROUP: dict[str, Any] = {
     "name": "night-shift",
     "tenant": "couriers",
     "label": None,
-    "g": [MASKED, "138****0003"],
+    "members": [MASKED, "138****0003"],
     "bindings": 3,
     "created_at": TIME,
     "version": 1,
@@ -78,7 +78,7 @@ class GroupOut(Out):
     name: str
     tenant: str
     label: str | None
-    g: list[str] = Field(description="Its members, in their order.")
+    members: list[str] = Field(description="Its members, in their order.")
     bindings: int = Field(description="How many bindings by it live.")
     created_at: str
     version: int = Field(description="Another one after each change.")

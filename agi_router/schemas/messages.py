@@ -106,10 +106,13 @@ class MessageIn(Body):
     A text that is sent as if a party had.
     """
 
-    sender: str = Field(
-        max_length=64, description="Who sends it: a party.", examples=["13800000001"]
+    from_: str = Field(
+        alias="from",
+        max_length=64,
+        description="Who sends it: a party.",
+        examples=["13800000001"],
     )
-    x: str = Field(
+    to: str = Field(
         max_length=64, description="The number it is sent to.", examples=["700123456780001"]
     )
     text: str = Field(
@@ -121,7 +124,7 @@ class MessageIn(Body):
         description="The door by which it goes: sip, or a link.",
     )
 
-    model_config = example({"sender": "13800000001", "x": "700123456780001", "text": "到门口了"})
+    model_config = example({"from": "13800000001", "to": "700123456780001", "text": "到门口了"})
 
 
 class DecisionIn(Body):
@@ -129,12 +132,13 @@ class DecisionIn(Body):
     A text that its carrier keeps, and delivers if it may.
     """
 
-    sender: str = Field(
+    from_: str = Field(
+        alias="from",
         max_length=64,
         description="The sender's number, as it arrived.",
         examples=["13800000001"],
     )
-    x: str = Field(
+    to: str = Field(
         max_length=64, description="The number it is sent to.", examples=["700123456780001"]
     )
     octets: int = Field(ge=0, le=1_000_000, description="Its length in UTF-8.", examples=[33])
@@ -142,7 +146,7 @@ class DecisionIn(Body):
         default=1, ge=1, le=255, description="How many short messages it is.", examples=[1]
     )
 
-    model_config = example({"sender": "13800000001", "x": "700123456780001", "octets": 33})
+    model_config = example({"from": "13800000001", "to": "700123456780001", "octets": 33})
 
 
 class DecisionOut(Out):

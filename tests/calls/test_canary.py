@@ -234,7 +234,19 @@ def conflict(left: Leftovers, x: str) -> None:
     """What cannot be bound."""
     left.cli("bind", "axb", "--a", "-", "--b", "-", "--x", x, lines=(A, OTHER))
     left.cli("bind", "axb", "--a", "-", "--b", "-", "--x", x, "--json", lines=(OTHER, B))
-    left.cli("bind", "gxb", "--g", "-", "--g", "-", "--b", "-", "--x", x, lines=(A, OTHER, B))
+    left.cli(
+        "bind",
+        "gxb",
+        "--members",
+        "-",
+        "--members",
+        "-",
+        "--b",
+        "-",
+        "--x",
+        x,
+        lines=(A, OTHER, B),
+    )
     left.cli("explain", "--from", "-", "--to", x, lines=(A,))
     left.cli("explain", "--from", "-", "--to", x, "--json", lines=(STRANGER,))
 

@@ -81,7 +81,7 @@ def test_calls_that_are_up_are_cut(
     bound = [cli.bind(a, b) for a, b in pairs[:4]]
     bound.append(cli.bind(*pairs[4], "--tenant", tenant))
     member, other, b = numbers[10:]
-    group = cli("bind", "gxb", "--g", member, "--g", other, "--b", b)
+    group = cli("bind", "gxb", "--members", member, "--members", other, "--b", b)
     cut = ("--reason", "security_risk", "--cut", "--person", "-")
 
     with phones.listen():

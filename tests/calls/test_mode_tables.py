@@ -41,7 +41,9 @@ class Binding:
         arguments = [*command, *self.row.options]
         options = [word for word, value in itertools.pairwise(arguments) if value == "-"]
         typed = [str(next(_numbers)) for _ in options]
-        members = [number for word, number in zip(options, typed, strict=True) if word == "--g"]
+        members = [
+            number for word, number in zip(options, typed, strict=True) if word == "--members"
+        ]
         if members and "--default" in options:
             typed[options.index("--default")] = members[1]
         made = cli(*arguments, typed=typed)

@@ -26,7 +26,14 @@ def members() -> list[str]:
 
 def in_group(mode: str, members: list[str], b: str, *options: str) -> list[str]:
     """The command that binds a group and B."""
-    return ["bind", mode, *(part for g in members for part in ("--g", g)), "--b", b, *options]
+    return [
+        "bind",
+        mode,
+        *(part for g in members for part in ("--members", g)),
+        "--b",
+        b,
+        *options,
+    ]
 
 
 def check_rang(call: Call, *, caller: str, rang: list[str], shown: str) -> None:
@@ -124,7 +131,7 @@ def test_members_of_a_party_group(
 ) -> None:
     """Who is let into it reaches B in each binding by it, who has left reaches nobody in any."""
     group = f"team-{secrets.token_hex(8)}"
-    cli("party-group", "add", group, *(part for each in members for part in ("--g", each)))
+    cli("party-group", "add", group, *(part for each in members for part in ("--members", each)))
     bound = {to: cli("bind", "gxb", "--group", group, "--b", to)["x"] for to in (a, b)}
     for to, x in bound.items():
         check_talked(phones.call(members[0], x), caller=members[0], rang=to, shown=x)
@@ -142,10 +149,10 @@ def test_members_come_and_go(
     x = binding["x"]
 
     check_refused(cli, phones.call(stranger, x), x, "stranger")
-    cli("group", "add", binding["id"], "--g", stranger)
+    cli("group", "add", binding["id"], "--members", stranger)
     check_talked(phones.call(stranger, x), caller=stranger, rang=b, shown=x)
     check_talked(phones.call(b, x), caller=b, rang=stranger, shown=x)
-    cli("group", "remove", binding["id"], "--g", stranger)
+    cli("group", "remove", binding["id"], "--member", stranger)
     check_refused(cli, phones.call(stranger, x), x, "stranger")
     check_refused(cli, phones.call(b, x), x, "no_default_party")
 
@@ -153,7 +160,7 @@ def test_members_come_and_go(
 @pytest.mark.parametrize("mode", ["axyb", "gxyb"])
 def test_an_order_that_has_ended(cli: Cli, phones: Phones, a: str, b: str, mode: str) -> None:
     """Both sides hear that the order has ended, each on its own number."""
-    first = "--a" if mode == "axyb" else "--g"
+    first = "--a" if mode == "axyb" else "--members"
     binding = cli("bind", mode, first, a, "--b", b, "--order", f"{mode}-{a}")
     (ended,) = cli("unbind", "--order", f"{mode}-{a}")
     assert (ended["id"], ended["state"]) == (binding["id"], "order_ended")

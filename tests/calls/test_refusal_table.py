@@ -234,8 +234,8 @@ def bound(scene: Scene, *options: str, first: bool = False, back: bool = False) 
 
 
 def of_mode(scene: Scene, caller: str, *command: str, types: Sequence[str] = ()) -> Asked:
-    """A binding of another mode; each option ``--a``, ``--b`` and ``--g`` is a new number."""
-    numbers = {word: a_number() for word in command if word in {"--a", "--b", "--g"}}
+    """A binding of another mode; each ``--a``, ``--b`` and ``--members`` is a new number."""
+    numbers = {word: a_number() for word in command if word in {"--a", "--b", "--members"}}
     words = [
         each
         for word in command
@@ -331,7 +331,7 @@ CASES: Mapping[str, Callable[[Scene], Asked]] = {
     "one more than was agreed": lambda s: bound(s, "--max-calls", "1", first=True),
     "of the side that may not call": lambda s: bound(s, "--direction", "a", back=True),
     "of B to a group, nobody to be called back": lambda s: of_mode(
-        s, "--b", "gxb", "--g", "--b", "--callback", "last"
+        s, "--b", "gxb", "--members", "--b", "--callback", "last"
     ),
     "of A, nobody has called": lambda s: of_mode(s, "--a", "ax", "--a"),
     "that would ring its own caller": own_caller,

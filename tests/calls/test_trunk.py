@@ -54,7 +54,7 @@ def test_a_prefix_for_the_callee(
 def test_a_prefix_for_every_callee(cli: Cli, phones: Phones, prefixes: Dialplan, b: str) -> None:
     """Each of a group has it, also where there are more than one part of the dialplan takes."""
     members = [str(13811100000 + serial) for serial in range(105)]
-    options = [word for member in members for word in ("--g", member)]
+    options = [word for member in members for word in ("--members", member)]
     made = cli("bind", "gxb", "--b", b, *options, "--callback", "all")
     prefixes.set(AGI_ROUTER_CALLEE_PREFIX="+86", AGI_ROUTER_TRUNK="carrier-out-3")
 

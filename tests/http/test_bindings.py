@@ -50,8 +50,14 @@ def test_bind_and_look(couriers: Client) -> None:
     [
         ({"mode": "axyb", "a": A, "b": B}, {"y"}),
         ({"mode": "axyb", "a": A, "b": B, "y_on_call": True, "y_ttl": 600}, {"y_ttl"}),
-        ({"mode": "gxb", "g": [A, C], "b": B, "callback": "last", "window": 1800}, {"g"}),
-        ({"mode": "gxyb", "g": [A, C], "b": B, "callback": "all"}, {"g", "y", "callback"}),
+        (
+            {"mode": "gxb", "members": [A, C], "b": B, "callback": "last", "window": 1800},
+            {"members"},
+        ),
+        (
+            {"mode": "gxyb", "members": [A, C], "b": B, "callback": "all"},
+            {"members", "y", "callback"},
+        ),
         ({"mode": "ax", "a": A, "callback": "default", "default": C}, {"called_back"}),
         ({"mode": "axe", "a": A, "extension": "1234"}, {"extension"}),
     ],
@@ -70,9 +76,9 @@ def test_every_mode(couriers: Client, body: dict[str, Any], shown: set[str]) -> 
     [
         ({"b": B}, "/a", "missing"),
         ({"a": A}, "/b", "missing"),
-        ({"mode": "gxb", "b": B}, "/g", "missing"),
+        ({"mode": "gxb", "b": B}, "/members", "missing"),
         ({"a": A, "b": B, "y": "700123456780001"}, "/y", "not_of_mode"),
-        ({"a": A, "b": B, "g": [C]}, "/g", "not_of_mode"),
+        ({"a": A, "b": B, "members": [C]}, "/members", "not_of_mode"),
         ({"a": A, "b": "700123456780001"}, "/b", "is_700"),
         ({"a": A, "b": "1380000"}, "/b", "too_short"),
         ({"a": A, "b": A}, "", "same_party"),
@@ -85,7 +91,7 @@ def test_every_mode(couriers: Client, body: dict[str, Any], shown: set[str]) -> 
         ({"a": A, "b": B, "direction": "c"}, "/direction", "enum"),
         ({"a": A, "b": B, "order": ""}, "/order", "value_error"),
         ({"a": A, "b": B, A: 1}, "", "extra_forbidden"),
-        ({"mode": "gxb", "g": [A, "1"], "b": B}, "/g/1", "too_short"),
+        ({"mode": "gxb", "members": [A, "1"], "b": B}, "/members/1", "too_short"),
         ([], "", "model_attributes_type"),
     ],
 )  # fmt: skip
@@ -297,13 +303,15 @@ def test_what_is_not_there(couriers: Client, name: str) -> None:
 
 def test_members(couriers: Client) -> None:
     """They come and go, all or none."""
-    made = couriers.post("/v1/bindings", {"mode": "gxb", "g": [A], "b": B}, status=201)
+    made = couriers.post("/v1/bindings", {"mode": "gxb", "members": [A], "b": B}, status=201)
     path = f"/v1/bindings/{made['id']}/members"
-    assert couriers.post(path, {"g": [C, D]})["g"] == [MASKED[each] for each in (A, C, D)]
-    assert couriers.post(f"{path}/remove", {"g": [C, B]}, status=404)["code"] == (
+    assert couriers.post(path, {"members": [C, D]})["members"] == [
+        MASKED[each] for each in (A, C, D)
+    ]
+    assert couriers.post(f"{path}/remove", {"members": [C, B]}, status=404)["code"] == (
         "member_not_found"
     )
-    assert couriers.post(f"{path}/remove", {"g": [A, C]})["g"] == [MASKED[D]]
+    assert couriers.post(f"{path}/remove", {"members": [A, C]})["members"] == [MASKED[D]]
     one_way = couriers.ask("PATCH", path.removesuffix("/members"), {"default": D}, If_Match="*")
     assert one_way.json()["called_back"] == [MASKED[D]]
 

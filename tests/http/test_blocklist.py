@@ -27,9 +27,9 @@ def test_somebody_is_kept_from_somebody(operator: Client, couriers: Client) -> N
     for number in (A, B):
         found = couriers.post("/v1/blocklist/search", {"person": number})["entries"]
         assert found == [made]
-    explained = {"caller": A, "x": couriers.bind(A, B)["x"]}
+    explained = {"from": A, "to": couriers.bind(A, B)["x"]}
     assert _why(couriers, explained) == "blocked"
-    assert _why(couriers, {**explained, "caller": B}) is None
+    assert _why(couriers, {**explained, "from": B}) is None
     hidden = operator.post("/v1/blocklist", {"person": C}, status=201)
     assert hidden["tenant"] is None
     told = couriers.ask("GET", f"/v1/blocklist/{hidden['id']}")

@@ -30,8 +30,8 @@ def theirs(drivers: Client) -> dict[str, str]:
     """What drivers have, by the word behind ``/v1/`` that leads to it."""
     hook = {"url": "https://drivers.example/hooks", "types": ["binding.created"]}
     webhook = drivers.post("/v1/webhooks", hook, status=201)
-    drivers.post("/v1/groups", {"name": "drivers-team", "g": [D]}, status=201)
-    drivers.post("/v1/groups", {"name": "drivers-night", "g": [D]}, status=201)
+    drivers.post("/v1/groups", {"name": "drivers-team", "members": [D]}, status=201)
+    drivers.post("/v1/groups", {"name": "drivers-night", "members": [D]}, status=201)
     drivers.post("/v1/pools", {"name": "drivers-pool"}, status=201)
     drivers.ask("PUT", "/v1/check", {"url": "https://drivers.example/check"})
     for a in (A, C):
@@ -98,7 +98,7 @@ def test_no_operation_reaches_another_tenant(
         bodies = [body]
         if isinstance(body, dict):
             bodies.append({**body, "tenant": "drivers"})
-            bodies.append({**body, "x": theirs["x"]})
+            bodies += [{**body, word: theirs["x"]} for word in ("x", "to")]
         for one in urls:
             for given in bodies:
                 key = f"every-{asked}"

@@ -156,7 +156,7 @@ def test_another_tenants_texts(couriers: Client, drivers: Client, bound: Any, te
         assert A not in answer.text
     answer = drivers.ask("GET", f"/v1/messages?binding={bound['id']}")
     assert (answer.status_code, answer.json()["code"]) == (404, "binding_not_found")
-    body = {"sender": A, "x": bound["x"]}
+    body = {"from": A, "to": bound["x"]}
     assert drivers.post("/v1/messages/explanations", body)["reason"] == "no_binding"
     assert couriers.get(f"/v1/messages/{name}")["state"] == "queued"
 
@@ -164,18 +164,18 @@ def test_another_tenants_texts(couriers: Client, drivers: Client, bound: Any, te
 def test_explanations(couriers: Client, bound: Any) -> None:
     """By the rules of texts, with the receiver masked."""
     path = "/v1/messages/explanations"
-    told = couriers.post(path, {"sender": A, "x": bound["x"]})
+    told = couriers.post(path, {"from": A, "to": bound["x"]})
     assert (told["verdict"], told["receiver"], told["shown"]) == (
         "take",
         "138****0002",
         bound["x"],
     )
     assert all(rule["holds"] for rule in told["rules"])
-    told = couriers.post(path, {"sender": A, "x": "1"})
+    told = couriers.post(path, {"from": A, "to": "1"})
     assert (told["verdict"], told["reason"]) == ("refuse", "x_malformed")
-    body = {"sender": A, "x": bound["x"], "at": "2036-01-31T15:04:05+08:00"}
+    body = {"from": A, "to": bound["x"], "at": "2036-01-31T15:04:05+08:00"}
     assert couriers.post(path, body)["verdict"] == "refuse"
-    assert couriers.ask("POST", path, {"caller": A, "x": bound["x"]}).status_code == 422
+    assert couriers.ask("POST", path, {"sender": A, "to": bound["x"]}).status_code == 422
 
 
 def test_rules(couriers: Client, operator: Client, connection: Connection) -> None:
@@ -240,12 +240,12 @@ def test_a_text_is_sent(
         b"INSERT INTO agi_router.old_number (number, x_number, tenant_id)"
         b" SELECT '95123456', 700123456780001, min(id) FROM agi_router.tenant"
     )
-    asked = {"sender": A, "x": bound["x"], "text": BODY}
+    asked = {"from": A, "to": bound["x"], "text": BODY}
     sent = couriers.post("/v1/messages", asked, status=202, Idempotency_Key="first")
     assert (sent["binding"], sent["side"], sent["state"]) == (bound["id"], "a", "queued")
     assert couriers.post("/v1/messages", asked, status=202, Idempotency_Key="first") == sent
     # Another text as long as it, or by somebody else.
-    for changed in ({"text": BODY[::-1]}, {"sender": B}):
+    for changed in ({"text": BODY[::-1]}, {"from": B}):
         again = asked | changed
         refused = couriers.post("/v1/messages", again, status=422, Idempotency_Key="first")
         assert refused["code"] == "idempotency_key_reused"
@@ -254,12 +254,12 @@ def test_a_text_is_sent(
         "text_refused",
         "The text is refused: no_binding",
     )
-    assert couriers.post("/v1/messages", {**asked, "sender": B}, status=202)["side"] == "b"
-    for changed, detail in (({}, "used_up"), ({"sender": "13900000009"}, "stranger")):
+    assert couriers.post("/v1/messages", {**asked, "from": B}, status=202)["side"] == "b"
+    for changed, detail in (({}, "used_up"), ({"from": "13900000009"}, "stranger")):
         refused = couriers.post("/v1/messages", asked | changed, status=409)
         assert refused["detail"] == f"The text is refused: {detail}"
     assert couriers.post("/v1/messages", {**asked, "link": "nobodys"}, status=422)
-    refused = couriers.post("/v1/messages", {**asked, "x": "95123456"}, status=409)
+    refused = couriers.post("/v1/messages", {**asked, "to": "95123456"}, status=409)
     assert refused["detail"] == "The text is refused: number_changed"
     assert couriers.ask("POST", "/v1/messages", asked).status_code == 400
     assert one(connection, "SELECT count(*) FROM agi_router.message_out") == 2
@@ -271,7 +271,7 @@ def test_a_carrier_that_keeps_the_text(
     operator: Client, couriers: Client, connection: Connection, bound: Any
 ) -> None:
     """It asks, is told to whom, and what has become of it is on record; one request is one use."""
-    asked = {"sender": A, "x": bound["x"], "octets": 33, "parts": 2}
+    asked = {"from": A, "to": bound["x"], "octets": 33, "parts": 2}
     path = "/v1/messages/decisions"
     connection.execute(
         b"INSERT INTO agi_router.message_seen VALUES (70012345678, %s, 'of old', 'http',"
@@ -302,7 +302,7 @@ def test_a_carrier_that_keeps_the_text(
     assert (record["state"], record["octets"], record["parts"]) == ("sent", 33, 2)
     assert one(connection, "SELECT count(*) FROM agi_router.message_out") == 0
     assert couriers.get(f"/v1/bindings/{bound['id']}")["messages_used"] == 1
-    for changed in ({"octets": 34}, {"parts": 1}, {"sender": B}):
+    for changed in ({"octets": 34}, {"parts": 1}, {"from": B}):
         other = operator.post(path, asked | changed, status=422, Idempotency_Key="m1")
         assert other["code"] == "idempotency_key_reused"
     # Its carrier could not deliver it: so the use is there for another one.
@@ -322,10 +322,10 @@ def test_a_carrier_that_keeps_the_text(
     old = "SELECT count(*) FROM agi_router.message_seen WHERE id = 'of old'"
     until(lambda: one(connection, old) == 0)
     for changed, reason in (
-        ({"sender": "13900000009"}, "stranger"),
-        ({"x": "12345"}, "x_malformed"),
-        ({"x": "95123456"}, "number_changed"),
-        ({"x": "700999999990001"}, "x_unknown"),
+        ({"from": "13900000009"}, "stranger"),
+        ({"to": "12345"}, "x_malformed"),
+        ({"to": "95123456"}, "number_changed"),
+        ({"to": "700999999990001"}, "x_unknown"),
         ({"parts": 11}, "too_long"),
     ):
         assert operator.post(path, asked | changed)["reason"] == reason
@@ -339,7 +339,7 @@ def test_carriers_that_ask_at_once(operator: Client, couriers: Client, bound: An
         answer = operator.ask(
             "POST",
             "/v1/messages/decisions",
-            {"sender": A, "x": bound["x"], "octets": 3},
+            {"from": A, "to": bound["x"], "octets": 3},
             Idempotency_Key=f"text-{number}",
         )
         return number, answer.json()["id"] if answer.status_code == 200 else answer.json()["code"]
@@ -354,7 +354,7 @@ def test_carriers_that_ask_at_once(operator: Client, couriers: Client, bound: An
 
 def test_what_a_carrier_asks_about_again(operator: Client, couriers: Client, bound: Any) -> None:
     """Where it may not be delivered any more it is refused, and its use comes back."""
-    asked = {"sender": A, "x": bound["x"], "octets": 33}
+    asked = {"from": A, "to": bound["x"], "octets": 33}
     path = "/v1/messages/decisions"
     told = operator.post(path, asked, Idempotency_Key="m1")
     couriers.ask("DELETE", f"/v1/bindings/{bound['id']}")
@@ -365,19 +365,19 @@ def test_what_a_carrier_asks_about_again(operator: Client, couriers: Client, bou
     assert couriers.get(f"/v1/bindings/{bound['id']}")["messages_used"] == 0
     # Of a text that we send ourselves no carrier tells.
     made = couriers.bind(A, B, ttl=7200, messages="both")
-    sent = couriers.post("/v1/messages", {"sender": A, "x": made["x"], "text": BODY}, status=202)
+    sent = couriers.post("/v1/messages", {"from": A, "to": made["x"], "text": BODY}, status=202)
     assert operator.post(f"/v1/messages/{sent['id']}/outcome", {"state": "delivered"}, status=404)
 
 
 def test_a_receiver_that_changes(operator: Client, couriers: Client) -> None:
     """Who wrote last by then is not told to a carrier that asks once more about the same text."""
     c = "13800000003"
-    group = {"mode": "gxb", "g": [A, c], "b": B, "callback": "last", "messages": "both"}
+    group = {"mode": "gxb", "members": [A, c], "b": B, "callback": "last", "messages": "both"}
     made = couriers.post("/v1/bindings", {**group, "ttl": 7200}, status=201)
     path = "/v1/messages/decisions"
 
     def decide(sender: str, key: str) -> Any:
-        asked = {"sender": sender, "x": made["x"], "octets": 33}
+        asked = {"from": sender, "to": made["x"], "octets": 33}
         told = operator.post(f"{path}?numbers=full", asked, Idempotency_Key=key)
         return told["id"], told["receiver"], told["reason"]
 
@@ -395,7 +395,7 @@ def test_a_receiver_that_changes(operator: Client, couriers: Client) -> None:
 
 def test_a_key_of_before(couriers: Client, connection: Connection, bound: Any) -> None:
     """After ten minutes it is of another text, whatever message centre is away."""
-    asked = {"sender": A, "x": bound["x"], "text": BODY}
+    asked = {"from": A, "to": bound["x"], "text": BODY}
     first = couriers.post("/v1/messages", asked, status=202, Idempotency_Key="first")
     connection.execute(b"UPDATE agi_router.message_seen SET at = at - interval '11 minutes'")
     again = couriers.post("/v1/messages", asked, status=202, Idempotency_Key="first")
@@ -409,7 +409,7 @@ def test_so_many_texts(couriers: Client, bound: Any, monkeypatch: pytest.MonkeyP
     count, wait = TextLimits.count, TextLimits.wait
     monkeypatch.setattr(TextLimits, "count", lambda _, text: count(limits, text))
     monkeypatch.setattr(TextLimits, "wait", lambda _, reason: wait(limits, reason))
-    asked = {"sender": A, "x": bound["x"], "text": BODY}
+    asked = {"from": A, "to": bound["x"], "text": BODY}
     for _ in range(2):
         couriers.post("/v1/messages", asked, status=202, Idempotency_Key="first")
     refused = couriers.ask("POST", "/v1/messages", asked, Idempotency_Key="second")
@@ -426,7 +426,7 @@ def test_links_are_the_operators(
         b"INSERT INTO agi_router.message_link (name, holder, node, until, heard_at)"
         b" VALUES ('centre', 'h', 'n', now(), now())"
     )
-    asked = {"sender": A, "x": bound["x"], "text": BODY, "link": "centre"}
+    asked = {"from": A, "to": bound["x"], "text": BODY, "link": "centre"}
     told = couriers.post("/v1/messages", asked, status=422)
     assert told["errors"][0]["code"] == "link_not_found"
     assert operator.post("/v1/messages", asked, status=202)["binding"] == bound["id"]
@@ -436,7 +436,7 @@ def test_an_outcome_is_looked_for_in_its_day(
     operator: Client, connection: Connection, bound: Any
 ) -> None:
     """Not in the tables of all days that there are."""
-    asked = {"sender": A, "x": bound["x"], "octets": 33}
+    asked = {"from": A, "to": bound["x"], "octets": 33}
     name = operator.post("/v1/messages/decisions", asked)["id"]
     values = {"block": int(bound["x"][:11]), "id": name, "day": message_day(name)}
     told = {"link": "http", "state": "delivered", "scope": None}
@@ -460,6 +460,6 @@ def test_rules_about_what_nobody_has_seen(
 ) -> None:
     """Let no text through that its carrier keeps."""
     assert couriers.ask("PUT", "/v1/message-rules", rules).status_code == 200
-    told = operator.post("/v1/messages/decisions", {"sender": A, "x": bound["x"], "octets": 3})
+    told = operator.post("/v1/messages/decisions", {"from": A, "to": bound["x"], "octets": 3})
     assert told["reason"] == "body_refused"
     assert couriers.get(f"/v1/bindings/{bound['id']}")["messages_used"] == 0

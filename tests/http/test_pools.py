@@ -100,10 +100,10 @@ def test_the_mode_of_a_pool(couriers: Client) -> None:
     """It is that of bindings that say none, and no other may be made in it."""
     body = {"name": "FC2", "mode": "gxb", "callback": "last", "window": 600, "operator_digit": 2}
     couriers.post("/v1/pools", body, status=201)
-    made = couriers.post("/v1/bindings", {"g": [A, C], "b": B, "pool": "FC2"}, status=201)
+    made = couriers.post("/v1/bindings", {"members": [A, C], "b": B, "pool": "FC2"}, status=201)
     assert (made["mode"], made["callback"], made["window"]) == ("gxb", "last", 600)
     assert made["x"].startswith(str(OTHER))
-    chosen = {"g": [A], "b": D, "choice": {"operator_digit": 1}}
+    chosen = {"members": [A], "b": D, "choice": {"operator_digit": 1}}
     for wrong in ({"mode": "axb", "a": A, "b": B}, chosen):
         answer = couriers.post("/v1/bindings", {**wrong, "pool": "FC2"}, status=422)
         assert answer["errors"][0]["pointer"] in {"/mode", "/choice/operator_digit"}

@@ -81,7 +81,7 @@ def test_ids_of_requests() -> None:
 
 
 AXE: dict[str, Any] = {"mode": "axe", "a": A}
-GXB: dict[str, Any] = {"mode": "gxb", "g": [A], "b": B, "callback": "last"}
+GXB: dict[str, Any] = {"mode": "gxb", "members": [A], "b": B, "callback": "last"}
 AXB: dict[str, Any] = {"a": A, "b": B}
 AXYB: dict[str, Any] = {"mode": "axyb", **AXB, "y_on_call": True}
 BLOCK: dict[str, Any] = {"block": "70012345679"}

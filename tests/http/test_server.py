@@ -130,7 +130,7 @@ def test_a_life(
         x = made.json()["x"]
         told = client.post(
             f"{served.url}/v1/messages",
-            json={"sender": A, "x": x, "text": CANARY},
+            json={"from": A, "to": x, "text": CANARY},
             headers={"Idempotency-Key": CANARY},
         )
         assert (told.status_code, CANARY in told.text) == (409, False)

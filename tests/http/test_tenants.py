@@ -25,7 +25,7 @@ A, B, C = (f"1380000020{serial}" for serial in range(3))
 @pytest.fixture
 def theirs(drivers: Client) -> Any:
     """A group of drivers, with an order that couriers have as well."""
-    body = {"mode": "gxb", "g": [A, C], "b": B, "order": "A-1"}
+    body = {"mode": "gxb", "members": [A, C], "b": B, "order": "A-1"}
     return drivers.post("/v1/bindings", body, status=201)
 
 
@@ -38,8 +38,8 @@ def test_what_is_not_ones_own_is_not_there(couriers: Client, drivers: Client, th
         ("DELETE", "", None),
         ("PATCH", "", {"ttl": 60}),
         ("PATCH", "", {"default": A}),
-        ("POST", "/members", {"g": [A]}),
-        ("POST", "/members/remove", {"g": [A]}),
+        ("POST", "/members", {"members": [A]}),
+        ("POST", "/members/remove", {"members": [A]}),
     ]
     for method, rest, body in asked:
         answers = [
@@ -278,17 +278,17 @@ def test_rules(operator: Client, couriers: Client) -> None:
 def test_explanations(operator: Client, couriers: Client, drivers: Client) -> None:
     """What would become of a call, rule by rule; to a tenant, as if there were no others."""
     made = couriers.bind(A, B)
-    told = operator.post("/v1/explanations", {"caller": A, "x": made["x"]})
+    told = operator.post("/v1/explanations", {"from": A, "to": made["x"]})
     assert (told["verdict"], told["binding"]) == ("route", made["id"])
     assert all(rule["holds"] for rule in told["rules"])
     assert (
-        couriers.post("/v1/explanations", {"caller": A, "x": made["x"]})["binding"] == (made["id"])
+        couriers.post("/v1/explanations", {"from": A, "to": made["x"]})["binding"] == (made["id"])
     )
-    told = drivers.post("/v1/explanations", {"caller": A, "x": made["x"]})
+    told = drivers.post("/v1/explanations", {"from": A, "to": made["x"]})
     assert (told["verdict"], told["binding"]) == ("refuse", None)
-    told = operator.post("/v1/explanations", {"caller": C, "x": made["x"]})
+    told = operator.post("/v1/explanations", {"from": C, "to": made["x"]})
     assert (told["verdict"], told["reason"]) == ("refuse", "stranger")
-    told = operator.post("/v1/explanations", {"caller": "anonymous", "x": made["x"]})
+    told = operator.post("/v1/explanations", {"from": "anonymous", "to": made["x"]})
     assert told["verdict"] == "refuse"
 
 

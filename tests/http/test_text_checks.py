@@ -74,7 +74,7 @@ def test_others_are_served_meanwhile(
         return answer(id_)
 
     service.answer = looks  # type: ignore[method-assign]
-    asked: dict[str, Any] = {"sender": A, "x": made["x"]}
+    asked: dict[str, Any] = {"from": A, "to": made["x"]}
     if decides:
         told = operator.post("/v1/messages/decisions", {**asked, "octets": 3})
         assert told["verdict"] == "take"
@@ -103,7 +103,7 @@ def test_who_was_confirmed_waits_for_the_only_store(
     service.answer = together  # type: ignore[method-assign]
 
     def send(serial: int) -> str:
-        asked = {"sender": A, "x": made["x"], "text": f"ok {serial}"}
+        asked = {"from": A, "to": made["x"], "text": f"ok {serial}"}
         return str(couriers.post("/v1/messages", asked, status=202)["id"])
 
     with ThreadPoolExecutor(4) as crowd:

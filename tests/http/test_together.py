@@ -249,12 +249,12 @@ def test_a_key_that_asks_too_often(
 
 def test_what_no_number_is_drawn_for(crowd: Crowd, bound: Client, asked: list[str]) -> None:
     """All are told what they are alone: open modes, two numbers, party groups, the same number."""
-    bound.post("/v1/groups", {"name": "night", "g": [A, C]}, status=201)
+    bound.post("/v1/groups", {"name": "night", "members": [A, C]}, status=201)
     wishes: list[dict[str, Any]] = [
         {"mode": "ax", "a": A},
         {"mode": "axe", "a": A},
         {"mode": "axyb", "a": A, "b": B},
-        {"mode": "gxyb", "g": [A, C], "b": B},
+        {"mode": "gxyb", "members": [A, C], "b": B},
         {"mode": "gxb", "group": "night", "b": B},
         {"mode": "gxb", "group": "none", "b": B},
         {"a": A, "b": B, "choice": {"same_x": "prefer"}},

@@ -709,7 +709,7 @@ def test_fastagi_needs_an_address(cli: Cli, store: BindingStore, tmp_path: Path)
 def test_numbers_from_standard_input(cli: Cli, store: BindingStore) -> None:
     """What must not stand in a process listing comes line by line, and is the same number."""
     done = subprocess.run(
-        [PROGRAM, "bind", "gxb", "--b", "-", "--g", "-", "--g", "-", "--default", "-"],
+        [PROGRAM, "bind", "gxb", "--b", "-", "--members", "-", "--members", "-", "--default", "-"],
         env={"PATH": os.environ["PATH"], **cli.env},
         input=f"{B.digits}\n {A.digits} \n+86{C.digits}\n{C.digits}\n",
         check=True,
@@ -719,7 +719,7 @@ def test_numbers_from_standard_input(cli: Cli, store: BindingStore) -> None:
     )
 
     shown = dict(re.split(" {2,}", line) for line in done.stdout.splitlines())
-    assert (shown["g"], shown["b"]) == (f"{A.masked}, {C.masked}", B.masked)
+    assert (shown["members"], shown["b"]) == (f"{A.masked}, {C.masked}", B.masked)
     assert shown["called back"] == C.masked
     assert len(store.bindings(everything=False, order_id=None, limit=10)) == 1
 
@@ -806,7 +806,7 @@ def test_help_has_examples(bare_cli: Cli) -> None:
 
 
 def gxb(*options: object, mode: str = "gxb") -> tuple[object, ...]:
-    return ("bind", mode, "--g", A.digits, "--g", C.digits, "--b", B.digits, *options)
+    return ("bind", mode, "--members", A.digits, "--members", C.digits, "--b", B.digits, *options)
 
 
 def test_every_mode(cli: Cli, store: BindingStore) -> None:
@@ -824,7 +824,7 @@ def test_every_mode(cli: Cli, store: BindingStore) -> None:
     assert (axyb.json["a"], axyb.json["b"]) == (A.masked, B.masked)
     for each, called_back in ((default, [C.masked]), (all_, [A.masked, C.masked]), (last, [])):
         made = each.json
-        assert (made["g"], made["b"]) == ([A.masked, C.masked], B.masked)
+        assert (made["members"], made["b"]) == ([A.masked, C.masked], B.masked)
         assert made["called_back"] == called_back
         assert ("y" in made) is (made["mode"] == "gxyb")
         assert "a" not in made
@@ -915,15 +915,17 @@ def test_members(cli: Cli, store: BindingStore) -> None:
     """They come, go and become the default; the binding is printed as it is then."""
     assert store
     name = cli(*gxb("--json")).json["id"]
-    added = cli("group", "add", name, "--g", D.digits, "--g", "139 1234 0009", "--json").json
-    assert len(added["g"]) == 4
-    assert cli("group", "default", name, "--g", D.digits, "--json").json["called_back"] == [
+    added = cli(
+        "group", "add", name, "--members", D.digits, "--members", "139 1234 0009", "--json"
+    ).json
+    assert len(added["members"]) == 4
+    assert cli("group", "default", name, "--member", D.digits, "--json").json["called_back"] == [
         D.masked
     ]
-    removed = cli("group", "remove", name, "--g", D.digits, "--json").json
-    assert (len(removed["g"]), removed["called_back"]) == (3, [])
-    assert D.masked not in removed["g"]
-    assert name in cli("group", "add", name, "--g", D.digits).out
+    removed = cli("group", "remove", name, "--member", D.digits, "--json").json
+    assert (len(removed["members"]), removed["called_back"]) == (3, [])
+    assert D.masked not in removed["members"]
+    assert name in cli("group", "add", name, "--members", D.digits).out
 
 
 def test_an_order_ends(cli: Cli, store: BindingStore, connection: Connection) -> None:
@@ -963,19 +965,23 @@ def test_changes_that_are_refused(cli: Cli, connection: Connection, store: Bindi
     alone = cli(*gxb("--x", BLOCK.number(3), "--callback", "all", "--json")).json["id"]
     bind(store, D, B, x=BLOCK.number(2 + 2))
     holder = bind(store, D, A, x=BLOCK.number(5))
-    fresh = ["--g", "13912340021", "--g", "13912340022"]
+    fresh = ["--members", "13912340021", "--members", "13912340022"]
     cases: list[tuple[tuple[object, ...], int, str]] = [
-        (("group", "add", pair.id, "--g", D.digits), 65, "has no group: its mode is axb"),
-        (("group", "add", over.id, "--g", D.digits), 73, "is over (expired)"),
-        (("group", "add", f"{BLOCK}-999", "--g", D.digits), 66, "there is no binding"),
-        (("group", "add", group, "--g", A.digits), 65, "must all be different numbers"),
-        (("group", "add", group, "--g", B.digits), 65, "must all be different numbers"),
-        (("group", "add", group, "--g", "138"), 65, "got 3 digits"),
-        (("group", "add", group), 2, "Missing option '--g'"),
-        (("group", "remove", group, "--g", D.digits), 66, f"{D.masked} is no member of binding"),
-        (("group", "remove", group), 2, "Missing option '--g'"),
-        (("group", "default", group, "--g", B.digits), 65, "must be different numbers"),
-        (("group", "default", alone, "--g", A.digits), 65, "has no default member"),
+        (("group", "add", pair.id, "--members", D.digits), 65, "has no group: its mode is axb"),
+        (("group", "add", over.id, "--members", D.digits), 73, "is over (expired)"),
+        (("group", "add", f"{BLOCK}-999", "--members", D.digits), 66, "there is no binding"),
+        (("group", "add", group, "--members", A.digits), 65, "must all be different numbers"),
+        (("group", "add", group, "--members", B.digits), 65, "must all be different numbers"),
+        (("group", "add", group, "--members", "138"), 65, "got 3 digits"),
+        (("group", "add", group), 2, "Missing option '--members'"),
+        (
+            ("group", "remove", group, "--member", D.digits),
+            66,
+            f"{D.masked} is no member of binding",
+        ),
+        (("group", "remove", group), 2, "Missing option '--member'"),
+        (("group", "default", group, "--member", B.digits), 65, "must be different numbers"),
+        (("group", "default", alone, "--member", A.digits), 65, "has no default member"),
         ((*gxb("--x", X),), 73, f"{A.masked} is on {X} already, by binding {pair.id}"),
         ((*gxb("--default", B.digits),), 65, "must be different numbers"),
         ((*gxb("--callback", "all", "--default", A.digits),), 65, "has no default member"),
@@ -992,8 +998,8 @@ def test_changes_that_are_refused(cli: Cli, connection: Connection, store: Bindi
         (("bind", "ax", "--a", fresh[1], "--default", fresh[1]), 65, "two"),
         (("bind", "ax", "--a", fresh[1], "--callback", "all"), 2, "--callback"),
         ((*gxb("--callback", "some"),), 2, "--callback"),
-        ((*gxb("--g", B.digits),), 65, "must all be different numbers"),
-        (("bind", "gxb", "--b", B.digits), 2, "give --g or --group, and not both"),
+        ((*gxb("--members", B.digits),), 65, "must all be different numbers"),
+        (("bind", "gxb", "--b", B.digits), 2, "give --members or --group, and not both"),
         (("bind", "axyb", *axb("--x", X, "--y", X)[2:]), 65, "two different numbers"),
         (axb("--y", X), 2, "--y"),
         (axb("--ring", "4s"), 2, "5s to 2m is allowed"),

@@ -258,7 +258,7 @@ def test_what_is_known_of_persons(cli: Cli, store: BindingStore, connection: Con
         (("person", "real-name", "list"), name_id, sound[3], "person"),
         (("appeal", "list"), appeal_id, sound[4], "person"),
         (("retention", "hold", "list"), hold_id, sound[5], "person"),
-        (("party-group", "list"), "broken", "sound", "g"),
+        (("party-group", "list"), "broken", "sound", "members"),
     ]
     for command, broken, fine, shown in lists:
         listed, table = cli(*command, "--json"), cli(*command)

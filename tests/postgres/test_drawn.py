@@ -192,7 +192,7 @@ def test_large_ones_are_made_by_several_statements(
             (make_request({"mode": each.mode, "a": each.a, "b": each.b}), NumberPolicy())
             if isinstance(each, Axb)
             else (
-                make_request({"mode": Mode.GXB, "g": group, "b": each.side_b[0]}),
+                make_request({"mode": Mode.GXB, "members": group, "b": each.side_b[0]}),
                 NumberPolicy(),
             )
             for each in wanted

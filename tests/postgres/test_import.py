@@ -162,7 +162,7 @@ def test_every_mode_is_bound_as_by_hand(importing: Importing, store: BindingStor
     """What is imported is what `bind` makes: parties, numbers, terms, and where calls go."""
     a, b, c, d = (each.digits for each in (A, B, C, D))
     tally = importing(
-        "mode,order,a,g,b,callback,default,x,y,max_calls,count,direction,ring,max_duration,language,ttl\n"
+        "mode,order,a,members,b,callback,default,x,y,max_calls,count,direction,ring,max_duration,language,ttl\n"
         f"axb,O-1,{a},,{b},,,700123456780001,,7,attempts,a,30s,1h,en,2h\n"
         f"axyb,O-2,{a},,{b},,,700123456780002,700123456780003,,,,,,,\n"
         f"gxb,O-3,,{a};{c},{b},last,{c},700123456780004,,,,,,,,\n"
@@ -221,7 +221,7 @@ def test_every_mode_is_bound_as_by_hand(importing: Importing, store: BindingStor
 def test_a_group_of_two_hundred(importing: Importing, store: BindingStore) -> None:
     """And not one more."""
     members = [party(i) for i in range(201)]
-    text = "mode;order;g;b\n" + "".join(
+    text = "mode;order;members;b\n" + "".join(
         f'gxb;O-{size};"{";".join(m.digits for m in members[:size])}";{B.digits}\n'
         for size in (200, 201)
     )
@@ -338,7 +338,7 @@ def test_again(importing: Importing, store: BindingStore, connection: Connection
     """A second import changes nothing: not with other workers, nor whatever has come since."""
     text = axb_rows(4100) + f"gxb,G-1,,{B.digits}\n".replace(",,", ",")
     text = (
-        "mode,order,a,b,g,ttl\n"
+        "mode,order,a,b,members,ttl\n"
         + "".join(f"{line},,\n" for line in axb_rows(4100).splitlines()[1:])
         + f"gxb,G-1,,{B.digits},{A.digits};{C.digits},1h\n"
     )

@@ -419,7 +419,7 @@ def test_a_file(store: BindingStore, dsn: str, group: PartyGroup) -> None:
     """Its rows name groups; what is exported names them, and is the same when it is read again."""
     importing = Importing(dsn, store.keys)
     rows = [
-        "mode,order,g,group,b",
+        "mode,order,members,group,b",
         f"gxb,A-1,,{TEAM},{B.digits}",
         f"gxb,A-2,{A.digits},{TEAM},{B.digits}",
         f"gxb,A-3,,nobody,{B.digits}",
@@ -430,9 +430,9 @@ def test_a_file(store: BindingStore, dsn: str, group: PartyGroup) -> None:
     tally = importing("\n".join(rows), keep_going=True)
     assert (tally.bound, tally.rejected) == (1, 4)
     told = dict(importing.faults)
-    assert told[3] == "g: give g or group, not both"
+    assert told[3] == "members: give members or group, not both"
     assert "has no party group nobody" in told[4]
-    assert told[5] == "g: a binding by gxb needs it, or group"
+    assert told[5] == "members: a binding by gxb needs it, or group"
     (made,) = store.bindings(everything=False, order_id="A-1", limit=9)
     assert (made.group, members_of(made)) == (TEAM, {*group.members})
     store.change_members("default", TEAM, joining=[D])
@@ -449,23 +449,23 @@ def test_the_command_line(store: BindingStore, dsn: str, tmp_path: Path) -> None
     write_key_ring(file, store.keys)
     env = {"AGI_ROUTER_DSN": dsn, "AGI_ROUTER_KEY_FILE": str(file)}
     team = ("party-group",)
-    made = run([*team, "add", TEAM, "--g", f"{A.digits},{C.digits}", "--json"], env).json
-    assert (made["name"], made["g"]) == (TEAM, [A.masked, C.masked])
+    made = run([*team, "add", TEAM, "--members", f"{A.digits},{C.digits}", "--json"], env).json
+    assert (made["name"], made["members"]) == (TEAM, [A.masked, C.masked])
     assert run([*team, "add", TEAM], env).code == 73
     bound = run(["bind", "gxb", "--group", TEAM, "--b", B.digits, "--json"], env).json
-    assert (bound["group"], bound["g"]) == (TEAM, [A.masked, C.masked])
-    for wrong in ((), ("--g", D.digits, "--group", TEAM)):
+    assert (bound["group"], bound["members"]) == (TEAM, [A.masked, C.masked])
+    for wrong in ((), ("--members", D.digits, "--group", TEAM)):
         assert run(["bind", "gxb", *wrong, "--b", B.digits], env).code == 2
     changed = run(
         [*team, "members", TEAM, "--add", D.digits, "--remove", A.digits, "--json"], env
     ).json
-    assert changed["g"] == run(["show", bound["id"], "--json"], env).json["g"]
-    assert changed["g"] == [C.masked, D.masked]
+    assert changed["members"] == run(["show", bound["id"], "--json"], env).json["members"]
+    assert changed["members"] == [C.masked, D.masked]
     assert run([*team, "members", TEAM], env).code == 2
     stale = [*team, "members", TEAM, "--set", E.digits, "--version", str(made["version"])]
     assert run(stale, env).code == 73
     only = run([*team, "members", TEAM, "--set", E.digits, "--json"], env).json
-    assert only["g"] == [E.masked]
+    assert only["members"] == [E.masked]
     named = run([*team, "change", TEAM, "--label", "by night", "--json"], env).json
     assert named["version"] != only["version"]
     assert run([*team, "change", TEAM], env).code == 2
@@ -473,9 +473,9 @@ def test_the_command_line(store: BindingStore, dsn: str, tmp_path: Path) -> None
     assert E.masked in run([*team, "show", TEAM], env).out
     assert TEAM in run([*team, "list"], env).out
     assert run([*team, "remove", TEAM], env).code == 73
-    run([*team, "add", "day-shift", "--g", F.digits], env)
+    run([*team, "add", "day-shift", "--members", F.digits], env)
     moved = run(["change", bound["id"], "--group", "day-shift", "--json"], env).json
-    assert (moved["group"], moved["g"]) == ("day-shift", [F.masked])
+    assert (moved["group"], moved["members"]) == ("day-shift", [F.masked])
     assert run(["change", bound["id"], "--group", TEAM, "--b", A.digits], env).code == 2
     assert run([*team, "remove", TEAM], env).code == 0
     assert run([*team, "show", TEAM], env).code == 66

@@ -74,7 +74,7 @@ def test_the_command_line(store: BindingStore, dsn: str, tmp_path: Path) -> None
     made = run(["pool", "add", "FC1001", "--block", str(OTHER), *mine, "--json"], env).json
     assert (made["blocks"], made["window"], made["version"]) == ([str(OTHER)], 1800, 1)
     assert run(["pool", "add", "FC1001"], env).code == 73
-    parties = ["--g", A.digits, "--b", B.digits, "--pool", "FC1001"]
+    parties = ["--members", A.digits, "--b", B.digits, "--pool", "FC1001"]
     bound = run(["bind", "gxb", *parties, "--json"], env).json
     assert (bound["pool"], bound["callback"], bound["window"]) == ("FC1001", "last", 1800)
     assert bound["x"].startswith(str(OTHER))

@@ -1170,7 +1170,7 @@ def test_the_command_line(world: World, tmp_path: Path) -> None:
         (("unbind", other), "there is no binding"),
         (("unbind", "--order", "order-theirs"), "no binding was made for this order"),
         (("extend", other, "--ttl", "2h"), "there is no binding"),
-        (("group", "add", str(world.theirs.group), "--g", A.digits), "there is no binding"),
+        (("group", "add", str(world.theirs.group), "--members", A.digits), "there is no binding"),
         (("block", "show", str(OTHERS)), "is not ours"),
     ):
         done = seen(*refused, tenant=US)

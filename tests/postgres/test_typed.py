@@ -114,10 +114,20 @@ def test_members_in_one_text(inside: Cli, store: BindingStore) -> None:
     """As they stand in a message or a cell."""
     assert store
     b, c, d, e = (f"1377777001{serial}" for serial in range(4))
-    made = inside("bind", "gxb", "--b", B.digits, "--g", f"{b}、138 7777 0015", "--g", c, "--json")
-    assert set(made.json["g"]) == {"137****0010", "138****0015", "137****0011"}
-    grown = inside("group", "add", made.json["id"], "--g", f"{d}，{e}", "--json").json
-    assert set(grown["g"]) == {*made.json["g"], "137****0012", "137****0013"}
+    made = inside(
+        "bind",
+        "gxb",
+        "--b",
+        B.digits,
+        "--members",
+        f"{b}、138 7777 0015",
+        "--members",
+        c,
+        "--json",
+    )
+    assert set(made.json["members"]) == {"137****0010", "138****0015", "137****0011"}
+    grown = inside("group", "add", made.json["id"], "--members", f"{d}，{e}", "--json").json
+    assert set(grown["members"]) == {*made.json["members"], "137****0012", "137****0013"}
 
 
 def test_from_a_number_to_its_binding(
@@ -175,7 +185,7 @@ def test_more_than_are_named(inside: Cli, store: BindingStore) -> None:
     assert len(inside("list", "--x", X, "--json").json) == 6
     terms = Terms(expires_at=store.now() + HOUR)
     group = store.bind(Gxb(members=(A, C), b=B), terms, x=BLOCK.number(3))
-    grown = inside("group", "add", BLOCK.number(3), "--g", D.digits, "--json").json
+    grown = inside("group", "add", BLOCK.number(3), "--members", D.digits, "--json").json
     assert grown["id"] == str(group.id)
 
 

@@ -299,7 +299,7 @@ async def _(bench: Bench) -> None:
     found = bench.store.find(group.id)
     assert (found.parties, found.called_back, found.damage is None) == ((), (), False)
     [cells] = export_rows(bench.store, everything=False, order_id=None, reveal=REVEAL)
-    assert (cells[EXPORTED.index("g")], cells[EXPORTED.index("state")]) == ("", "damaged")
+    assert (cells[EXPORTED.index("members")], cells[EXPORTED.index("state")]) == ("", "damaged")
     with pytest.raises(SealError, match=f"binding {group.id} cannot be read"):
         bench.store.remove_member(group.id, A)
     assert [name for name, _ in bench.rotate().left] == [group.id]

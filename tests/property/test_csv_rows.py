@@ -95,7 +95,7 @@ def bindings(draw: st.DrawFn) -> dict[str, Any]:
     callback = draw(st.sampled_from((Callback.DEFAULT, Callback.LAST)))
     parties = (
         {
-            "g": " ".join(number.digits for number in numbers[1:]),
+            "members": " ".join(number.digits for number in numbers[1:]),
             "callback": callback,
             "default": draw(st.sampled_from((None, numbers[1].digits))),
         }
@@ -154,7 +154,7 @@ def test_a_row_written_is_read(values: dict[str, Any]) -> None:
     assert row.parties.mode is values["mode"]
     if isinstance(row.parties, Gxb):
         assert row.parties.b.digits == values["b"]
-        assert " ".join(number.digits for number in row.parties.members) == values["g"]
+        assert " ".join(number.digits for number in row.parties.members) == values["members"]
         assert row.parties.callback is values["callback"]
     else:
         assert isinstance(row.parties, Axb)

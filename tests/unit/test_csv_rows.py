@@ -34,7 +34,7 @@ NOT_AXB = "a binding by axb has none"
 SHORT = "a mobile number has 11 digits beginning 13 to 19; got 8 digits"
 
 AXB = {"mode": "axb", "order": "O-1", "a": A.digits, "b": B.digits}
-GXB = {"mode": "gxb", "order": "O-1", "g": f"{A.digits};{C.digits}", "b": B.digits}
+GXB = {"mode": "gxb", "order": "O-1", "members": f"{A.digits};{C.digits}", "b": B.digits}
 
 
 def read(cells: dict[str, str], **settings: Any) -> BindRequest | list[Fault] | None:
@@ -169,9 +169,9 @@ def test_all_there_is() -> None:
 )
 def test_a_group(members: str) -> None:
     """Members are joined by what people put between them."""
-    assert row({**GXB, "g": members}).parties == Gxb(members=(A, C), b=B)
+    assert row({**GXB, "members": members}).parties == Gxb(members=(A, C), b=B)
     called = {"mode": "gxyb", "callback": "last", "default": C.digits}
-    assert row({**GXB, "g": members, **called}).parties == Gxyb(
+    assert row({**GXB, "members": members, **called}).parties == Gxyb(
         members=(A, C), b=B, callback=Callback.LAST, default=C
     )
 
@@ -239,13 +239,13 @@ def test_faults(cells: dict[str, str], expected: list[str]) -> None:
 
 def test_faults_of_groups() -> None:
     """What is wrong with the parties together is told without a column."""
-    assert faults({**GXB, "g": B.digits}) == [
+    assert faults({**GXB, "members": B.digits}) == [
         "the members of a group and B must all be different numbers"
     ]
     assert faults({**GXB, "a": A.digits}) == ["a: a binding by gxb has none"]
-    assert faults({**GXB, "g": ""}) == ["g: a binding by gxb needs it, or group"]
-    assert faults({**GXB, "group": "team"}) == ["g: give g or group, not both"]
-    (told,) = faults({**GXB, "g": "", "group": "1"})
+    assert faults({**GXB, "members": ""}) == ["members: a binding by gxb needs it, or group"]
+    assert faults({**GXB, "group": "team"}) == ["members: give members or group, not both"]
+    (told,) = faults({**GXB, "members": "", "group": "1"})
     assert told.startswith("group: a party group's name has 1 to 64 of A-Z,")
 
 

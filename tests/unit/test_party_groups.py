@@ -35,12 +35,12 @@ def test_members_of_a_name() -> None:
         Gxb(group="team", b=B, callback=Callback.ALL, default=C)
 
 
-@pytest.mark.parametrize("said", [{}, {"g": (A,), "group": "team"}])
+@pytest.mark.parametrize("said", [{}, {"members": (A,), "group": "team"}])
 def test_one_of_both(said: dict[str, Any]) -> None:
     """A group has members of its own, or a name."""
-    with pytest.raises(RequestInvalid, match="give g or group, and not both") as told:
+    with pytest.raises(RequestInvalid, match="give members or group, and not both") as told:
         make_request({"mode": Mode.GXB, "b": B, **said})
-    assert told.value.words == ("g", "group")
+    assert told.value.words == ("members", "group")
 
 
 def test_asked_for() -> None:

@@ -76,7 +76,7 @@ def test_what_is_not_said_is_as_in_the_pool() -> None:
         language=Language.EN,
         prompts="rides",
     )
-    said = {"g": (A, C), "b": B, "pool": "FC1001"}
+    said = {"members": (A, C), "b": B, "pool": "FC1001"}
     assert pool.fill(said) == {
         **said,
         "mode": Mode.GXB,

@@ -23,7 +23,7 @@ from harness.values import LINE, NOW, A, B, C, X, Y
 
 HOUR = timedelta(hours=1)
 AXB: dict[str, Any] = {"mode": Mode.AXB, "a": A, "b": B}
-GXB: dict[str, Any] = {"mode": Mode.GXB, "g": (A, C), "b": B}
+GXB: dict[str, Any] = {"mode": Mode.GXB, "members": (A, C), "b": B}
 
 
 def test_every_mode_has_its_parties() -> None:
@@ -33,7 +33,7 @@ def test_every_mode_has_its_parties() -> None:
         assert parties.mode is mode
         assert {*parties.needs(), *parties.may()} <= FIELDS.keys()
         assert all(each.about for each in parties.said())
-        assert (group_of(mode) is not None) == ("g" in parties.needs())
+        assert (group_of(mode) is not None) == ("members" in parties.needs())
 
 
 def test_what_is_not_said_has_its_default() -> None:
@@ -174,14 +174,14 @@ def test_what_a_mode_does_not_take() -> None:
         Fault("extension", "a binding by axb has none"),
     ]
     assert find_misplaced(Mode.AXB, {"b": B}, faulty={"a"}) == []
-    assert find_misplaced(Mode.GXYB, {"g": (A,), "b": B, "y": Y, "callback": "all"}) == []
+    assert find_misplaced(Mode.GXYB, {"members": (A,), "b": B, "y": Y, "callback": "all"}) == []
 
 
 @pytest.mark.parametrize(
     ("word", "text", "value"),
     [
         ("a", "+86 139 1234 0001", A),
-        ("g", "13912340001;13912340003", (A, C)),
+        ("members", "13912340001;13912340003", (A, C)),
         ("x", "86700123456780001", X),
         ("extension", "１２", "12"),
         ("window", "30m", timedelta(minutes=30)),
@@ -199,7 +199,7 @@ def test_words_are_read_by_their_kind(word: str, text: str, value: object) -> No
 
 def test_fixed_lines_may_be_parties_where_they_are_allowed() -> None:
     """Of members, too; no other word asks."""
-    for word in ("a", "g", "default"):
+    for word in ("a", "members", "default"):
         with pytest.raises(NumberError):
             reader(word).read(LINE.digits)
         reader(word, fixed_lines=True).read(LINE.digits)

@@ -17,6 +17,7 @@ from agi_router.bindings.requests import BindRequest
 from agi_router.bindings.views import describe_binding, reveal_binding
 from agi_router.bindings.words import BindingState, Mode, Side
 from agi_router.doors.http.answers import (
+    RECALLED,
     answer,
     binding_answer,
     etag,
@@ -24,6 +25,7 @@ from agi_router.doors.http.answers import (
     matched,
     page_of,
     read_version,
+    recalled,
     write,
 )
 from agi_router.doors.http.auth import Desk, Needs
@@ -234,7 +236,12 @@ def search_bindings(body: SearchIn, desk: _Reads) -> Response:
     return answer({"bindings": list(map(describe_binding, found)), "next_cursor": behind})
 
 
-@router.get("/bindings/{name}", responses=answers(BindingOut, 404), response_model=None)
+@router.get(
+    "/bindings/{name}",
+    responses=answers(BindingOut, 404),
+    openapi_extra=RECALLED,
+    response_model=None,
+)
 def get_binding(
     name: str, request: Request, desk: _Reads, numbers: queries.Full = None
 ) -> Response:
@@ -246,9 +253,7 @@ def get_binding(
         desk.require(KeyScope.NUMBERS_READ)
         desk.audit("GET /v1/bindings/{name}?numbers=full", f"binding {found.id}")
         return answer(reveal_binding(found), headers={"ETag": etag(found)})
-    if request.headers.get("if-none-match") == etag(found):
-        return Response(status_code=304, headers={"ETag": etag(found)})
-    return binding_answer(found)
+    return recalled(request, etag(found)) or binding_answer(found)
 
 
 @router.delete(
@@ -365,7 +370,7 @@ def add_members(name: str, body: MembersIn, request: Request, desk: _Writes) -> 
     Let members into a group: all of them, or none if one cannot be.
     """
     version = read_version(request, BindingChanged, needed=False)
-    members = read_members(body.g, fixed_lines=desk.options.fixed_lines)
+    members = read_members(body.members, fixed_lines=desk.options.fixed_lines)
     found = desk.binding(name)
     return binding_answer(desk.store.add_members(found.id, members, version=version))
 
@@ -381,7 +386,7 @@ def remove_members(name: str, body: MembersIn, request: Request, desk: _Writes) 
     Take members out of a group: all of them, or none if one cannot be.
     """
     version = read_version(request, BindingChanged, needed=False)
-    members = read_members(body.g, fixed_lines=desk.options.fixed_lines)
+    members = read_members(body.members, fixed_lines=desk.options.fixed_lines)
     found = desk.binding(name)
 
     def removed() -> Binding:

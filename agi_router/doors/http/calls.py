@@ -105,8 +105,8 @@ def explain(body: ExplanationIn, desk: _Reads) -> Response:
 
     explanation = explain_call(
         look,
-        caller=body.caller,
-        dialled=body.x,
+        caller=body.from_,
+        dialled=body.to,
         extension=body.extension,
         at=body.at,
         fixed_lines=options.fixed_lines,

@@ -11,10 +11,18 @@ from starlette.responses import Response
 from agi_router.bindings.party_groups import PartyGroup
 from agi_router.bindings.views import describe_group, reveal_group
 from agi_router.bindings.words import check_group
-from agi_router.doors.http.answers import answer, etag_of, matched, page_of, read_version
+from agi_router.doors.http.answers import (
+    RECALLED,
+    answer,
+    etag_of,
+    matched,
+    page_of,
+    read_version,
+    recalled,
+)
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, answer_once
-from agi_router.doors.http.webhooks import tenant_of
+from agi_router.doors.http.webhooks import tenant_of, whose
 from agi_router.errors import GroupChanged, GroupNotFound
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
@@ -64,19 +72,25 @@ def add_group(body: GroupIn, request: Request, desk: _Writes) -> Response:
     """
     Add a party group.
     """
-    members = read_members(body.g, fixed_lines=desk.options.fixed_lines)
+    members = read_members(body.members, fixed_lines=desk.options.fixed_lines)
     tenant = tenant_of(body.tenant, desk)
 
     def make() -> tuple[int, Any, dict[str, str]]:
         group = desk.store.add_group(tenant, body.name, members, label=body.label)
         desk.audit("POST /v1/groups", _subject(group))
         seen, headers = _seen(group)
-        return 201, seen, {"Location": f"/v1/groups/{group.name}", **headers}
+        place = f"/v1/groups/{group.name}{whose(group.tenant, desk)}"
+        return 201, seen, {"Location": place, **headers}
 
     return answer_once(request, desk, make)
 
 
-@router.get("/groups/{name}", responses=answers(GroupOut, 404), response_model=None)
+@router.get(
+    "/groups/{name}",
+    responses=answers(GroupOut, 404),
+    openapi_extra=RECALLED,
+    response_model=None,
+)
 def get_group(
     name: str, request: Request, desk: _Reads, tenant: queries.Tenant = None, numbers: _Full = None
 ) -> Response:
@@ -89,9 +103,7 @@ def get_group(
         desk.require(KeyScope.NUMBERS_READ)
         desk.audit("GET /v1/groups/{name}?numbers=full", _subject(found))
         return answer(reveal_group(found), headers=headers)
-    if request.headers.get("if-none-match") == headers["ETag"]:
-        return Response(status_code=304, headers=headers)
-    return answer(seen, headers=headers)
+    return recalled(request, headers["ETag"]) or answer(seen, headers=headers)
 
 
 @router.patch(
@@ -151,7 +163,7 @@ def add_group_members(
     Let members into a party group, in all bindings by it: all of them, or none if one cannot be.
     """
     version = read_version(request, GroupChanged, needed=False)
-    members = read_members(body.g, fixed_lines=desk.options.fixed_lines)
+    members = read_members(body.members, fixed_lines=desk.options.fixed_lines)
     found = _find(name, tenant, desk)
     return _done(
         desk,
@@ -175,7 +187,7 @@ def remove_group_members(
     Take members out of a party group, in all bindings by it: all of them, or none.
     """
     version = read_version(request, GroupChanged, needed=False)
-    members = read_members(body.g, fixed_lines=desk.options.fixed_lines)
+    members = read_members(body.members, fixed_lines=desk.options.fixed_lines)
     found = _find(name, tenant, desk)
     return _done(
         desk,
@@ -199,7 +211,7 @@ def set_group_members(
     Say anew who is in a party group, if it is still as it was read.
     """
     version = read_version(request, GroupChanged)
-    members = read_members(body.g, fixed_lines=desk.options.fixed_lines)
+    members = read_members(body.members, fixed_lines=desk.options.fixed_lines)
     found = _find(name, tenant, desk)
     return _done(
         desk,

@@ -101,7 +101,7 @@ def explain_message(body: TextExplanationIn, desk: _Reads) -> Response:
         )
 
     explanation = explain_text(
-        look, sender=body.sender, to=body.x, at=body.at, fixed_lines=desk.options.fixed_lines
+        look, sender=body.from_, to=body.to, at=body.at, fixed_lines=desk.options.fixed_lines
     )
     return answer(describe_text_explanation(explanation))
 
@@ -164,10 +164,10 @@ async def send_message(body: MessageIn, request: Request, desk: _Writes) -> Resp
     Audited. The same request within ten minutes sends nothing more.
     """
     text = screen_text(
-        sender=body.sender, to=body.x, body=body.text, fixed_lines=desk.options.fixed_lines
+        sender=body.from_, to=body.to, body=body.text, fixed_lines=desk.options.fixed_lines
     )
     if isinstance(text, Refusal):
-        reason = await asyncio.to_thread(_explain, text.reason, body.x, desk)
+        reason = await asyncio.to_thread(_explain, text.reason, body.to, desk)
         raise Problem.of_door("text_refused", more=reason.value)
     asked = _asked(request, desk, text, body.text, body.link)
     row = await asyncio.to_thread(_prepare, body, text, asked, desk)
@@ -211,10 +211,10 @@ async def decide_message(
     if numbers is not None:
         desk.require(KeyScope.NUMBERS_READ)
     screened = screen_text(
-        sender=body.sender, to=body.x, body="", fixed_lines=desk.options.fixed_lines
+        sender=body.from_, to=body.to, body="", fixed_lines=desk.options.fixed_lines
     )
     if isinstance(screened, Refusal):
-        reason = await asyncio.to_thread(_explain, screened.reason, body.x, desk)
+        reason = await asyncio.to_thread(_explain, screened.reason, body.to, desk)
         return answer(_refused(reason))
     if body.octets > LONGEST or body.parts > MOST_PARTS:
         return answer(_refused(Reason.TOO_LONG))
