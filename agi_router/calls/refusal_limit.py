@@ -84,5 +84,12 @@ class RefusalLimit:
         filled = max(self._empty_at.get(key, now) - now, 0)
         return (self._full - filled) // (self._step or 1), -(-filled // _SECOND)
 
+    def wait(self, key: Hashable, *, now: int) -> int:
+        """
+        Whole seconds until one of *key* would come through again; 0: it would now.
+        """
+        late = self._empty_at.get(key, now) - now - (self._full - self._step)
+        return max(0, -(-late // _SECOND))
+
     def __len__(self) -> int:
         return len(self._empty_at)

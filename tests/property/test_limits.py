@@ -69,6 +69,19 @@ def test_each_for_itself(rate: Rate, arrivals: list[tuple[str, int]]) -> None:
         assert times == together[only]
 
 
+@given(rates, calls)
+def test_when_to_come_again(rate: Rate, arrivals: list[tuple[str, int]]) -> None:
+    """Whoever waits as long comes through; a second earlier he does not."""
+    limit, now = RefusalLimit(rate), 0
+    for key, later in arrivals:
+        now += later
+        limit.note(key, now=now)
+        wait = limit.wait(key, now=now)
+        assert not limit.reached(key, now=now + wait * 10**9)
+        assert limit.reached(key, now=now) == (wait > 0)
+        assert wait == 0 or limit.reached(key, now=now + (wait - 1) * 10**9)
+
+
 @given(rates, calls, st.integers(1, 3))
 def test_memory_is_bounded(rate: Rate, arrivals: list[tuple[str, int]], capacity: int) -> None:
     """However many keys there are."""

@@ -41,6 +41,9 @@ def test_what_is_left_is_told_of_each() -> None:
         },
     )
     assert served(rates, asking("a", 1, of_all=3), 3) == [False] * 3
+    # Whoever comes again then is served.
+    told = rates.count(asking("a", 1, of_all=3), now=SECOND)[1]
+    assert (told["Retry-After"], told["RateLimit"]) == ("59", '"key";r=0;t=59, "tenant";r=2;t=19')
     assert served(rates, asking("b", 9, of_all=3), 3) == [True, True, False]
     assert served(rates, asking("c", 9, tenant="drivers", of_all=3), 1) == [True]
     assert served(rates, asking("c", 9, tenant="drivers", of_all=3), 1, now=60 * SECOND) == [True]

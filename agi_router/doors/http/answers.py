@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -21,6 +21,7 @@ from agi_router.events.model import Cursor as Place
 from agi_router.schemas.problems import Problem
 
 __all__ = [
+    "RECALLED",
     "answer",
     "binding_answer",
     "etag",
@@ -32,6 +33,7 @@ __all__ = [
     "page_of",
     "read_etag",
     "read_version",
+    "recalled",
     "write",
 ]
 
@@ -173,6 +175,37 @@ def matched(about: str, *, needed: bool = True) -> dict[str, Any]:
             }
         ]
     }
+
+
+RECALLED: Final[dict[str, Any]] = {
+    "parameters": [
+        {
+            "name": "If-None-Match",
+            "in": "header",
+            "required": False,
+            "description": "ETags that it had when it was read: only another one is answered.",
+            "schema": {"type": "string"},
+            "example": '"1.9f0c2a7be4d54c19"',
+        }
+    ],
+    "responses": {"304": {"description": "It has an ETag of If-None-Match still"}},
+}
+"""The header ``If-None-Match`` of an operation, and its answer, for the document."""
+
+
+def recalled(request: Request, etag: str) -> Response | None:
+    """
+    The answer to whoever has read a thing as it is, by ``If-None-Match``; :obj:`None`: to nobody.
+
+    Args:
+        request: What came.
+        etag: Of the thing.
+    """
+    known = (each.strip() for each in request.headers.get("if-none-match", "").split(","))
+    # Compared weakly (RFC 9110, 13.1.2): a proxy that has packed an answer says W/.
+    if not {etag, "*"} & {each.removeprefix("W/") for each in known}:
+        return None
+    return Response(status_code=304, headers={"ETag": etag})
 
 
 def read_version(

@@ -137,9 +137,9 @@ class Door:
             Problem: It has.
         """
         with self._lock:
-            if self._wrong.reached(_place(address), now=time.monotonic_ns()):
-                window = str(int(self.options.wrong_keys.window.total_seconds()))
-                raise Problem.of_door("address_blocked", headers={"Retry-After": window})
+            wait = self._wrong.wait(_place(address), now=time.monotonic_ns())
+        if wait:
+            raise Problem.of_door("address_blocked", headers={"Retry-After": str(wait)})
 
     def note_wrong(self, address: Address) -> None:
         """
@@ -178,7 +178,7 @@ class Door:
         if not free:
             if claim is not None:
                 claim.prove(store)
-            raise Problem.of_door("rate_exceeded", headers={**headers, "Retry-After": "1"})
+            raise Problem.of_door("rate_exceeded", headers=headers)
         return headers
 
 

@@ -49,10 +49,10 @@ KEYED: Final[dict[str, Any]] = {
             "name": _HEADER,
             "in": "header",
             "required": True,
-            "description": "New for each thing to be made. Sent again with the same body, it is"
-            " answered again and makes nothing.",
-            "schema": {"type": "string", "pattern": "^[!#-~]{1,128}$"},
-            "example": "order-A-1001",
+            "description": "A string in double quotes, or without them; new for each thing to be"
+            " made. Sent again with the same body, it is answered again and makes nothing.",
+            "schema": {"type": "string", "pattern": '^"?[!#-~]{1,128}"?$'},
+            "example": '"order-A-1001"',
         }
     ]
 }

@@ -3,7 +3,6 @@
 """
 
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
@@ -11,10 +10,18 @@ from starlette.responses import Response
 from agi_router.bindings.pools import Pool
 from agi_router.bindings.views import describe_pool
 from agi_router.bindings.words import check_pool
-from agi_router.doors.http.answers import answer, etag_of, matched, page_of, read_version
+from agi_router.doors.http.answers import (
+    RECALLED,
+    answer,
+    etag_of,
+    matched,
+    page_of,
+    read_version,
+    recalled,
+)
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, answer_once
-from agi_router.doors.http.webhooks import tenant_of
+from agi_router.doors.http.webhooks import tenant_of, whose
 from agi_router.errors import PoolChanged, PoolNotFound
 from agi_router.schemas import queries
 from agi_router.schemas.answers import answers
@@ -64,14 +71,18 @@ def add_pool(body: PoolIn, request: Request, desk: _Writes) -> Response:
         pool = desk.store.pools.add(tenant, body.name, **said)
         desk.audit("POST /v1/pools", f"pool {pool.name} of tenant {pool.tenant}")
         seen, headers = _seen(pool)
-        # The operator's keys say whose a pool is.
-        whose = "" if desk.tenant else f"?{urlencode({'tenant': pool.tenant})}"
-        return 201, seen, {"Location": f"/v1/pools/{pool.name}{whose}", **headers}
+        place = f"/v1/pools/{pool.name}{whose(pool.tenant, desk)}"
+        return 201, seen, {"Location": place, **headers}
 
     return answer_once(request, desk, make)
 
 
-@router.get("/pools/{name}", responses=answers(NumberPoolOut, 404), response_model=None)
+@router.get(
+    "/pools/{name}",
+    responses=answers(NumberPoolOut, 404),
+    openapi_extra=RECALLED,
+    response_model=None,
+)
 def get_pool_by_name(
     name: str, request: Request, desk: _Reads, tenant: queries.Tenant = None
 ) -> Response:
@@ -79,9 +90,7 @@ def get_pool_by_name(
     Get a pool.
     """
     seen, headers = _seen(_find(name, tenant, desk))
-    if request.headers.get("if-none-match") == headers["ETag"]:
-        return Response(status_code=304, headers=headers)
-    return answer(seen, headers=headers)
+    return recalled(request, headers["ETag"]) or answer(seen, headers=headers)
 
 
 @router.get("/pools/{name}/capacity", responses=answers(PoolOut, 404), response_model=None)

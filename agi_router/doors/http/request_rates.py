@@ -48,7 +48,8 @@ class RequestRates:
             now: Nanoseconds.
 
         Returns:
-            Whether it may be served; and headers that say how many are left, none without limits.
+            Whether it may be served; and headers that say how many are left, none without limits,
+            and when to come again where it may not.
         """
         limited = [each for each in asking if each.rate.count]
         if not limited:
@@ -65,7 +66,11 @@ class RequestRates:
             for each in limited
         )
         counts = (f'"{each.policy}";r={count};t={seconds}' for each, count, seconds in left)
-        return free, {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(counts)}
+        told = {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(counts)}
+        if not free:
+            wait = max(limit.wait(each.who, now=now) for each, limit in found)
+            told["Retry-After"] = str(wait)
+        return free, told
 
     def _limit(self, asking: Asking) -> RefusalLimit:
         """

@@ -7,12 +7,19 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from agi_router.doors.http.answers import answer, etag_of, matched, read_version
+from agi_router.doors.http.answers import (
+    RECALLED,
+    answer,
+    etag_of,
+    matched,
+    read_version,
+    recalled,
+)
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.idempotency import KEYED, keep_once
 from agi_router.errors import (
@@ -47,7 +54,7 @@ from agi_router.schemas.webhooks import (
 from agi_router.tenants.api_keys import KeyScope
 from agi_router.tenants.model import check_tenant
 
-__all__ = ["check_address", "events_of", "router", "tenant_of"]
+__all__ = ["check_address", "events_of", "router", "tenant_of", "whose"]
 
 router = APIRouter(prefix="/v1", tags=["webhooks"])
 
@@ -106,15 +113,18 @@ def add_webhook(body: WebhookIn, request: Request, desk: _Writes) -> Response:
     return answer({**json.loads(kept.body), **told_once}, status=201, headers=kept.headers)
 
 
-@router.get("/webhooks/{webhook_id}", responses=answers(WebhookOut, 404), response_model=None)
+@router.get(
+    "/webhooks/{webhook_id}",
+    responses=answers(WebhookOut, 404),
+    openapi_extra=RECALLED,
+    response_model=None,
+)
 def get_webhook(webhook_id: str, request: Request, desk: _Reads) -> Response:
     """
     Get a webhook.
     """
     seen, headers = _seen(*_look_at(webhook_id, desk))
-    if request.headers.get("if-none-match") == headers["ETag"]:
-        return Response(status_code=304, headers=headers)
-    return answer(seen, headers=headers)
+    return recalled(request, headers["ETag"]) or answer(seen, headers=headers)
 
 
 @router.patch(
@@ -276,6 +286,13 @@ def tenant_of(asked: str | None, desk: Desk) -> str:
         # What was asked for could be anything, a number too.
         raise TenantNotFound from None
     return tenant
+
+
+def whose(tenant: str, desk: Desk) -> str:
+    """
+    What stands behind the path of a tenant's thing: the operator's keys say whose it is.
+    """
+    return "" if desk.tenant else f"?{urlencode({'tenant': tenant})}"
 
 
 def _find(webhook_id: str, desk: Desk) -> Webhook:
