@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+from agi_router.bindings.modes import group_of
 from agi_router.bindings.reasons import Reason
-from agi_router.bindings.words import BindingState, Side
+from agi_router.bindings.words import BindingState, Mode, Side
 from agi_router.events.model import Event, EventType, event_name
 from agi_router.persons.appeal_states import AppealState
 from agi_router.persons.appeals import NOTICES, REBOUND
@@ -135,16 +136,17 @@ def ali_reports(event: Event, parties: Parties) -> list[dict[str, Any]]:
         return [_intercepted(event, parties)]
     if event.type is EventType.RECORDING_KEPT:
         return [_recorded(event)]
+    a, b = _sides(event)
     start = {
         "id": event.id,
         "partner_key": event.tenant,
-        "pool_key": "" if event.binding is None else str(event.binding.block),
+        "pool_key": _pool_key(event),
         "sub_id": 0 if event.binding is None else event.binding.id,
         "out_id": data["out_id"] or data["order_id"] or "",
         "call_id": data["message_id" if event.type in _OF_TEXTS else "call_id"],
-        "phone_no": _single(parties.get(Side.A, ())),
+        "phone_no": _single(parties.get(a, ())),
         "secret_no": data["x_number"],
-        "peer_no": _single(parties.get(Side.B, ())),
+        "peer_no": _single(parties.get(b, ())),
         "called_display_no": data["shown"] or "",
         "call_type": _call_type(event),
         "call_time": _local(data["received_at"]),
@@ -152,11 +154,11 @@ def ali_reports(event: Event, parties: Parties) -> list[dict[str, Any]]:
     }
     if event.type is EventType.CALL_ADMITTED:
         return [start]
+    extension = data.get("extension") or ""
     if event.type is EventType.CALL_ANSWERED:
         called = {"ring_time": start["call_time"], "start_time": _local(data["answered_at"])}
-        return [
-            {**{name: start[name] for name in _OF_PICK_UP}, **called, "city": "", "extension": ""}
-        ]
+        kept = {name: start[name] for name in _OF_PICK_UP}
+        return [{**kept, **called, "city": "", "extension": extension}]
     if event.type in _OF_TEXTS:
         return [{**start, **_rest_of_text(data)}]
     began, ended = _time(data["received_at"]), _time(data["ended_at"])
@@ -178,7 +180,7 @@ def ali_reports(event: Event, parties: Parties) -> list[dict[str, Any]]:
             "ring_record_url": "",
             "city": "",
             "sms_number": 0,
-            "extension": "",
+            "extension": extension,
         }
     ]
 
@@ -214,15 +216,17 @@ def _intercepted(event: Event, parties: Parties) -> dict[str, Any]:
     A ``SecretSmsIntercept``: a text that waits for its release; never what it says.
     """
     data = event.data
-    sides = (Side.A, Side.B) if data["sender_side"] == Side.A else (Side.B, Side.A)
+    a, b = _sides(event)
+    by_a = data["sender_side"] == a
+    sides = (a, b) if by_a else (b, a)
     sender, receiver = (_single(parties.get(side, ())) for side in sides)
     return {
         "id": event.id,
         "partner_key": event.tenant,
-        "pool_key": "" if event.binding is None else str(event.binding.block),
+        "pool_key": _pool_key(event),
         "sub_id": 0 if event.binding is None else event.binding.id,
         "out_id": data["out_id"] or data["order_id"] or "",
-        "sms_type": 1 if sides[0] is Side.A else 3,
+        "sms_type": 1 if by_a else 3,
         "send_no": sender,
         "secret_no": data["x_number"],
         "receive_no": receiver,
@@ -243,7 +247,7 @@ def _recorded(event: Event) -> dict[str, Any]:
     data = event.data
     called = _time(data["received_at"] or data["begun_at"])
     return {
-        "pool_key": "" if event.binding is None else str(event.binding.block),
+        "pool_key": _pool_key(event),
         "sub_id": 0 if event.binding is None else event.binding.id,
         "call_id": data["call_id"],
         # The only time of theirs that is a number.
@@ -261,8 +265,24 @@ def _call_type(event: Event) -> int:
     if event.type is EventType.MESSAGE_FAILED:
         return 5
     if event.type is EventType.MESSAGE_SENT:
-        return 2 if event.data["sender_side"] == Side.A else 3
-    return 0 if event.data["caller_side"] == Side.A else 1
+        return 2 if event.data["sender_side"] == _sides(event)[0] else 3
+    return 0 if event.data["caller_side"] == _sides(event)[0] else 1
+
+
+def _sides(event: Event) -> tuple[Side, Side]:
+    """
+    Who is A to an older service, and who is its peer: of a group A is whom its members reach.
+    """
+    mode = event.data.get("mode")
+    grouped = mode is not None and group_of(Mode(mode)) is not None
+    return (Side.B, Side.A) if grouped else (Side.A, Side.B)
+
+
+def _pool_key(event: Event) -> str:
+    """
+    By what the door for clients of Alibaba Cloud reaches a binding: its pool, or its tenant.
+    """
+    return event.data.get("pool") or event.tenant
 
 
 def _unconnected(reason: str | None) -> int:

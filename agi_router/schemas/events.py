@@ -99,6 +99,7 @@ class BindingToldOut(ToldOut):
     """
 
     mode: Mode
+    pool: str | None = Field(description="The pool that the binding was made in.")
     state: BindingState
     order_id: str | None
     out_id: str | None
@@ -145,6 +146,8 @@ class CallToldOut(ToldOut):
         " its consent; null: it was not."
     )
     mode: Mode | None
+    pool: str | None = Field(description="The pool that the binding was made in.")
+    extension: str | None = Field(description="By which A is reached, of AXE.")
     order_id: str | None
     out_id: str | None
     user_data: str | None
@@ -256,6 +259,7 @@ _OF_BINDING: dict[str, Any] = {
     "binding_id": "70012345678-42",
     "parties": _PARTIES,
     "mode": "axb",
+    "pool": None,
     "order_id": "A-1001",
     "out_id": None,
     "user_data": None,
@@ -275,6 +279,7 @@ _CALL: dict[str, Any] = {
     "call_id": "pbx1-1769843045.17",
     "x_number": "700123456780001",
     "shown": "700123456780001",
+    "extension": None,
     "caller_side": "a",
     "reason": None,
     "outcome": None,
@@ -319,6 +324,7 @@ _MESSAGE: dict[str, Any] = {
     "received_at": TIME,
     "done_at": None,
     "mode": "axb",
+    "pool": None,
     "order_id": "A-1001",
     "out_id": None,
     "user_data": None,
@@ -353,6 +359,7 @@ _RECORDING: dict[str, Any] = {
     "length_ms": 61000,
     "received_at": TIME,
     "mode": "axb",
+    "pool": None,
     "order_id": "A-1001",
     "out_id": None,
     "user_data": None,
@@ -610,6 +617,7 @@ class MessageToldOut(ToldOut):
     received_at: str
     done_at: str | None
     mode: Mode
+    pool: str | None = Field(description="The pool that the binding was made in.")
     order_id: str | None
     out_id: str | None
     user_data: str | None
@@ -696,6 +704,7 @@ class RecordingToldOut(ToldOut):
     length_ms: int = Field(description="Milliseconds of sound.")
     received_at: str | None = Field(description="When the call came.")
     mode: Mode
+    pool: str | None = Field(description="The pool that the binding was made in.")
     order_id: str | None
     out_id: str | None
     user_data: str | None

@@ -177,6 +177,12 @@ def live_by_classic(caller: Caller) -> None:
     group = {"GroupId": caller.done("CreateAxgGroup", Name=AWKWARD, Numbers=member)["GroupId"]}
     caller.done("OperateAxgGroup", OperateType="addNumbers", Numbers=f"{member[:-1]}5", **group)
     bound = caller.done("BindAxg", PhoneNoX=x, **group, **given)["SecretBindDTO"]
+    # Whom the members reach; in the actions of 700 numbers it is TelB.
+    a = f"{member[:-1]}6"
+    of_axg = {"PhoneNoX": x, "SubsId": bound["SubsId"]}
+    caller.done("UpdateSubscription", OperateType="updateNoA", PhoneNoA=a, **of_axg)
+    shown = caller.done("QuerySubscriptionDetail", **of_axg)["SecretBindDetailDTO"]
+    assert shown["PhoneNoA"] == a
     assert caller.code("DeleteAxgGroup", **group) == "isv.FORBIDDEN_ACTION"
     caller.done("UnbindSubscription", SecretNo=x, SubsId=bound["SubsId"])
     rows = [{"PhoneNoX": x, **group, **given}, {**group, "PhoneNoA": "none"}]

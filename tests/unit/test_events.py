@@ -67,6 +67,8 @@ CALL: dict[str, Any] = {
     "clock": None,
     "cut": None,
     "mode": "axb",
+    "pool": "FC1001",
+    "extension": None,
     "order_id": "A-1001",
     "out_id": None,
     "user_data": None,
@@ -157,6 +159,7 @@ def test_a_report_of_the_older_service() -> None:
         mode="axyb",
         shown="700123456784911",
         out_id="ours-1",
+        extension="123",
     )
     [missed] = ali_reports(silent, {Side.A: ["1", "2"]})
     assert missed["ring_time"] == missed["call_time"]
@@ -165,20 +168,27 @@ def test_a_report_of_the_older_service() -> None:
     assert (missed["release_dir"], missed["release_cause"]) == (0, 0)
     assert missed["called_display_no"] == "700123456784911"
     assert (answered["out_id"], missed["out_id"]) == ("A-1001", "ours-1")
+    assert (answered["pool_key"], answered["partner_key"]) == ("FC1001", "shop")
+    assert (answered["extension"], missed["extension"]) == ("", "123")
 
 
 def test_a_call_that_was_refused_or_let_through() -> None:
     """Refused calls have a cause of five; of one that begins there is less to tell."""
     refused = replace(
         an_event(
-            EventType.CALL_REFUSED, reason="no_binding", mode=None, order_id=None, shown=None
+            EventType.CALL_REFUSED,
+            reason="no_binding",
+            mode=None,
+            pool=None,
+            order_id=None,
+            shown=None,
         ),
         binding=None,
         sequence=None,
     )
     [report] = ali_reports(refused, {})
     assert (report["call_type"], report["unconnected_cause"], report["sub_id"]) == (4, 2, 0)
-    assert (report["pool_key"], report["out_id"], report["called_display_no"]) == ("", "", "")
+    assert (report["pool_key"], report["out_id"], report["called_display_no"]) == ("shop", "", "")
     [start] = ali_reports(an_event(EventType.CALL_ADMITTED, ended_at=None), PARTIES)
     assert "release_time" not in start
     [up] = ali_reports(an_event(EventType.CALL_ANSWERED, ended_at=None), PARTIES)
@@ -242,7 +252,7 @@ def test_a_text_that_is_held(side: str, type_: int, sender: str, receiver: str) 
     assert (report["sms_content"], report["sms_intercept_type"]) == ("", "NORMAL")
     assert report["start_time"] == "2026-01-31 15:04:05"
     [nobody] = ali_reports(replace(held, binding=None), {})
-    assert (nobody["sub_id"], nobody["pool_key"], nobody["send_no"]) == (0, "", "")
+    assert (nobody["sub_id"], nobody["pool_key"], nobody["send_no"]) == (0, "shop", "")
 
 
 def test_a_recording_as_the_older_service_reports_it() -> None:
@@ -250,15 +260,28 @@ def test_a_recording_as_the_older_service_reports_it() -> None:
     kept = an_event(EventType.RECORDING_KEPT, begun_at="2026-01-31T07:03:35+00:00")
     assert ali_reports(kept, PARTIES) == [
         {
-            "pool_key": "70012345678",
+            "pool_key": "FC1001",
             "sub_id": 42,
             "call_id": "n1-1769843045.17",
             "call_time": 1_769_843_000_000,
             "out_id": "A-1001",
         }
     ]
-    [nobody] = ali_reports(replace(kept, binding=None), {})
-    assert (nobody["pool_key"], nobody["sub_id"]) == ("", 0)
+    in_no_pool = replace(kept, binding=None, data={**kept.data, "pool": None})
+    [nobody] = ali_reports(in_no_pool, {})
+    assert (nobody["pool_key"], nobody["sub_id"]) == ("shop", 0)
+
+
+def test_a_group_as_the_older_service_reports_it() -> None:
+    """Its A is whom the members reach, and its peer is the group."""
+    parties = {Side.A: ["138****0001", "138****0003"], Side.B: ["138****0002"]}
+    for side, type_ in (("b", 0), ("a", 1)):
+        [told] = ali_reports(an_event(mode="gxb", caller_side=side), parties)
+        assert (told["phone_no"], told["peer_no"], told["call_type"]) == ("138****0002", "", type_)
+    texts = ali_reports(a_text(mode="gxb", sender_side="b"), parties)
+    held = ali_reports(a_text(EventType.MESSAGE_HELD, mode="gxb", sender_side="b"), parties)
+    assert (texts[0]["call_type"], held[0]["sms_type"]) == (2, 1)
+    assert (held[0]["send_no"], held[0]["receive_no"]) == ("138****0002", "")
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ GATEWAY: Final[Mapping[str, tuple[int, str]]] = {
     ),
     "RequestBodyTooLarge": (413, "请求体超过 64 KiB (the body has more than 64 KiB)"),
     "RequestTimeout": (408, "请求体未及时到达 (the body did not come in time)"),
-    "Forbidden.RAM": (403, "密钥无权限 (the key may not do this, or not from this address)"),
+    "Forbidden.RAM": (403, "密钥无权限 (the key may not do this)"),
     "Throttling.User": (429, "请求过于频繁 (too many requests: wait)"),
     "ServiceUnavailable": (503, "服务暂不可用, 未做任何更改 (try again: nothing was done)"),
     "InternalError": (500, "内部错误, 请提供 RequestId (a fault of ours: report the RequestId)"),
@@ -288,13 +288,15 @@ def fault_of(error: Exception, kind: Kind) -> Fault:
     return Fault(code, told)
 
 
-def fault_of_door(code: str, headers: Mapping[str, str]) -> Fault:
+def fault_of_door(code: str, headers: Mapping[str, str], detail: str = "") -> Fault:
     """
     What is answered where the HTTP door says *code* of a request.
 
     Args:
         code: Of the problem.
         headers: Of its answer; how long to wait is told as clients of Alibaba Cloud read it, too.
+        detail: Of the problem; told where it says which scope a key lacks, or that it may not be
+            used from there.
     """
     own = OF_DOOR.get(code, "InternalError")
     kept = {"Retry-After", "Connection"}
@@ -302,4 +304,4 @@ def fault_of_door(code: str, headers: Mapping[str, str]) -> Fault:
     if own == "Throttling.User" and "Retry-After" in told:
         # In milliseconds; with it the client takes any error for this one.
         told["x-acs-retry-after"] = f"{told['Retry-After']}000"
-    return Fault(own, headers=told)
+    return Fault(own, detail if own == "Forbidden.RAM" else "", headers=told)

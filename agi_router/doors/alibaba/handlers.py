@@ -14,6 +14,9 @@ Rules for the editor:
 3. A ``GroupId`` is the number of a party group of the tenant, in whichever of its pools.
 4. What cannot be done is refused by the name of its parameter. Nothing that was asked for is left
    out in silence, but for what docs/alibaba.md says.
+5. Of a group the actions of 700 numbers speak as we do: its members are A's side, and reach B. The
+   older ones (AXG) mean the same people by other letters: A is whom the members reach, and B whom
+   A reaches.
 """
 
 import json
@@ -128,6 +131,8 @@ _REPORTED: Final[Mapping[RealName, tuple[str, str]]] = {
 }
 # More than anybody puts on one number.
 _SEVERAL: Final = 1000
+# What actions of 700 numbers call X; the older ones say PhoneNoX.
+_X_OF_700: Final = "TelX"
 _MOST_ENTRIES: Final = 10_000
 _WAYS: Final = {
     "": BlockDirection.BOTH,
@@ -151,11 +156,16 @@ _RESTRICTED: Final[Mapping[str, Direction]] = {
     "CONTROL_BX_DISABLE": Direction.A,
     "CONTROL_CLEAR_DISABLE": Direction.BOTH,
 }
+_RESTRICTED_OF_AXG: Final = {
+    **_RESTRICTED,
+    "CONTROL_AX_DISABLE": Direction.A,
+    "CONTROL_BX_DISABLE": Direction.B,
+}
 _TOLD: Final[Mapping[Direction, str]] = {
     Direction.A: "CONTROL_BX_DISABLE",
     Direction.B: "CONTROL_AX_DISABLE",
 }
-_TOLD_OF_GROUPS: Final = {**_TOLD, Direction.B: "CONTROL_GX_DISABLE"}
+_TOLD_OF_AXG: Final = {Direction.A: "CONTROL_AX_DISABLE", Direction.B: "CONTROL_BX_DISABLE"}
 
 _STATES: Final[Mapping[NumberState, int]] = {
     NumberState.FREE: 0,
@@ -261,7 +271,7 @@ def fault_of_any(error: Exception, kind: Kind) -> Fault:
     What is answered where *error* was raised by an action of this kind, or by the HTTP door.
     """
     if isinstance(error, Problem):
-        return fault_of_door(error.code, error.headers)
+        return fault_of_door(error.code, error.headers, error.detail)
     return fault_of(error, kind)
 
 
@@ -387,15 +397,18 @@ def query_subscription(desk: Desk, given: Parameters) -> Told:
     if reveal:
         desk.audit("QuerySubscriptionDetail", f"binding {found.id}")
     seen = reveal_binding(found) if reveal else describe_binding(found)
+    axg = _is_axg(found.mode, "PhoneNoX")
+    reached = next(iter(seen.get("called_back", ())), None)
+    a, b = (seen["b"], reached) if axg else (seen.get("a"), seen["b"] or reached)
     told = {
         "SubsId": str(found.id.id),
         "PhoneNoX": given.need("PhoneNoX"),
-        "PhoneNoA": seen.get("a"),
+        "PhoneNoA": a,
         "GroupId": _group_id(desk, found),
-        "PhoneNoB": seen["b"],
+        "PhoneNoB": b,
         "Extension": found.extension,
         "Status": int(found.state.lives),
-        "CallRestrict": (_TOLD_OF_GROUPS if group_of(found.mode) else _TOLD).get(found.direction),
+        "CallRestrict": (_TOLD_OF_AXG if axg else _TOLD).get(found.direction),
         "ExpireDate": _time(found.expires_at),
         "GmtCreate": _time(found.begins_at),
         "NeedRecord": _is_recorded(desk, found),
@@ -837,7 +850,7 @@ def _wish(
             pool=None if asked.pool is None else asked.pool.name,
             language=values.get("language"),
             prompts=values.get("prompts"),
-            direction=given.read("CallRestrict", _direction) or Direction.BOTH,
+            direction=_direction(given, _is_axg(values["mode"], name_of_x)) or Direction.BOTH,
             ring_timeout=_ring_timeout(given),
             record=_wanted(given),
         ),
@@ -868,24 +881,39 @@ def _update(desk: Desk, given: Parameters, name_of_x: str) -> None:
 
 
 def _update_a(desk: Desk, given: Parameters, found: Binding) -> None:
-    if found.mode in {Mode.GXB, Mode.GXYB}:
+    x = _name_of_x(given)
+    if _is_axg(found.mode, x):
+        _replace(desk, given, found, Side.B, "PhoneNoA")
+    elif group_of(found.mode) is not None:
         desk.store.set_default(found.id, given.party("DefaultA"))
     else:
-        _replace(desk, given, found, Side.A)
+        _replace(desk, given, found, Side.A, "TelA" if x == _X_OF_700 else "PhoneNoA")
 
 
 def _update_b(desk: Desk, given: Parameters, found: Binding) -> None:
-    _replace(desk, given, found, Side.B)
+    x = _name_of_x(given)
+    if _is_axg(found.mode, x):
+        desk.store.set_default(found.id, given.party("PhoneNoB"))
+    else:
+        _replace(desk, given, found, Side.B, "TelB" if x == _X_OF_700 else "PhoneNoB")
 
 
-def _replace(desk: Desk, given: Parameters, found: Binding, side: Side) -> None:
-    # TelA or PhoneNoA, as the number that the binding is on is called.
-    kind = "Tel" if "TelX" in given else "PhoneNo"
-    number = given.party(f"{kind}{side.upper()}")
+def _replace(desk: Desk, given: Parameters, found: Binding, side: Side, name: str) -> None:
+    """
+    Put whom the parameter *name* says into the place of a party.
+    """
+    number = given.party(name)
     with desk.queries.transaction():
         both = found, desk.store.replace(found.id, side, number)
         subject = f"another {side} of binding {found.id}"
-        desk.audit(f"updateNo{side.upper()}", subject, person=number, bindings=both)
+        desk.audit(given.need("OperateType"), subject, person=number, bindings=both)
+
+
+def _name_of_x(given: Parameters) -> str:
+    """
+    What an update calls the number that the binding is on.
+    """
+    return _X_OF_700 if _X_OF_700 in given else "PhoneNoX"
 
 
 def _update_expiry(desk: Desk, given: Parameters, found: Binding) -> None:
@@ -894,7 +922,8 @@ def _update_expiry(desk: Desk, given: Parameters, found: Binding) -> None:
 
 def _update_restrict(desk: Desk, given: Parameters, found: Binding) -> None:
     given.need("CallRestrict")
-    desk.store.change(found.id, direction=given.read("CallRestrict", _direction))
+    direction = _direction(given, _is_axg(found.mode, _name_of_x(given)))
+    desk.store.change(found.id, direction=direction)
 
 
 def _update_out_id(desk: Desk, given: Parameters, found: Binding) -> None:
@@ -1078,11 +1107,29 @@ def _expiry(desk: Desk, given: Parameters) -> datetime:
     return end
 
 
-def _direction(text: str) -> Direction:
-    try:
-        return _RESTRICTED[text]
-    except KeyError:
-        raise ValueError(f"one of {', '.join(_RESTRICTED)}") from None
+def _is_axg(mode: Mode, name_of_x: str) -> bool:
+    """
+    Whether an action that calls the 700 number so speaks of a binding as of AXG.
+    """
+    return name_of_x != _X_OF_700 and group_of(mode) is not None
+
+
+def _direction(given: Parameters, axg: bool) -> Direction | None:  # noqa: FBT001
+    """
+    Who may call; :obj:`None`: nothing is said of it.
+
+    Raises:
+        ParameterInvalid: No such restriction is known.
+    """
+    known = _RESTRICTED_OF_AXG if axg else _RESTRICTED
+
+    def read(text: str) -> Direction:
+        try:
+            return known[text]
+        except KeyError:
+            raise ValueError(f"one of {', '.join(known)}") from None
+
+    return given.read("CallRestrict", read)
 
 
 def _term(given: Parameters, name: str, term: str) -> str | None:

@@ -8,7 +8,7 @@ DECLARE
 BEGIN
     WITH told AS (
         -- Of calls of one binding the last has the sequence that its row has now; a call is answered before it ends.
-        SELECT c.*, b.mode, b.order_id, b.out_id, b.user_data, b.max_calls, b.calls_used, p.answer,
+        SELECT c.*, b.mode, b.pool, b.extension, b.order_id, b.out_id, b.user_data, b.max_calls, b.calls_used, p.answer,
                coalesce(c.answered_at, CASE WHEN c.talk_ms > 0 THEN c.ended_at - c.talk_ms * interval '1 ms' END) AS talked_from,
                n.sequence + 1 - row_number() OVER (PARTITION BY c.block, c.binding_id ORDER BY c.id DESC, p.answer) AS place
           FROM (SELECT block, id, false AS answer FROM unnest(_block, _id) w (block, id)
@@ -29,7 +29,7 @@ BEGIN
                    'outcome', c.outcome, 'received_at', c.received_at, 'answered_at', c.talked_from, 'ended_at', c.ended_at,
                    'ring_ms', c.ring_ms, 'talk_ms', c.talk_ms, 'q850', c.cause, 'sip_status', c.sip_status,
                    'released_by', c.released_by, 'clock', c.clock, 'cut', c.cut,
-                   'mode', c.mode, 'order_id', c.order_id, 'out_id', c.out_id, 'user_data', c.user_data,
+                   'mode', c.mode, 'pool', c.pool, 'extension', c.extension, 'order_id', c.order_id, 'out_id', c.out_id, 'user_data', c.user_data,
                    'max_calls', c.max_calls, 'calls_used', c.calls_used)
                -- What is not known as a call is answered stays so where that is told only as it ends.
                || CASE WHEN c.answer

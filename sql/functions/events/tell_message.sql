@@ -25,7 +25,7 @@ BEGIN
                 'sender_side', said.side, 'state', said.state, 'reason', said.reason, 'status', said.status,
                 'attempts', said.attempts, 'maybe_twice', said.maybe_twice, 'octets', said.octets, 'parts', said.parts,
                 'received_at', said.received_at, 'done_at', said.done_at,
-                'mode', told.mode, 'order_id', told.order_id, 'out_id', told.out_id, 'user_data', told.user_data,
+                'mode', told.mode, 'pool', told.pool, 'order_id', told.order_id, 'out_id', told.out_id, 'user_data', told.user_data,
                 'max_messages', told.max_messages, 'messages_used', told.messages_used));
     END IF;
 END

@@ -19,7 +19,7 @@ BEGIN
                 'received_at', (SELECT c.received_at
                                   FROM agi_router.call c
                                  WHERE c.block = NEW.block AND c.id = NEW.call_id AND c.day = NEW.day),
-                'mode', told.mode, 'order_id', told.order_id, 'out_id', told.out_id, 'user_data', told.user_data));
+                'mode', told.mode, 'pool', told.pool, 'order_id', told.order_id, 'out_id', told.out_id, 'user_data', told.user_data));
     END IF;
     RETURN NULL;
 END
