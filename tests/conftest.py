@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from harness.time_limit import TimeLimit
+
 CHECKOUT = Path(__file__).parent.parent
 
 # The test PBX and the demo are no part of the package, and are tested all the same.
@@ -60,6 +62,37 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         return (yield)
     finally:
         looking.start()
+
+
+# The longest part of a test takes some 200 s: a demo, or the installation.
+LIMIT = 900
+# What downloads, or boots a machine; all of chaos at full length takes an hour.
+LONG_LIMIT = 3600
+LONG = {"docker", "install", "many"}
+TIME = pytest.StashKey[TimeLimit]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the stderr that no test captures."""
+    config.stash[TIME] = TimeLimit(os.dup(2))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Let no part of a test stand still for ever: its fixtures, itself, or what cleans up."""
+    long = item.path.parent.name in LONG or item.config.getoption("--long", default=False)
+    with item.config.stash[TIME].limited(LONG_LIMIT if long else LIMIT):
+        return (yield)
+
+
+pytest_runtest_call = pytest_runtest_teardown = pytest_runtest_setup
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Nor a run that is over, where a thread goes on; xdist ends its processes itself."""
+    if not hasattr(config, "workerinput"):
+        config.stash[TIME].end()
 
 
 @pytest.fixture(scope="session")
