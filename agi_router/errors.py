@@ -31,7 +31,7 @@ What can go wrong, as one tree.
      │   ├─ MemberNotFound    member_not_found      the group has no such member
      │   ├─ BlockNotFound     block_not_found       the block is not ours
      │   ├─ TenantNotFound    tenant_not_found      no active tenant has this name
-     │   ├─ BindingConflict   binding_conflict      (X, caller) already has a route
+     │   ├─ BindingConflict   bind_conflict         (X, caller) already has a route
      │   ├─ ApiKeyNotFound    api_key_not_found     no API key has this id
      │   ├─ ApiKeyLimit       api_key_limit         its owner has no room for one more
      │   ├─ NumberResting     number_resting        a binding on the number ended not long ago
@@ -481,6 +481,8 @@ class BindingConflict(StoreError):
         constraint: Name of the rule in the schema that was violated, where one was.
         bindings: Names of the bindings that are in the way, where that may be told.
     """
+
+    code = "bind_conflict"
 
     def __init__(
         self,

@@ -53,7 +53,7 @@ EXIT_CODES = {
     "block_not_found": 66,
     "tenant_not_found": 66,
     "api_key_not_found": 66,
-    "binding_conflict": 73,
+    "bind_conflict": 73,
     "number_resting": 73,
     "binding_ended": 73,
     "binding_changed": 73,

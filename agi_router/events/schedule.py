@@ -12,7 +12,7 @@ Rules for the editor:
 """
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 __all__ = [
     "FAILED_AFTER",
@@ -27,6 +27,8 @@ _SECONDS = (5, 30, 120, 600, 1800, 7200, 21_600, 43_200, 86_400)
 _DELAYS = tuple(timedelta(seconds=seconds) for seconds in _SECONDS)
 _JITTER = 0.2
 _OWED_AT_MOST = timedelta(days=7)
+# The one form in which dates are sent (RFC 9110, 5.6.7).
+_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 _LONGEST_WISH = timedelta(days=1)
 _LONGEST_PAUSE = timedelta(minutes=10)
 
@@ -72,10 +74,20 @@ def pause_of_webhook(failures: int, *, wish: timedelta | None = None) -> timedel
     return pause if wish is None else max(pause, wish)
 
 
-def parse_retry_after(text: str | None) -> timedelta | None:
+def parse_retry_after(text: str | None, *, now: datetime) -> timedelta | None:
     """
-    When a receiver wants to be asked again, by its ``Retry-After``; a date is not heeded.
+    When a receiver wants to be asked again, by its ``Retry-After``: seconds, or a date of HTTP.
+
+    Args:
+        text: What it says; :obj:`None`: nothing.
+        now: The time.
     """
-    if text is None or not (text.isascii() and text.isdigit()):
+    if text is None or not text.isascii():
         return None
-    return min(timedelta(seconds=int(text[:9])), _LONGEST_WISH)
+    if text.isdigit():
+        return min(timedelta(seconds=int(text[:9])), _LONGEST_WISH)
+    try:
+        when = datetime.strptime(text, _DATE).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return min(max(when - now, timedelta()), _LONGEST_WISH)

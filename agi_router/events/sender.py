@@ -15,7 +15,7 @@ import ssl
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPException
 from urllib.parse import urlsplit
 
@@ -134,7 +134,8 @@ class Try:
             connection.close()
         wish = None
         if status in _ASKS_TO_WAIT:
-            wish = parse_retry_after(response.headers.get("Retry-After"))
+            told = response.headers.get("Retry-After")
+            wish = parse_retry_after(told, now=datetime.now(UTC))
         return status, _judge(request.format, status, answered), wish
 
     def _failed(self, error: Exception) -> str:

@@ -58,7 +58,7 @@ class ProblemOut(Out):
     instance: str | None = None
     errors: list[FieldFaultOut] | None = None
     conflicts: list[str] | None = Field(
-        default=None, description="Bindings that are in the way (binding_conflict)."
+        default=None, description="Bindings that are in the way (bind_conflict)."
     )
     until: str | None = Field(
         default=None, description="When it may be asked for again (number_resting)."
@@ -84,7 +84,9 @@ def answers(
         ok: The status, where it was done.
         told: The same in words.
     """
-    every = {400, 401, 403, 422, 429, 500, 503, *problems}
+    every = {400, 401, 403, 422, 429, 431, 500, 503, *problems}
+    # Whoever sends a body may stop in the middle of it.
+    every |= {408} if 413 in every else set()  # noqa: PLR2004 - as above
     return {
         ok: {"model": model, "description": told},
         **{each: _problem(each) for each in sorted(every)},

@@ -81,7 +81,7 @@ STATUSES: Final[Mapping[str, int]] = {
     "webhook_limit": 409,
     "check_not_found": 404,
     "quota_exceeded": 429,
-    "binding_conflict": 409,
+    "bind_conflict": 409,
     "number_resting": 409,
     "binding_changed": 412,
     "limit_too_low": 409,

@@ -144,7 +144,7 @@ def test_a_batch(couriers: Client) -> None:
     ]
     results = couriers.post("/v1/bindings/batch", {"bindings": wanted})["results"]
     assert [each["status"] for each in results] == [201, 409, 422, 201]
-    assert results[1]["problem"]["code"] == "binding_conflict"
+    assert results[1]["problem"]["code"] == "bind_conflict"
     assert results[1]["problem"]["conflicts"] == [bound["id"]]
     assert results[2]["problem"]["code"] == "same_party"
     assert results[3]["binding"]["order"] == "A-1"
@@ -249,7 +249,7 @@ def test_a_party_is_replaced(couriers: Client, connection: Connection) -> None:
     assert couriers.get(path) == changed.json()
     for fields, if_match, status, code in (
         ({"b": A}, read, 412, "binding_changed"),
-        ({"b": D}, "*", 409, "binding_conflict"),
+        ({"b": D}, "*", 409, "bind_conflict"),
     ):
         answer = couriers.ask("PATCH", path, fields, If_Match=if_match)
         assert (answer.status_code, answer.json()["code"]) == (status, code)

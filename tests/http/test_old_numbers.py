@@ -33,7 +33,7 @@ def test_a_batch(
     told = send(couriers, first, second, third, moved("A-4", A, C), moved("A-5", A, B, "70"))
     assert [each["status"] for each in told] == [201, 201, 201, 409, 422]
     assert [each["problem"]["code"] for each in told[3:]] == [
-        "binding_conflict",
+        "bind_conflict",
         "number_invalid",
     ]
     assert told[4]["problem"]["errors"][0]["pointer"] == "/old"

@@ -12,6 +12,8 @@ from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from standardwebhooks import Webhook as Receiver
 from standardwebhooks import WebhookVerificationError
 
@@ -392,13 +394,25 @@ def test_a_webhook_that_fails_is_probed() -> None:
         ("", None),
         ("-1", None),
         ("１", None),
-        ("Fri, 31 Dec 1999 23:59:59 GMT", None),
+        ("Sat, 31 Jan 2026 15:06:05 GMT", 120),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400),
+        ("Fri, 32 Dec 2026 23:59:59 GMT", None),
+        ("soon", None),
     ],
 )
 def test_when_a_receiver_wants_it(text: str | None, seconds: int | None) -> None:
-    """Seconds, a day at most; anything else says nothing."""
+    """By seconds or by a date, a day at most; anything else says nothing."""
     wanted = None if seconds is None else timedelta(seconds=seconds)
-    assert parse_retry_after(text) == wanted
+    now = datetime(2026, 1, 31, 15, 4, 5, tzinfo=UTC)
+    assert parse_retry_after(text, now=now) == wanted
+
+
+@given(st.text(max_size=40))
+def test_whatever_a_receiver_says(text: str) -> None:
+    """It is no fault of ours."""
+    wish = parse_retry_after(text, now=datetime(2026, 1, 31, tzinfo=UTC))
+    assert wish is None or timedelta() <= wish <= timedelta(days=1)
 
 
 def test_types() -> None:

@@ -144,7 +144,7 @@ _CONFLICT = {**dict.fromkeys(Kind, "isv.BIND_CONFLICT"), Kind.CHANGE: "isv.UPDAT
 _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
     "binding_not_found": _SUBS_NOT_EXIST,
     "binding_ended": {**_SUBS_NOT_EXIST, Kind.CHANGE: "isv.FORBIDDEN_ACTION"},
-    "binding_conflict": _CONFLICT,
+    "bind_conflict": _CONFLICT,
     "number_resting": _CONFLICT,
     "no_number_available": dict.fromkeys(Kind, "isv.NO_AVAILABLE_NUMBER"),
     "number_invalid": dict.fromkeys(Kind, "isv.MOBILE_NUMBER_ILLEGAL"),
