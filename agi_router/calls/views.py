@@ -14,6 +14,7 @@ from agi_router.calls.decision import (
     Refusal,
     Route,
 )
+from agi_router.calls.end import Outcome
 from agi_router.calls.explanation import Explanation
 from agi_router.calls.treatment import treat
 
@@ -117,8 +118,7 @@ def describe_call(row: dict[str, Any]) -> dict[str, Any]:
         "state": row["state"],
         "received_at": row["received_at"],
         "ringing_at": _after(row["received_at"], row["ring_ms"]),
-        "answered_at": row["answered_at"]
-        or _after(row["ended_at"], row["talk_ms"] and -row["talk_ms"]),
+        "answered_at": row["answered_at"] or _answered_at(row),
         "ended_at": row["ended_at"],
         "ring_ms": row["ring_ms"],
         "talk_ms": row["talk_ms"],
@@ -144,6 +144,16 @@ def describe_checks(row: Mapping[str, Any]) -> dict[str, Any]:
         "tenant_check_verdict": row["tenant_check_verdict"],
         "tenant_check_ms": row["tenant_check_ms"],
     }
+
+
+def _answered_at(row: Mapping[str, Any]) -> datetime | None:
+    """
+    When a call was answered whose end is the first that was heard of it: perhaps as it ended.
+    """
+    if row["outcome"] != Outcome.ANSWERED or row["ended_at"] is None:
+        return None
+    ended_at: datetime = row["ended_at"]
+    return ended_at - timedelta(milliseconds=row["talk_ms"] or 0)
 
 
 def _after(when: datetime | None, ms: int | None) -> datetime | None:

@@ -209,7 +209,7 @@ class Deliverer:
         self, store: DeliveryStore, deliveries: Iterable[Delivery]
     ) -> Iterator[Delivery]:
         for delivery in deliveries:
-            if delivery.parties is None:
+            if delivery.parties is None or not _can_be_told(delivery):
                 self._put_off(store, delivery)
             else:
                 yield delivery
@@ -230,15 +230,11 @@ class Deliverer:
 
     def _request(self, parcel: Parcel) -> Request:
         webhook = parcel.webhook
-        event, parties = parcel.deliveries[0].event, parcel.deliveries[0].parties or {}
-        shape: Any
+        shapes = [_shape(each) for each in parcel.deliveries]
+        shape, kind = shapes[0]
         if parcel.batch is not None:
-            shape = [cloud_event(each.event, each.parties or {}) for each in parcel.deliveries]
+            shape = [each for each, _ in shapes]
             kind = "application/cloudevents-batch+json"
-        elif webhook.format is Format.ALI and event.type in ALI_TYPES:
-            shape, kind = ali_reports(event, parties), "application/json"
-        else:
-            shape, kind = cloud_event(event, parties), "application/cloudevents+json"
         body = json.dumps(shape, ensure_ascii=False, separators=(",", ":")).encode()
         signed = signed_headers(parcel.name, int(time.time()), body, webhook.secrets)
         return Request(
@@ -317,3 +313,25 @@ class Deliverer:
         for parcel, _ in noted:
             del self._under_way[id(parcel)]
             self._of_webhook[parcel.webhook.id] -= 1
+
+
+def _shape(delivery: Delivery) -> tuple[Any, str]:
+    """
+    What a webhook gets of an event, and of what type it is.
+    """
+    event, parties = delivery.event, delivery.parties or {}
+    if delivery.webhook.format is Format.ALI and event.type in ALI_TYPES:
+        return ali_reports(event, parties), "application/json"
+    return cloud_event(event, parties), "application/cloudevents+json"
+
+
+def _can_be_told(delivery: Delivery) -> bool:
+    """
+    Whether an event has what is told of it: a row that is damaged must stop no other.
+    """
+    try:
+        _shape(delivery)
+    # Whatever is wrong with it.
+    except Exception:  # noqa: BLE001
+        return False
+    return True

@@ -826,19 +826,26 @@ def test_a_forged_row_stops_no_other(
     receiver: Receiver,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Its own events wait; they are told to nobody with the wrong parties."""
-    webhook, _ = events.add(TENANT, receiver.url, [EventType.BINDING_CREATED])
+    """Its own events wait; they are told to nobody with the wrong parties, or none of what was."""
+    types = [EventType.BINDING_CREATED, EventType.BINDING_ENDED]
+    webhook, _ = events.add(TENANT, receiver.url, types)
     forged, fine = bind(store), bind(store, new_party(), new_party(), x=BLOCK.number(2))
     connection.execute(
         "UPDATE agi_router.route r SET callee = (SELECT o.callee FROM agi_router.route o"
         " WHERE o.binding_id = %s LIMIT 1) WHERE r.binding_id = %s",
         (fine.id.id, forged.id.id),
     )
+    ended = bind(store, new_party(), new_party(), x=BLOCK.number(3))
+    store.unbind(ended.id)
+    connection.execute(
+        """UPDATE agi_router.event SET data = '{"state": "lost"}' WHERE type = 'binding.ended'"""
+    )
     with delivering(dsn, keys):
-        until(lambda: owed(events, webhook) == 1 and receiver.received)
-    assert [each.told["subject"] for each in receiver.received] == [str(fine.id)]
+        until(lambda: owed(events, webhook) == 2 and len(receiver.received) == 2)
+        until(lambda: caplog.messages.count("delivery.unreadable") >= 2)
+    assert {each.told["subject"] for each in receiver.received} == {str(fine.id), str(ended.id)}
+    assert {each.told["type"] for each in receiver.received} == {"agi_router.binding.created"}
     assert events.find(webhook.id).failures == 0
-    assert "delivery.unreadable" in caplog.messages
 
 
 @on_one_server

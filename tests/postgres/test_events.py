@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
@@ -17,7 +17,9 @@ from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Side
 from agi_router.calls.end import Answer, End, Outcome, call_day
+from agi_router.calls.lookup import CallLookup
 from agi_router.calls.store import AdmissionStore
+from agi_router.calls.views import describe_call
 from agi_router.db.connection import Connection, Queries, connect
 from agi_router.errors import (
     BindingConflict,
@@ -27,6 +29,7 @@ from agi_router.errors import (
     WebhookNotFound,
 )
 from agi_router.events.model import Cursor, Event, EventType, Format, Numbers, WebhookState
+from agi_router.events.shapes import ali_reports
 from agi_router.events.store import EventStore
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.registry import check_keys
@@ -141,6 +144,23 @@ async def test_an_answer_is_told_while_the_call_goes_on(
     for event in found:
         if event.type is EventType.CALL_ANSWERED:
             assert (event.data["ended_at"], event.data["clock"]) == (None, None)
+
+
+async def test_an_answer_that_nobody_stays_for_has_a_time(
+    store: BindingStore, admissions: AdmissionStore, told: Callable[[], list[Event]]
+) -> None:
+    """Where they hang up at once, and its end is the first that is heard of it."""
+    told()
+    bind(store)
+    call_id = new_call_id()
+    await admit_as_router(admissions, a_call(), call_id)
+    end = replace(an_end(call_id, Outcome.ANSWERED), talk_time=timedelta())
+    await admissions.settle([end])
+    for event in told()[-2:]:
+        assert datetime.fromisoformat(event.data["answered_at"]) == end.ended_at
+        assert ali_reports(event, {})[0]["start_time"]
+    (row,) = CallLookup(store.connection).calls(since=end.ended_at - HOUR, limit=1)
+    assert describe_call(row)["answered_at"] == end.ended_at
 
 
 async def test_who_wants_no_answers_hears_of_none(

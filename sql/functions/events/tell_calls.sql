@@ -9,7 +9,7 @@ BEGIN
     WITH told AS (
         -- Of calls of one binding the last has the sequence that its row has now; a call is answered before it ends.
         SELECT c.*, b.mode, b.pool, b.extension, b.order_id, b.out_id, b.user_data, b.max_calls, b.calls_used, p.answer,
-               coalesce(c.answered_at, CASE WHEN c.talk_ms > 0 THEN c.ended_at - c.talk_ms * interval '1 ms' END) AS talked_from,
+               coalesce(c.answered_at, CASE WHEN c.outcome = 'answered' THEN c.ended_at - coalesce(c.talk_ms, 0) * interval '1 ms' END) AS talked_from,
                n.sequence + 1 - row_number() OVER (PARTITION BY c.block, c.binding_id ORDER BY c.id DESC, p.answer) AS place
           FROM (SELECT block, id, false AS answer FROM unnest(_block, _id) w (block, id)
                 UNION ALL
