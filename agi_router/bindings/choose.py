@@ -415,7 +415,13 @@ class NumberChooser:
         return {"number_quarantine": self._quarantine.number, "party_quarantine": party}
 
     def _free_of_others(self, mode: Mode, candidates: Sequence[XNumber]) -> list[XNumber]:
-        values = {"x_number": [x.value for x in candidates], "mode": mode}
+        if not candidates:
+            return []
+        values = {
+            "block": candidates[0].block.value,
+            "x_number": array_of_integers(x.value for x in candidates),
+            "mode": mode,
+        }
         rows = self._queries.rows("list_free", values)
         return [XNumber.from_int(row["x_number"]) for row in rows]
 

@@ -117,15 +117,8 @@ SELECT x_number
 
 -- count_met --
 -- On how many of some numbers of one block a caller with one of these tags is, or was of late.
-SELECT count(*) AS numbers
-  FROM (SELECT clock_timestamp() AS now OFFSET 0) t
- CROSS JOIN unnest(%(x_number)s::bigint[]) n (x_number)
- WHERE (SELECT true FROM agi_router.route r
-         WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (%(tags)s::bigint[])
-           AND r.ends_at > t.now - %(party_quarantine)s::interval LIMIT 1)
-    OR (SELECT true FROM agi_router.past_route r
-         WHERE r.block = %(block)s AND r.x_number = n.x_number AND r.caller_tag = ANY (%(tags)s::bigint[])
-           AND r.ends_at > t.now - %(party_quarantine)s::interval LIMIT 1);
+SELECT *
+  FROM agi_router.count_met(%(block)s, %(x_number)s::bigint[], %(tags)s::bigint[], %(party_quarantine)s::interval);
 
 -- find_pair --
 -- The numbers that the same parties had last, by a binding that is over: what side A dialled, and B.
@@ -271,16 +264,9 @@ SELECT n.x_number
                 WHERE w.name <> %(tenant)s);
 
 -- list_free --
--- Of some numbers of a block, those on which a binding that strangers may call can be made.
-SELECT n.x_number
-  FROM unnest(%(x_number)s::bigint[]) WITH ORDINALITY n (x_number, place)
- WHERE NOT EXISTS (SELECT 1
-                     FROM agi_router.route o
-                     JOIN agi_router.binding p ON p.block = o.block AND p.id = o.binding_id
-                    WHERE o.block = n.x_number / 10000 AND o.x_number = n.x_number
-                      AND p.ended_at IS NULL AND p.expires_at > now()
-                      AND NOT (p.mode = 'axe' AND %(mode)s = 'axe'))
- ORDER BY n.place;
+-- Of some numbers of one block, those on which a binding that strangers may call can be made.
+SELECT *
+  FROM agi_router.list_free(%(block)s, %(x_number)s::bigint[], %(mode)s);
 
 -- list_taken --
 -- Those of some callers' places on a number that are taken, or were and are not free for others yet.
