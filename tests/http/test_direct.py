@@ -66,7 +66,13 @@ def test_a_query_is_none_of_it(couriers: Client) -> None:
 def test_other_methods_go_the_way_of_all(couriers: Client) -> None:
     """A list is read at the same path."""
     assert couriers.get("/v1/bindings")["bindings"] == []
-    assert couriers.ask("PUT", "/v1/bindings/batch").status_code == 405
+    for path, methods in (
+        ("/v1/bindings", "GET, POST"),
+        ("/v1/groups/night-shift/members", "POST, PUT"),
+        ("/livez", "GET"),
+    ):
+        answer = couriers.ask("TRACE", path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, methods)
 
 
 def test_what_fails_inside_tells_nothing(

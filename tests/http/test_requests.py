@@ -54,6 +54,16 @@ def test_a_body_that_is_packed(couriers: Client) -> None:
     assert couriers.ask("POST", "/v1/bindings", {"a": A, "b": B}, **asked).status_code == 201
 
 
+def test_a_change_may_be_told_to_be_one(couriers: Client) -> None:
+    """By the media type of RFC 7396; nothing else may."""
+    kind = {"Content_Type": "application/merge-patch+json; charset=utf-8"}
+    place = f"/v1/bindings/{couriers.bind(A, B)['id']}"
+    changed = couriers.ask("PATCH", place, {"max_calls": 3}, If_Match="*", **kind)
+    assert changed.json()["max_calls"] == 3
+    ended = couriers.ask("POST", "/v1/orders/end", {"order": "A-1"}, **kind)
+    assert ended.json()["code"] == "media_type_unsupported"
+
+
 def test_a_body_that_is_told_to_be_too_large(http: TestClient) -> None:
     """It is not waited for."""
     for length in (str(2**20 + 1), "9" * 30):

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -47,7 +48,7 @@ from agi_router.doors.http import (
     webhooks,
 )
 from agi_router.doors.http.answers import write
-from agi_router.doors.http.auth import Door
+from agi_router.doors.http.auth import MERGE_PATCH, Door
 from agi_router.doors.http.direct import Direct, problem_of_faults
 from agi_router.doors.http.gathering import Gathering
 from agi_router.doors.http.guard import Guard, tell_problem
@@ -67,6 +68,13 @@ __all__ = ["create_app", "describe_api"]
 # their form: they take an answer without it for success.
 _PATHS = re.compile(r"/(?:v1|livez|readyz)(?:/|$)")
 
+_ROOMS = (
+    *(bindings, old_numbers, groups, calls, checks, events, webhooks),
+    *(messages, message_rules, message_links),
+    *(locks, appeals, blocklist, consents, real_names, complaints, recordings),
+    *(traces, audit, retention, exports, pools, inventory, tenants),
+    *(feeds, findings, api_keys),
+)
 _CODES = {code: status for code, (status, _) in DOOR.items()}
 _OF_STARLETTE = {400: "body_malformed", 404: "not_found", 405: "method_not_allowed"}
 _ABOUT = """
@@ -152,14 +160,7 @@ def _routes() -> FastAPI:
         # It would go where the Host of the request says.
         redirect_slashes=False,
     )
-    rooms = (
-        *(bindings, old_numbers, groups, calls, checks, events, webhooks),
-        *(messages, message_rules, message_links),
-        *(locks, appeals, blocklist, consents, real_names, complaints, recordings),
-        *(traces, audit, retention, exports, pools, inventory, tenants),
-        *(feeds, findings, api_keys),
-    )
-    for each in rooms:
+    for each in _ROOMS:
         app.include_router(each.router)
     app.add_api_route("/livez", _alive, include_in_schema=False)
     app.add_api_route("/readyz", _ready, include_in_schema=False)
@@ -203,6 +204,10 @@ def _described(app: FastAPI) -> dict[str, Any]:
                 "description": _SIGNED_ABOUT,
             },
         }
+        for item in document["paths"].values():
+            if "patch" in item:
+                content = item["patch"]["requestBody"]["content"]
+                content[MERGE_PATCH] = content["application/json"]
         add_links(document["paths"])
         describe_missing(document)
         document["webhooks"] = describe_sent()
@@ -281,7 +286,23 @@ async def _answer_http(request: Request, error: Exception) -> Response:
     code = _OF_STARLETTE.get(error.status_code)
     problem = problem_of(AgiRouterError()) if code is None else Problem.of_door(code)
     problem.headers = error.headers or {}
+    if code == "method_not_allowed" and (methods := _methods_of(request.url.path)):
+        # By the framework those of one operation alone.
+        problem.headers = {**problem.headers, "Allow": ", ".join(sorted(methods))}
     return await _answer_problem(request, problem)
+
+
+def _methods_of(path: str) -> set[str]:
+    """
+    What a path can be asked by, as far as it is one of operations.
+    """
+    return {
+        method
+        for room in _ROOMS
+        for route in room.router.routes
+        if isinstance(route, APIRoute) and route.path_regex.match(path)
+        for method in route.methods
+    }
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:

@@ -66,6 +66,7 @@ from agi_router.tenants.signature import (
 )
 
 __all__ = [
+    "MERGE_PATCH",
     "NOBODY",
     "Claim",
     "Desk",
@@ -89,6 +90,8 @@ __all__ = [
 
 _CREDENTIAL: Final = re.compile(r"Credential=([^,\s]{1,64})")
 _MINUTE: Final = timedelta(minutes=1)
+MERGE_PATCH: Final = "application/merge-patch+json"
+"""What the bodies of changes may be told to be, too (RFC 7396)."""
 NOBODY: Final = hashlib.sha256(b"agi_router nobody").hexdigest().encode()
 """What a signature is checked with where there is no key: it takes as long, and nobody has it."""
 _NO_ID: Final = "q" * 16
@@ -932,9 +935,10 @@ def _unknown(code: str) -> Problem:
 
 
 def _is_json(request: HttpRequest) -> bool:
-    kind = request.headers.get("content-type", "").partition(";")[0]
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     packed = request.headers.get("content-encoding", "identity").strip().lower() != "identity"
-    return kind.strip().lower() == "application/json" and not packed
+    patches = request.method == "PATCH" and kind == MERGE_PATCH
+    return (kind == "application/json" or patches) and not packed
 
 
 def _check_query(request: HttpRequest, known: Sequence[Any]) -> None:
