@@ -58,7 +58,8 @@ class PoolStore:
             tenant: Whose it is.
             name: As :func:`agi_router.bindings.words.check_pool` allows it.
             said: By the names of :class:`~agi_router.bindings.pools.Pool`: *blocks*,
-                *operator_digit*, *mode*, *callback*, *window*, *language*, *prompts*.
+                *operator_digit*, *mode*, *callback*, *window*, *language*, *prompts*. What is
+                left out, or :obj:`None`, is as it is by default.
 
         Raises:
             TenantNotFound: There is no such tenant.
@@ -67,7 +68,7 @@ class PoolStore:
             RequestInvalid: See :func:`agi_router.bindings.pools.check_pool_values`.
         """
         tenant_id = self._inventory.tenants.find_id(tenant)
-        wished = {**_NEW, **said}
+        wished = {**_NEW, **{each: value for each, value in said.items() if value is not None}}
         check_pool_values(wished)
         with self._queries.transaction():
             self._check_blocks(wished["blocks"], tenant_id)
@@ -118,7 +119,7 @@ class PoolStore:
             name: Its name, which it keeps.
             seen: What it is to be still. Its version alone says too little: another pool may have
                 the name by now.
-            said: As for :meth:`add`; :obj:`None` is what a new one has.
+            said: As for :meth:`add`, but that what is left out stays as it is.
 
         Raises:
             PoolNotFound: The tenant has none of this name.

@@ -156,6 +156,30 @@ def test_examples_are_acceptable(operator: Client, method: str, path: str, body:
     assert answer.status_code in {200, 201, 404, 409}, answer.text
 
 
+def test_what_may_be_null_may_be_null(operator: Client) -> None:
+    """Field by field, in each example: nothing fails, nothing is said that the document lacks."""
+    schemas = DOCUMENT["components"]["schemas"]
+    asked = 0
+    for method, path, operation in operations():
+        if "requestBody" not in operation:
+            continue
+        content = operation["requestBody"]["content"]["application/json"]
+        schema = schemas[content["schema"]["$ref"].rpartition("/")[2]]
+        nullable = [
+            name
+            for name, field in schema["properties"].items()
+            if {"type": "null"} in field.get("anyOf", ())
+        ]
+        place = path.replace("{name}", "70012345678-1").replace("{block}", "70012345678")
+        for example, name in itertools.product(schema["examples"], nullable):
+            key = f"null-{(asked := asked + 1)}"
+            body = {**example, name: None}
+            answer = operator.ask(method.upper(), place, body, Idempotency_Key=key, If_Match="*")
+            assert answer.status_code < 500, (method, path, name)
+            assert str(answer.status_code) in operation["responses"], (method, path, name)
+    assert asked > 100
+
+
 def test_schemathesis(stores: StorePool, options: Options, operator: Client) -> None:
     """Whatever it thinks of: no 500, nothing that the document does not say."""
     app = create_app(stores, options)
