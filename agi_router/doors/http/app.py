@@ -301,7 +301,7 @@ def _methods_of(path: str) -> set[str]:
         for room in _ROOMS
         for route in room.router.routes
         if isinstance(route, APIRoute) and route.path_regex.match(path)
-        for method in route.methods
+        for method in route.methods or ()
     }
 
 
