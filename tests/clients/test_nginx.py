@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 import httpx2
 import pytest
 
+from agi_router.schemas.problems import Problem
 from harness.alibaba import AlibabaClient, beijing
 from harness.database import SOON, until
 
@@ -60,9 +61,9 @@ def recipe(home: Path, port: int, endpoint: str) -> str:
     return f"{main} events {{}} http {{ {places} {text} }}"
 
 
-@pytest.fixture(scope="module")
-def proxy(endpoint: str) -> Iterator[Proxy]:
-    """In front of the door."""
+@contextlib.contextmanager
+def in_front_of(endpoint: str) -> Iterator[Proxy]:
+    """A proxy in front of a door, whether there is one or not."""
     home = Path(tempfile.mkdtemp(prefix="agi-router-nginx-"))
     home.chmod(0o755)
     subprocess.run(
@@ -100,6 +101,13 @@ def proxy(endpoint: str) -> Iterator[Proxy]:
         shutil.rmtree(home)
 
 
+@pytest.fixture(scope="module")
+def proxy(endpoint: str) -> Iterator[Proxy]:
+    """In front of the door."""
+    with in_front_of(endpoint) as running:
+        yield running
+
+
 def test_what_is_signed_is_what_comes(proxy: Proxy, credentials: tuple[str, str]) -> None:
     """The host with its port, the query and the body; no query is in its log."""
     client = AlibabaClient(proxy.http, *credentials)
@@ -130,3 +138,24 @@ def test_what_it_hands_on(proxy: Proxy) -> None:
     assert told.json()["code"] == "credentials_missing"
     assert {proxy.http.get(path).status_code for path in ("/livez", "/readyz", "/x")} == {404}
     assert CANARY not in proxy.logs
+
+
+def test_what_it_says_itself(proxy: Proxy) -> None:
+    """Of a door that is away, and of what is too large: as the door would say it."""
+    large = {"content": b"x" * (2**20 + 1), "headers": FORM}
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nowhere = f"127.0.0.1:{closed.getsockname()[1]}"
+    with in_front_of(nowhere) as alone:
+        away = [alone.http.post(f"{path}?{CANARY}") for path in ("/", "/v1/bindings")]
+        assert CANARY not in alone.logs
+    too_large = [proxy.http.post(path, **large) for path in ("/", "/v1/bindings")]
+    ali, rest = zip(away, too_large, strict=True)
+    told = [(each.status_code, each.json()["Code"]) for each in ali]
+    assert told == [(503, "ServiceUnavailable"), (413, "RequestBodyTooLarge")]
+    assert all(each.json().keys() == {"Code", "Message", "RequestId"} for each in ali)
+    told = [(each.status_code, each.json()["code"]) for each in rest]
+    assert told == [(503, "answer_late"), (413, "body_too_large")]
+    for each in rest:
+        assert each.headers["content-type"] == "application/problem+json"
+        assert each.json()["status"] == each.status_code
+        assert Problem.of_door(each.json()["code"]).status == each.status_code
