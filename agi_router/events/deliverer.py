@@ -151,6 +151,7 @@ class Deliverer:
         """
         expired = forgotten = -_FORGET
         while True:
+            more = False
             alive()
             self._moved = time.monotonic()
             self._cut()
@@ -163,8 +164,9 @@ class Deliverer:
             else:
                 now = time.monotonic()
                 if now - expired >= _EXPIRE:
-                    store.expire_bindings()
-                    expired = now
+                    more = store.expire_bindings()
+                    # As fast as they come: of a platform's orders thousands may end in a second.
+                    expired = expired if more else now
                 if now - forgotten >= _FORGET:
                     store.forget_attempts()
                     forgotten = now
@@ -174,7 +176,7 @@ class Deliverer:
                     # nobody from delivering on the next one.
                     self._counted = now
                     self.backlog = store.backlog()
-            self._wait()
+            self._wait(0 if more else _LOOK)
 
     def _send(self, store: DeliveryStore, keys: KeyRing, pool: ThreadPoolExecutor) -> None:
         for webhook in store.due(keys):
@@ -254,12 +256,12 @@ class Deliverer:
             if attempt.overdue:
                 attempt.cut()
 
-    def _wait(self) -> None:
+    def _wait(self, longest: float) -> None:
         """
-        Until something has ended, or it is time for the next look.
+        Until something has ended, or *longest* seconds are over.
         """
         try:
-            self._kept.append(self._ended.get(timeout=_LOOK))
+            self._kept.append(self._ended.get(timeout=longest))
         except Empty:
             return
 

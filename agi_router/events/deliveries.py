@@ -290,17 +290,20 @@ class DeliveryStore:
         assert row is not None  # noqa: S101 - an aggregate has one row
         return Backlog(**row)
 
-    def expire_bindings(self) -> int:
+    def expire_bindings(self) -> bool:
         """
-        Mark some bindings that the clock has ended, which tells of it; returns how many.
+        Mark some bindings that the clock has ended, which tells of it.
 
         What databases behind this one tell comes here before.
+
+        Returns:
+            Whether it was as many as are marked at a time, so that there may be more.
 
         Raises:
             StoreUnavailable: One of them stood still, and cost the connection.
         """
         marked, self._behind = fetch_events(self._queries, expired=_EXPIRED)
-        return marked + self._count("expire_bindings", _EXPIRED)
+        return marked + self._count("expire_bindings", _EXPIRED) >= _EXPIRED
 
     def forget_attempts(self) -> int:
         """

@@ -708,6 +708,20 @@ def test_a_nonce_that_was_forgotten(sign: Opener, connection: Connection) -> Non
     assert answer.headers["Retry-After"] == "11"
 
 
+def test_nonces_that_cannot_be_asked_for(client: AlibabaClient, connection: Connection) -> None:
+    """Nothing is done, also where a bind is one statement; afterwards it is."""
+    count = "SELECT count(*) FROM agi_router.binding"
+    assert bind_700(client)["Code"] == "OK"
+    connection.execute("ALTER TABLE agi_router.nonce RENAME TO away")
+    given = {"PoolKey": "couriers", "TelA": C, "TelB": D, "Expiration": beijing(HOUR)}
+    for action in ("BindAxb700", "QuerySubsId"):
+        assert client.code(action, **given) in {"InternalError", "ServiceUnavailable"}
+    assert one(connection, count) == 1
+    connection.execute("ALTER TABLE agi_router.away RENAME TO nonce")
+    assert client.code("BindAxb700", **given) == "OK"
+    assert one(connection, count) == 2
+
+
 def test_strangers_take_no_nonce(client: AlibabaClient, connection: Connection) -> None:
     """A wrong signature fills nothing."""
     replace(client, secret="x").send("QuerySubsId", {})

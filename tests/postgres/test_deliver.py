@@ -160,6 +160,26 @@ def test_an_end_by_time_is_told_by_itself(
     assert receiver.received[0].told["data"]["ended_by"] == "time"
 
 
+def test_many_ends_by_time_are_told_at_once(
+    dsn: str,
+    keys: KeyRing,
+    connection: Connection,
+    store: BindingStore,
+    events: EventStore,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More than are marked at a time: the next ones wait for nothing."""
+    monkeypatch.setattr("agi_router.events.deliveries._EXPIRED", 2)
+    monkeypatch.setattr("agi_router.events.deliverer._EXPIRE", 2 * SOON)
+    events.add(TENANT, receiver.url, [EventType.BINDING_ENDED])
+    for serial in range(5):
+        bound = bind(store, new_party(), new_party(), x=BLOCK.number(serial))
+        expire(connection, bound.id)
+    with delivering(dsn, keys):
+        until(lambda: reached(receiver, 5))
+
+
 def test_a_count_that_takes_too_long_keeps_nothing_back(
     dsn: str, keys: KeyRing, store: BindingStore, events: EventStore, receiver: Receiver
 ) -> None:

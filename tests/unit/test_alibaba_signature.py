@@ -284,19 +284,20 @@ def other(rng: random.Random, text: str) -> str:
     return text[:place] + new + text[place + 1 :]
 
 
-@pytest.mark.parametrize("scheme", ["query", "body", "acs3"])
+@pytest.mark.parametrize("scheme", ["query", "body", "acs3", "acs3 body"])
 def test_nothing_that_was_changed_is_accepted(scheme: str) -> None:
     """One byte changed anywhere of what is signed: refused, 10,000 times in all."""
     rng = random.Random(700)  # noqa: S311 - the same changes each time
     values = {"OrderId": "A 1", "TelX": "700123456780001", "OutId": ""}
-    original = (
-        acs3(query=urlencode(values), values=values)
-        if scheme == "acs3"
-        else rpc(in_body=scheme == "body", own=values)
-    )
+    original = {
+        "query": lambda: rpc(own=values),
+        "body": lambda: rpc(in_body=True, own=values),
+        "acs3": lambda: acs3(query=urlencode(values), values=values),
+        "acs3 body": lambda: acs3(body=urlencode(values).encode()),
+    }[scheme]()
     meant = accepted(original)
     tried = 0
-    while tried < 3_400:
+    while tried < 2_500:
         changed = one_changed(rng, original, scheme)
         if same_meaning(changed, original):
             continue
@@ -317,13 +318,13 @@ def one_changed(rng: random.Random, request: Request, scheme: str) -> Request:
     part = rng.choice(("method", "parameters", "headers"))
     if part == "method":
         return replace(request, method=other(rng, request.method))
-    if part == "headers" and scheme == "acs3":
+    if part == "headers" and scheme.startswith("acs3"):
         place = rng.randrange(len(request.headers))
         name, value = request.headers[place]
-        changed = (name, other(rng, value))
+        changed = (other(rng, name), value) if rng.random() < 0.2 else (name, other(rng, value))
         kept = (*request.headers[:place], changed, *request.headers[place + 1 :])
         return replace(request, headers=kept)
-    if scheme == "body":
+    if scheme.endswith("body"):
         return replace(request, body=other(rng, request.body.decode()).encode())
     return replace(request, query=other(rng, request.query))
 
