@@ -142,13 +142,15 @@ def test_what_it_hands_on(proxy: Proxy) -> None:
 
 def test_what_it_says_itself(proxy: Proxy) -> None:
     """Of a door that is away, and of what is too large: as the door would say it."""
-    large = {"content": b"x" * (2**20 + 1), "headers": FORM}
+    large = b"x" * (2**20 + 1)
     with socket.create_server(("127.0.0.1", 0)) as closed:
         nowhere = f"127.0.0.1:{closed.getsockname()[1]}"
     with in_front_of(nowhere) as alone:
         away = [alone.http.post(f"{path}?{CANARY}") for path in ("/", "/v1/bindings")]
         assert CANARY not in alone.logs
-    too_large = [proxy.http.post(path, **large) for path in ("/", "/v1/bindings")]
+    too_large = [
+        proxy.http.post(path, content=large, headers=FORM) for path in ("/", "/v1/bindings")
+    ]
     ali, rest = zip(away, too_large, strict=True)
     told = [(each.status_code, each.json()["Code"]) for each in ali]
     assert told == [(503, "ServiceUnavailable"), (413, "RequestBodyTooLarge")]
