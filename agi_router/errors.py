@@ -951,9 +951,13 @@ class AuditFileInvalid(AgiRouterError):
 class RevealLimit(AgiRouterError):
     """
     Somebody had real numbers shown as often as he may within an hour.
+
+    Attributes:
+        wait: Seconds until he may again, if nothing more is asked for meanwhile.
     """
 
     code = "reveal_limit"
+    wait: int | None = None
 
 
 class AuditBroken(AgiRouterError):

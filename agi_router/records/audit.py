@@ -177,13 +177,15 @@ class Audit:
         """
         self.record(what)
         who = {**asdict(Actor.here(os.environ)), "api_key": what.api_key, "acts": list(acts)}
-        row = self._queries.row("count_acts", who)
+        row = self._queries.row("count_acts", {**who, "most": most})
         # Counted once it is written: of two at once, each sees the other.
         if row is None or row["times"] > most:
-            raise RevealLimit(
+            error = RevealLimit(
                 f"this was shown {most} times within the last hour, and may not be more often"
                 " (AGI_ROUTER_TRACES_PER_HOUR)"
             )
+            error.wait = None if row is None else row["wait"]
+            raise error
 
     def rows(
         self,

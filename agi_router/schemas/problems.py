@@ -26,6 +26,7 @@ from agi_router.errors import (
     PoolNotFound,
     QuotaExceeded,
     RequestInvalid,
+    RevealLimit,
     TenantNotFound,
     TooManyBinds,
 )
@@ -307,7 +308,8 @@ def problem_of(error: AgiRouterError, *, pointer: str | None = None) -> Problem:
     """
     status = STATUSES[error.code]
     headers = {"Retry-After": "1"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    if isinstance(error, (QuotaExceeded, PairTooOften, TooManyBinds)) and error.wait is not None:
+    waits = QuotaExceeded, PairTooOften, TooManyBinds, RevealLimit
+    if isinstance(error, waits) and error.wait is not None:
         headers = {"Retry-After": str(error.wait)}
     # What is broken inside is nobody's business outside.
     detail = str(error)

@@ -27,8 +27,10 @@ SELECT id, at, uid, name, effective_uid, login_uid, claimed, host, act, subject,
  LIMIT %(limit)s;
 
 -- count_acts --
--- How often somebody did one of these in the last hour: a user of a host, or an API key.
-SELECT count(*) AS times
+-- How often somebody did one of these in the last hour: a user of a host, or an API key; and in how many seconds it is one
+-- less than the most.
+SELECT count(*) AS times,
+       ceil(extract(epoch FROM (array_agg(at ORDER BY at DESC))[%(most)s] + interval '1 hour' - clock_timestamp()))::integer AS wait
   FROM agi_router.audit
  WHERE at > clock_timestamp() - interval '1 hour' AND act = ANY (%(acts)s)
    AND CASE WHEN %(api_key)s::text IS NULL THEN api_key IS NULL AND uid = %(uid)s AND host = %(host)s
