@@ -149,11 +149,18 @@ def test_no_real_number_has_a_place_in_a_path_or_query() -> None:
     ],
 )
 def test_examples_are_acceptable(operator: Client, method: str, path: str, body: Any) -> None:
-    """Each is taken as it stands; what it is about need not be there."""
+    """Each is taken as it stands; what it is about need not be there. What is made is found."""
     place = path.replace("{name}", "70012345678-1").replace("{block}", "70012345678")
     place = place.replace("{webhook_id}", "1")
     answer = operator.ask(method.upper(), place, body, Idempotency_Key="one", If_Match="*")
     assert answer.status_code in {200, 201, 404, 409}, answer.text
+    told = DOCUMENT["paths"][path][method]["responses"][str(answer.status_code)]
+    headers = told.get("headers", {})
+    for name in headers:
+        needed = DOCUMENT["components"]["headers"][name].get("required", False)
+        assert name in answer.headers or not needed, name
+    if "Location" in headers:
+        operator.get(answer.headers["location"])
 
 
 def test_what_may_be_null_may_be_null(operator: Client) -> None:

@@ -117,7 +117,7 @@ def create_api_key(body: ApiKeyIn, request: Request, desk: _Writes) -> Response:
             told_once["secret"] = secret
         else:
             told_once["bearer"] = write_bearer(key.id, secret)
-        return 201, describe_api_key(key), {}
+        return 201, describe_api_key(key), {"Location": f"/v1/keys/{key.id}"}
 
     kept = keep_once(request, desk, make)
     if kept.again:

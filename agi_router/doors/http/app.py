@@ -52,6 +52,7 @@ from agi_router.doors.http.auth import MERGE_PATCH, Door
 from agi_router.doors.http.direct import Direct, problem_of_faults
 from agi_router.doors.http.gathering import Gathering
 from agi_router.doors.http.guard import Guard, tell_problem
+from agi_router.doors.http.headers import describe_headers
 from agi_router.doors.http.links import add_links
 from agi_router.doors.http.missing import describe_missing
 from agi_router.doors.http.options import Options
@@ -210,6 +211,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
                 content[MERGE_PATCH] = content["application/json"]
         add_links(document["paths"])
         describe_missing(document)
+        describe_headers(document)
         document["webhooks"] = describe_sent()
         document["security"] = [{"bearer": []}, {"signed": []}]
         app.openapi_schema = document

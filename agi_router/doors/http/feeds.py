@@ -101,7 +101,8 @@ def add_feed(body: FeedIn, request: Request, desk: _Writes) -> Response:
             _pulls(desk).authorize(feed, body.authorization)
             feed = _feeds(desk).find(feed.name)
         desk.audit("POST /v1/feeds", f"feed {feed.name}")
-        return 201, describe_feed(feed), {}
+        place = f"/v1/feeds/{quote(feed.name, safe='')}"
+        return 201, describe_feed(feed), {"Location": place}
 
     return answer_once(request, desk, make)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import partial
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
@@ -91,7 +92,8 @@ def add_tenant(body: TenantIn, request: Request, desk: _Writes) -> Response:
             body.name, needs_order=body.needs_order, consent=body.consent
         )
         desk.audit("POST /v1/tenants", f"tenant {body.name}")
-        return 201, describe_tenant(row), {}
+        place = f"/v1/tenants/{quote(row['name'], safe='')}"
+        return 201, describe_tenant(row), {"Location": place}
 
     return answer_once(request, desk, make)
 
