@@ -17,6 +17,7 @@ __all__ = [
     "open_database",
     "open_serving_database",
     "read_settings",
+    "tell_of_cells",
     "with_extra",
 ]
 
@@ -97,6 +98,21 @@ def open_serving_database(
 
         with acting(connection, act):
             yield connection
+
+
+def tell_of_cells(queries: Queries, done: str) -> None:
+    """
+    Say which cells have what is of blocks, and that something is done there.
+    """
+    if cells := queries.cells_behind():
+        # A router has no use for it.
+        from agi_router.cli.output import echo  # noqa: PLC0415
+
+        echo(
+            "agi-router: bindings, calls, texts and recordings are in the cells"
+            f" {', '.join(cells)}, and {done} there: by what runs with the DSN of each",
+            err=True,
+        )
 
 
 def _warn_of_missing(connection: Connection) -> None:

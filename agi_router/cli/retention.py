@@ -12,7 +12,7 @@ import click
 from agi_router.bindings.words import check_order_id
 from agi_router.cli.acts import record_act
 from agi_router.cli.arguments import COUNT, NUMBER, ROW, SINCE, TENANT, Checked
-from agi_router.cli.context import open_database, read_settings
+from agi_router.cli.context import open_database, read_settings, tell_of_cells
 from agi_router.cli.damage import echo_rows
 from agi_router.cli.locks import here
 from agi_router.cli.output import echo, echo_json, echo_pairs, echo_table, json_option
@@ -106,6 +106,7 @@ def run(batch: int, *, dry_run: bool, as_json: bool) -> None:
         deletion = Deletion(connection, settings.kept, batch=batch)
         for step in paced(deletion.steps(again=True)):
             rows[step.kind] += step.rows
+        tell_of_cells(queries, "deleted")
     if deletion.busy:
         echo("agi-router: another process deletes just now; nothing was done", err=True)
     (echo_json if as_json else echo_pairs)({kind.value: count for kind, count in rows.items()})

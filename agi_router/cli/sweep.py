@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 import click
 
-from agi_router.cli.context import read_settings
+from agi_router.cli.context import read_settings, tell_of_cells
 from agi_router.cli.output import echo_json, echo_pairs, json_option
-from agi_router.db.connection import connect
+from agi_router.db.connection import Queries, connect
 from agi_router.db.migrate import check_schema
 from agi_router.maintenance.pace import paced
 from agi_router.maintenance.retention import Sweep, Swept
@@ -53,4 +53,5 @@ def sweep(batch: int, *, as_json: bool) -> None:
         ).steps()
         for step in paced(steps):
             done += step
+        tell_of_cells(Queries(connection), "swept")
     (echo_json if as_json else echo_pairs)(asdict(done))

@@ -397,8 +397,14 @@ class Queries:
         """
         if self._connection not in _MAY_STAY:
             return False
+        return bool(self.cells_behind())
+
+    def cells_behind(self) -> list[str]:
+        """
+        The names of the cells that have all that is of blocks; none where it is in this database.
+        """
         place = self.row("find_place", {})
-        return place is not None and bool(place["elsewhere"])
+        return list(place["cells"]) if place is not None and place["elsewhere"] else []
 
     @contextmanager
     def transaction(self, *, seconds: int | None = None) -> Iterator[None]:

@@ -78,6 +78,7 @@ class KindRule:
         since: From when on its time runs.
         by_days: Whether each day has a table of its own, which is dropped.
         by_us: Whether we delete it; else its owner may.
+        by_cells: Whether it is in cells where there are some, and deleted there.
         counted: What a proof counts, and has the names of.
     """
 
@@ -86,6 +87,7 @@ class KindRule:
     since: str
     by_days: bool = False
     by_us: bool = True
+    by_cells: bool = False
     counted: str = "row(s)"
 
 
@@ -93,14 +95,24 @@ _RECORDS, _LOGS = RetentionClass.RECORDS, RetentionClass.LOGS
 
 KINDS: Final = {
     Kind.BINDING: KindRule(
-        what="bindings, their routes and those of parties before", of=_RECORDS, since="its end"
+        what="bindings, their routes and those of parties before",
+        of=_RECORDS,
+        since="its end",
+        by_cells=True,
     ),
-    Kind.CALL: KindRule(what="calls", of=_RECORDS, since="its day", by_days=True),
+    Kind.CALL: KindRule(what="calls", of=_RECORDS, since="its day", by_days=True, by_cells=True),
     Kind.RECORDING: KindRule(
-        what="recordings: their keys at once, and their files", of=_RECORDS, since="its day"
+        what="recordings: their keys at once, and their files",
+        of=_RECORDS,
+        since="its day",
+        by_cells=True,
     ),
     Kind.MESSAGE: KindRule(
-        what="texts, without what they said", of=_RECORDS, since="its day", by_days=True
+        what="texts, without what they said",
+        of=_RECORDS,
+        since="its day",
+        by_days=True,
+        by_cells=True,
     ),
     Kind.EVENT: KindRule(what="events", of=_RECORDS, since="its day", by_days=True),
     Kind.LOCK: KindRule(what="locks, with their appeals", of=_LOGS, since="its end"),

@@ -14,6 +14,9 @@ The sweep: what is over is marked, moved out of the way, and in the end deleted.
 
 Everything is done in small steps, each a transaction of its own that waits for nobody: what
 somebody holds has its turn in a later sweep. Several may sweep at once.
+
+What cells have is swept there: from the global database nothing that is held can be passed over,
+and a place (ctid) is that of a row in each cell.
 """
 
 import logging
@@ -24,7 +27,7 @@ from typing import Any, Self
 
 from agi_router.db.connection import Connection, Queries
 from agi_router.db.rights import Purpose, has_rights
-from agi_router.errors import StoreError
+from agi_router.errors import StoreError, StoreUnavailable
 from agi_router.inventory.capacity import Quarantine, StockLimits
 from agi_router.maintenance.classes import Retention
 from agi_router.maintenance.deletion import Deletion
@@ -108,27 +111,42 @@ class Sweep:
         Raises:
             StoreError: The database failed, or did not answer in time; what was done is done.
         """
-        for rows in self._repeated("mark_expired"):
-            yield Swept(expired=rows)
+        behind = self._queries.cells_behind()
+        if not behind:
+            yield from self._sweep_blocks()
         for name in ("end_locks", "lapse_appeals", "end_blocklist"):
             for _ in self._repeated(name):
                 yield Swept()
-        yield from self._move_routes()
         for rows in self._repeated("forget_answers"):
             yield Swept(answers=rows)
         self._one("forget_nonces", window=WINDOW)
         self._one("forget_binds")
-        for name in ("end_unserved_messages", "delete_parts", "forget_feed_bodies"):
-            for _ in self._repeated(name):
-                yield Swept()
+        for _ in self._repeated("forget_feed_bodies"):
+            yield Swept()
         for told in self._notices.steps():
             yield Swept(told=told)
-        yield from self._delete()
+        try:
+            yield from self._delete()
+        except StoreUnavailable as error:
+            if not behind:
+                raise
+            log.warning("deletion.failed", extra={"error": str(error)})
         # At the end: a day of millions takes a while, and keeps nothing else from being done.
         today = self._one("now")["clock_timestamp"].date()
         digests = DayDigests(self._queries)
         for day in digests.missing(today):
             yield Swept(digests=self._digest(digests, day))
+
+    def _sweep_blocks(self) -> Iterator[Swept]:
+        """
+        Sweep what is of blocks: bindings, routes and texts.
+        """
+        for rows in self._repeated("mark_expired"):
+            yield Swept(expired=rows)
+        yield from self._move_routes()
+        for name in ("end_unserved_messages", "delete_parts"):
+            for _ in self._repeated(name):
+                yield Swept()
 
     def _delete(self) -> Iterator[Swept]:
         if has_rights(self._connection, Purpose.RETAIN):
