@@ -21,7 +21,8 @@ from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from agi_router.doors.http.guard import new_request_id, tell_problem
+from agi_router.doors.http.app import tell_either
+from agi_router.doors.http.guard import new_request_id
 from agi_router.schemas.problems import Problem
 
 __all__ = ["HEAD_PATIENCE", "LARGEST_HEAD", "PLACES", "READ_PATIENCE", "HttpConnection"]
@@ -200,7 +201,7 @@ class HttpConnection(HttpToolsProtocol):
         request_id = new_request_id()
         log.info("http.refused", extra={"request": request_id, "code": code})
         problem = Problem.of_door(code, headers={"Connection": "close"})
-        told = tell_problem({}, problem, request_id)
+        told = tell_either(problem, request_id)
         lines = [f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}".encode()]
         lines += [b"%s: %s" % pair for pair in told.raw_headers]
         if self.idle:

@@ -456,6 +456,7 @@ def test_what_a_bind_is_told(client: AlibabaClient) -> None:
         ({"Expiration": ""}, "MissingExpiration"),
         ({"Expiration": "2026-01-31T15:04:05"}, "isv.EXPIRE_DATE_ILLEGAL"),
         ({"Expiration": "2020-01-31 15:04:05"}, "isv.EXPIRE_DATE_ILLEGAL"),
+        ({"Expiration": beijing(timedelta(seconds=50))}, "isv.EXPIRE_DATE_ILLEGAL"),
         ({"Expiration": beijing(timedelta(days=91))}, "isv.EXPIRE_DATE_ILLEGAL"),
         ({"CallRestrict": "CONTROL_NOBODY"}, "isv.ILLEGAL_ARGUMENT"),
         ({"CallTimeout": "4"}, "isv.ILLEGAL_ARGUMENT"),
@@ -506,6 +507,14 @@ def test_no_number_is_left(client: AlibabaClient, store: BindingStore) -> None:
     assert told["Message"].startswith("无可用号码: ")
 
 
+def test_as_many_as_may_be(client: AlibabaClient, connection: Connection) -> None:
+    """A tenant's limit is the flow control of these clients."""
+    connection.execute("UPDATE agi_router.tenant SET max_bindings = 1 WHERE name = 'couriers'")
+    assert bind_700(client)["Code"] == "OK"
+    told = bind_700(client, TelA=C, TelB=D, OrderId="A-1002")
+    assert (told["Code"], told["Success"]) == ("isv.FLOW_LIMIT", False)
+
+
 def test_parties_are_replaced(client: AlibabaClient, store: BindingStore) -> None:
     """By the names of both actions; it is on record, and one who is on the number is refused."""
     made = bind_700(client, TelX=X)
@@ -527,6 +536,7 @@ def test_parties_are_replaced(client: AlibabaClient, store: BindingStore) -> Non
 
 def test_what_a_change_is_told(client: AlibabaClient) -> None:
     """It changes what it names, or nothing."""
+    too_soon = beijing(timedelta(seconds=50))
     cases: list[tuple[dict[str, str], str]] = [
         ({"OperateType": "updateNoA"}, "MissingTelA"),
         ({"OperateType": "updateNoA", "TelB": C}, "MissingTelA"),
@@ -542,6 +552,7 @@ def test_what_a_change_is_told(client: AlibabaClient) -> None:
         ({"OperateType": "updateEverything"}, "isv.ILLEGAL_ARGUMENT"),
         ({"OperateType": ""}, "MissingOperateType"),
         ({"OperateType": "updateExpire"}, "MissingExpiration"),
+        ({"OperateType": "updateExpire", "Expiration": too_soon}, "isv.EXPIRE_DATE_ILLEGAL"),
         ({"OperateType": "updateIsRecordingEnabled", "NeedRecord": "x"}, "isv.ILLEGAL_ARGUMENT"),
         ({"OperateType": "updateCallDisplayType", "CallDisplayType": "2"}, "isv.ILLEGAL_ARGUMENT"),
         ({"OperateType": "updateExpire", "SubsId": "0"}, "isv.SUBS_NOT_EXIST"),

@@ -63,7 +63,7 @@ from agi_router.schemas.base import Body, Out
 from agi_router.schemas.events import describe_sent
 from agi_router.schemas.problems import DOOR, Problem, problem_of
 
-__all__ = ["create_app", "describe_api"]
+__all__ = ["create_app", "describe_api", "tell_either"]
 
 # Whatever else is asked for is for the door of Alibaba Cloud's clients, which answers all of it in
 # their form: they take an answer without it for success.
@@ -139,6 +139,21 @@ def _tell(scope: Scope, problem: Problem, request_id: str) -> Response:
     if _PATHS.match(scope["path"]):
         return tell_problem(scope, problem, request_id)
     return fault_response(fault_of_door(problem.code, problem.headers), request_id)
+
+
+def tell_either(problem: Problem, request_id: str) -> Response:
+    """
+    The answer where nobody knows which door was meant: of both.
+
+    Clients of Alibaba Cloud take JSON without a ``Code`` for success.
+    """
+    fault = fault_of_door(problem.code, problem.headers)
+    return Response(
+        write({**problem.body(request_id), **fault.body(request_id)}),
+        status_code=problem.status,
+        media_type="application/problem+json",
+        headers=dict(problem.headers),
+    )
 
 
 def describe_api() -> dict[str, Any]:
