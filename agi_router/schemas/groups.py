@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from agi_router.bindings.modes import GROUP_MAX
 from agi_router.bindings.party_groups import LONGEST_LABEL
+from agi_router.bindings.terms import Text
 from agi_router.bindings.words import check_group
 from agi_router.schemas.base import MASKED, TIME, Body, NextCursor, Out, example
 from agi_router.schemas.fields import Number
@@ -15,6 +16,11 @@ from agi_router.tenants.model import check_tenant
 
 __all__ = ["Group", "GroupChange", "GroupIn", "GroupOut", "GroupsOut", "MembersIn"]
 
+_Label = Annotated[
+    str,
+    Field(min_length=1, max_length=LONGEST_LABEL),
+    AfterValidator(Text(LONGEST_LABEL).read),
+]
 Group = Annotated[str, Field(max_length=64), AfterValidator(check_group)]
 
 
@@ -33,7 +39,7 @@ class GroupChange(Body):
     What changes of a party group (RFC 7396): what is left out stays, null is what a new one has.
     """
 
-    label: Annotated[str, Field(min_length=1, max_length=LONGEST_LABEL)] | None = Field(
+    label: _Label | None = Field(
         default=None, description="A text of your own; comes back with it."
     )
 

@@ -152,7 +152,7 @@ class TenantChange(Body):
         description="In which calls and texts go through of bindings without hours of their own:"
         " mon-fri 09:00-18:00; sat 22:00-02:00. null: always.",
     )
-    time_zone: Annotated[str, Field(max_length=64)] = Field(
+    time_zone: Annotated[str, Field(max_length=64, pattern="^[A-Za-z0-9_/+-]+$")] = Field(
         default="Asia/Shanghai", description="Of these hours, and of those of its bindings."
     )
     call_limits: CallLimitsIn | None = Field(

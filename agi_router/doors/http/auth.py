@@ -94,6 +94,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 """What the bodies of changes may be told to be, too (RFC 7396)."""
 NOBODY: Final = hashlib.sha256(b"agi_router nobody").hexdigest().encode()
 """What a signature is checked with where there is no key: it takes as long, and nobody has it."""
+_NUL: Final = "\0"
 _NO_ID: Final = "q" * 16
 
 
@@ -589,6 +590,9 @@ def admit(
         claim = claim_of(found, stamp, prove)
     desk = seat(request, door, store, found, claim, address)
     desk.require(scope)
+    if _NUL in request.scope["path"]:
+        # Nothing is called so: no database could hold it.
+        raise Problem.of_door("not_found")
     if request.state.body and not _is_json(request):
         raise Problem.of_door("media_type_unsupported")
     if request.scope["query_string"]:
@@ -943,7 +947,7 @@ def _is_json(request: HttpRequest) -> bool:
 
 def _check_query(request: HttpRequest, known: Sequence[Any]) -> None:
     """
-    Make sure that the query says what the operation knows, and each thing once.
+    Make sure that the query says what the operation knows, each thing once, and what can be.
 
     A filter with a slip of the pen would else list everything.
 
@@ -952,7 +956,11 @@ def _check_query(request: HttpRequest, known: Sequence[Any]) -> None:
     """
     said = Counter(name for name, _ in request.query_params.multi_items())
     once = {each.alias for each in known if not _is_list(each.field_info.annotation)}
-    if not said.keys() <= {each.alias for each in known} or any(said[name] > 1 for name in once):
+    if (
+        not said.keys() <= {each.alias for each in known}
+        or any(said[name] > 1 for name in once)
+        or any(_NUL in value for value in request.query_params.values())
+    ):
         raise Problem.of_door("query_invalid")
 
 
