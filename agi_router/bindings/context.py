@@ -16,7 +16,7 @@ from agi_router.db.connection import Connection, Queries
 from agi_router.errors import KeysOutdated, Locked
 from agi_router.inventory.capacity import Quarantine
 from agi_router.inventory.store import InventoryStore
-from agi_router.keys.registry import check_keys
+from agi_router.keys.registry import check_rotated
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
 from agi_router.persons.blocklist_store import BlocklistStore
@@ -174,5 +174,5 @@ class BindingContext:
             return self._queries.again(work)
         except KeysOutdated:
             # The new ones were in the file before.
-            self._use_keys(check_keys(self.connection, self.keys))
+            self._use_keys(check_rotated(self.connection, self.keys))
             return self._queries.again(work)

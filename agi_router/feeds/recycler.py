@@ -34,7 +34,7 @@ from agi_router.feeds.digests import DigestIndex, Finder, Found, Rows, digest_ma
 from agi_router.feeds.files import Record, digest_of, read_records
 from agi_router.feeds.model import Answer, Fault, Feed, Notice, NumberForm, Trust, read_notice
 from agi_router.feeds.store import FeedStore, Run
-from agi_router.keys.registry import assert_current_keys, check_keys, key_ids
+from agi_router.keys.registry import assert_current_keys, check_keys, check_rotated, key_ids
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import PhoneNumber
 from agi_router.persons.blocklist_store import BlocklistStore
@@ -650,7 +650,7 @@ class Recycler:
         try:
             return work()
         except KeysOutdated:
-            self._keys = check_keys(self._connection, self._keys)
+            self._keys = check_rotated(self._connection, self._keys)
             return work()
 
 

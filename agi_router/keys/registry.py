@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from agi_router.db.connection import Connection, Queries
-from agi_router.errors import KeyMismatch, StoreHeld
+from agi_router.errors import KeyMismatch, KeysOutdated, StoreHeld
 from agi_router.keys.ring import KeyKind, KeyRing
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "SEALS_WARNED",
     "assert_current_keys",
     "check_keys",
+    "check_rotated",
     "count_sealed",
     "key_ids",
     "known_keys",
@@ -76,6 +77,22 @@ def check_keys(connection: Connection, keys: KeyRing, *, remember: bool = True) 
         elif row["state"] == "destroyed":
             ring = ring.with_destroyed(keyid)
     return ring
+
+
+def check_rotated(connection: Connection, keys: KeyRing) -> KeyRing:
+    """
+    The same, for whoever was told that *keys* were rotated.
+
+    Cells switch a moment before the global database: whoever rotates is waited for.
+
+    Raises:
+        KeyMismatch: See :func:`check_keys`.
+        KeyUsedUp: They were not rotated, and the seal key has sealed as much as it may.
+        StoreHeld: Whoever rotates stands still in the middle of it.
+    """
+    with contextlib.suppress(KeysOutdated):
+        assert_current_keys(Queries(connection), keys)
+    return check_keys(connection, keys)
 
 
 def using_current(keys: KeyRing, rows: Sequence[Mapping[str, Any]]) -> KeyRing:

@@ -17,7 +17,7 @@ from agi_router.db.connection import Connection, Queries, connect
 from agi_router.db.queries import query
 from agi_router.errors import BindingConflict, KeyInUse, StoreUnavailable
 from agi_router.keys.file import write_key_ring
-from agi_router.keys.registry import KINDS, check_keys
+from agi_router.keys.registry import KINDS, check_keys, lock_keys, make_current
 from agi_router.keys.ring import KeyRing
 from agi_router.maintenance.rotation import Rotation
 from harness.cells import NAMES, Cells
@@ -136,3 +136,27 @@ def test_who_writes_in_a_cell_is_waited_for(
         rotation.retire("tag", keys.tag_key_id)
         rotation.retire("seal", keys.seal_key_id)
         assert fresh.find(made.id).parties == made.parties
+
+
+def test_who_binds_as_keys_are_switched(
+    cells: Cells, dsn: str, connection: Connection, rotation: Rotation
+) -> None:
+    """A cell has switched and the global database is about to: who hears of it waits for that."""
+    ids = rotation.add(KINDS)
+    waiting = (
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'agi_router.key'::regclass"
+    )
+    with (
+        connect(cells.cell(dsn)) as cell,
+        connect(dsn) as others,
+        cells.admin(database_of(dsn)) as admin,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        queries = Queries(connection)
+        with queries.transaction():
+            lock_keys(queries)
+            make_current(Queries(cell), ids)
+            made = pool.submit(bound, BindingStore(others, rotation.keys, NO_REST), BLOCKS[0])
+            until(lambda: one(admin, waiting) == 1 or made.done())
+            make_current(queries, ids)
+        assert made.result().id.block == BLOCKS[0]
