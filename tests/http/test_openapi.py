@@ -30,6 +30,7 @@ from agi_router.rates import OFF
 from agi_router.schemas.base import Body, Out
 from agi_router.schemas.events import EVENTS
 from harness.api import Client
+from harness.api_scopes import SCOPED
 
 # Not that all is taken that the schema takes: what a mode needs is no matter of the schema.
 CHECKS = [
@@ -108,6 +109,22 @@ def test_every_operation_is_described() -> None:
             schema = operation["requestBody"]["content"]["application/json"]["schema"]
             name = schema["$ref"].rpartition("/")[2]
             assert DOCUMENT["components"]["schemas"][name]["examples"], name
+
+
+def test_every_operation_names_its_scope() -> None:
+    """As it is needed, however a key is shown."""
+    asked = {
+        # What has no parameter comes first: it is what is meant.
+        (method.upper(), path): operation["security"]
+        for method, path, operation in sorted(operations(), key=lambda each: "{" in each[1])
+    }
+    for method, path, scope in SCOPED:
+        security = next(
+            security
+            for (asks, template), security in asked.items()
+            if asks == method and re.fullmatch(re.sub(r"{[^}]*}", "[^/]+", template), path)
+        )
+        assert security == [{"bearer": [scope.value]}, {"signed": [scope.value]}], path
 
 
 def test_every_type_of_event_is_described() -> None:

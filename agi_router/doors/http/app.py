@@ -48,7 +48,7 @@ from agi_router.doors.http import (
     webhooks,
 )
 from agi_router.doors.http.answers import write
-from agi_router.doors.http.auth import MERGE_PATCH, Door
+from agi_router.doors.http.auth import MERGE_PATCH, Door, Needs
 from agi_router.doors.http.direct import Direct, problem_of_faults
 from agi_router.doors.http.gathering import Gathering
 from agi_router.doors.http.guard import Guard, tell_problem
@@ -62,6 +62,7 @@ from agi_router.schemas.answers import FieldFaultOut, NumbersTakenOut, ProblemOu
 from agi_router.schemas.base import Body, Out
 from agi_router.schemas.events import describe_sent
 from agi_router.schemas.problems import DOOR, Problem, problem_of
+from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["create_app", "describe_api", "tell_either"]
 
@@ -86,7 +87,10 @@ Every answer of 400 or more is `application/problem+json` (RFC 9457): its `code`
 its `detail` says what to do, and none of them holds what came. No real number is ever put into a
 path or a query: it would stand in the logs of whatever lies in between.
 """
-_KEY_ABOUT = "An API key: `agr_<id>_<secret>`, made by `agi-router api-key create`."
+_KEY_ABOUT = (
+    "An API key: `agr_<id>_<secret>`, made by `agi-router api-key create`. Each operation names"
+    " the scope that it needs."
+)
 _SIGNED_ABOUT = (
     "A signed request: `ACS3-HMAC-SHA256` or `ACS3-HMAC-SM3`, with the id and the secret of an API"
     " key that signs."
@@ -211,26 +215,69 @@ def _described(app: FastAPI) -> dict[str, Any]:
             # FastAPI leaves out of them what is null.
             if name in schemas:
                 schemas[name]["examples"] = examples
-        document["components"]["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer", "description": _KEY_ABOUT},
-            "signed": {
-                "type": "apiKey",
-                "in": "header",
-                "name": "Authorization",
-                "description": _SIGNED_ABOUT,
-            },
-        }
-        for item in document["paths"].values():
-            if "patch" in item:
-                content = item["patch"]["requestBody"]["content"]
-                content[MERGE_PATCH] = content["application/json"]
+        _describe_keys(document)
+        _describe_changes(document)
         add_links(document["paths"])
         describe_missing(document)
         describe_headers(document)
         document["webhooks"] = describe_sent()
-        document["security"] = [{"bearer": []}, {"signed": []}]
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _describe_keys(document: dict[str, Any]) -> None:
+    """
+    Write into a document how a key is shown, and which scope each operation needs.
+    """
+    document["components"]["securitySchemes"] = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": _KEY_ABOUT},
+        "signed": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": _SIGNED_ABOUT,
+        },
+    }
+    document["security"] = _shown()
+    for route in _operations():
+        for scope in _needed(route):
+            for method in route.methods or ():
+                document["paths"][route.path][method.lower()]["security"] = _shown(scope)
+
+
+def _describe_changes(document: dict[str, Any]) -> None:
+    """
+    Write into a document that a change may be told to be one.
+    """
+    for item in document["paths"].values():
+        if "patch" in item:
+            content = item["patch"]["requestBody"]["content"]
+            content[MERGE_PATCH] = content["application/json"]
+
+
+def _operations() -> Iterator[APIRoute]:
+    """
+    Every operation of ``/v1``.
+    """
+    for room in _ROOMS:
+        for route in room.router.routes:
+            if isinstance(route, APIRoute):
+                yield route
+
+
+def _needed(route: APIRoute) -> list[KeyScope]:
+    """
+    The scope that an operation needs; none where no key is shown.
+    """
+    calls = (each.call for each in route.dependant.dependencies)
+    return [call.scope for call in calls if isinstance(call, Needs)]
+
+
+def _shown(*scopes: KeyScope) -> list[dict[str, list[str]]]:
+    """
+    What a request shows, with the scopes that it needs: a bearer, or a signature.
+    """
+    return [{form: [scope.value for scope in scopes]} for form in ("bearer", "signed")]
 
 
 def _examples(*models: type[BaseModel]) -> Iterator[tuple[str, Any]]:
@@ -313,13 +360,8 @@ def _methods_of(path: str) -> set[str]:
     """
     What a path can be asked by, as far as it is one of operations.
     """
-    return {
-        method
-        for room in _ROOMS
-        for route in room.router.routes
-        if isinstance(route, APIRoute) and route.path_regex.match(path)
-        for method in route.methods or ()
-    }
+    found = (route for route in _operations() if route.path_regex.match(path))
+    return {method for route in found for method in route.methods or ()}
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:
