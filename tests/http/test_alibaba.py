@@ -299,6 +299,9 @@ def test_numbers_that_strangers_may_call(client: AlibabaClient, sign: Opener) ->
     given = {"PoolKey": "couriers", "PhoneNoA": A, "Expiration": beijing(HOUR)}
     dto = client.ask("BindAxn", PhoneNoB=B, **given)["SecretBindDTO"]
     assert "Extension" not in dto
+    named = {"PoolKey": "couriers", "PhoneNoX": dto["SecretNo"], "SubsId": dto["SubsId"]}
+    shown = client.ask("QuerySubscriptionDetail", **named)["SecretBindDetailDTO"]
+    assert (shown["PhoneNoA"], shown["PhoneNoB"]) == (A, B)
     dto = client.ask("BindAxnExtension", PhoneNoX=X, Extension="123", **given)["SecretBindDTO"]
     assert (dto["SecretNo"], dto["Extension"]) == (X, "123")
     dto = client.ask("BindAxnExtension", **{**given, "PhoneNoA": B})["SecretBindDTO"]

@@ -167,6 +167,15 @@ def test_bodies() -> None:
         assert {"Code", "Message", "RequestId"} == set(fault.body("id"))
 
 
+def test_failures_of_one_code_are_told_apart() -> None:
+    """By what their messages add; nothing of what came."""
+    same = (errors.ConsentMissing, errors.PartyUnverified, errors.BlockNotFound, errors.GroupInUse)
+    told = [fault_of(made(error), Kind.BIND) for error in same]
+    assert {each.code for each in told} == {"isv.FORBIDDEN_ACTION"}
+    assert len({each.message for each in told}) == len(same)
+    assert NUMBER not in "".join(each.message for each in told)
+
+
 def test_messages_are_chinese_first() -> None:
     for said in (*BUSINESS.values(), *(said for _, said in GATEWAY.values())):
         assert re.search("[\u4e00-\u9fff]", said)

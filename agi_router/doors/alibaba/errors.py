@@ -203,8 +203,19 @@ _OURS: Final[Mapping[str, Mapping[Kind, str]]] = {
 # Those whose text holds neither a party's number nor what came.
 _TOLD = (ExpiryInvalid, ModeError, NoNumberAvailable, RequestInvalid)
 
-# What is added of others, whose text may: which parameters they are about.
+# What is added of others, whose text may: which parameters they are about, or which of several
+# failures of one code they are.
 _ABOUT: Final[Mapping[str, str]] = {
+    "binding_ended": "绑定已结束 (the binding is over)",
+    "block_not_found": "号码不在可用号段内 (the number is of no block that may be used)",
+    "consent_missing": "当事人未同意 (a party has not agreed)",
+    "consent_outdated": "当事人的同意已失效 (it was withdrawn, or the number has a new owner)",
+    "party_unverified": "当事人未实名核验 (a party is not known by its real name)",
+    "group_in_use": "GroupId: 群组仍有绑定, 或绑定数已达上限 (bindings live by it)",
+    "pair_too_often": "同一对号码绑定过于频繁 (the pair is bound too often)",
+    "too_many_binds": "绑定过快 (too many binds at once)",
+    "tenant_locked": "账户已锁定 (it is locked)",
+    "tenant_unqualified": "账户未通过资质审核 (it is not qualified)",
     "order_missing": "OrderId",
     "order_crowded": "OrderId, 该订单的当事人过多 (too many parties are bound by it)",
     "same_party": "TelA, TelB, PhoneNoA, PhoneNoB, Numbers: 须为不同号码 (different numbers)",
