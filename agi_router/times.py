@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from agi_router.errors import RequestInvalid
 from agi_router.texts import narrow, strip
 
-__all__ = ["check_past", "parse_time"]
+__all__ = ["check_order", "check_past", "parse_time"]
 
 # So far another clock may be ahead.
 _AHEAD = timedelta(minutes=1)
@@ -66,3 +66,19 @@ def check_past(at: datetime, now: datetime, *, word: str) -> None:
     """
     if at > now + _AHEAD:
         raise RequestInvalid(f"{word} lies in the future: say when it was", words=(word,))
+
+
+def check_order(begins: datetime | None, ends: datetime | None, *, words: tuple[str, str]) -> None:
+    """
+    Make sure that something ends later than it begins.
+
+    Args:
+        begins: When; :obj:`None`: since ever.
+        ends: When; :obj:`None`: never.
+        words: What the two are called in files and JSON.
+
+    Raises:
+        RequestInvalid: It does not.
+    """
+    if begins is not None and ends is not None and ends <= begins:
+        raise RequestInvalid(f"{words[1]} is to be later than {words[0]}", words=words)

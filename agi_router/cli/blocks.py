@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from agi_router.cli.arguments import TENANT, TIME, Checked, scope_option
+from agi_router.cli.arguments import TENANT, TIME, Checked, scope_option, usage
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_inventory
@@ -72,9 +72,7 @@ def add(  # noqa: PLR0917 - options, not arguments
       agi-router block add 70012345679 --tenant couriers --valid-until 2028-01-01
     """
     block = Block.parse(prefix)
-    if valid_from is not None and valid_until is not None and valid_until <= valid_from:
-        raise click.UsageError("--valid-until is to be later than --valid-from")
-    with open_inventory(read_settings(), act=f"block {block}") as inventory:
+    with open_inventory(read_settings(), act=f"block {block}") as inventory, usage():
         row = inventory.add_block(
             block,
             operator=operator,
@@ -180,9 +178,8 @@ def certify(
         said["valid_until"] = valid_until
     if not said:
         raise click.UsageError("say what has changed: --certificate, --valid-until and the like")
-    with open_inventory(
-        read_settings(), act=f"block {block}: {describe_certificate(said)}"
-    ) as inventory:
+    act = f"block {block}: {describe_certificate(said)}"
+    with open_inventory(read_settings(), act=act) as inventory, usage():
         row = inventory.certify_block(block, said)
     _echo(row, as_json=as_json)
 

@@ -16,7 +16,6 @@ from agi_router.errors import (
     BlockInUse,
     BlockMoves,
     BlockNotFound,
-    RequestInvalid,
     StoreHeld,
     StoreUnavailable,
 )
@@ -28,6 +27,7 @@ from agi_router.inventory.views import describe_load
 from agi_router.numbers import Block, XNumber
 from agi_router.tenants.scope import OPERATOR, Scope
 from agi_router.tenants.store import TenantStore
+from agi_router.times import check_order
 
 __all__ = ["InventoryStore"]
 
@@ -35,6 +35,7 @@ __all__ = ["InventoryStore"]
 _WRITERS: Final = 3.0
 _ANSWER: Final = 10.0
 _PAUSE: Final = 0.05
+_VALIDITY: Final = ("valid_from", "valid_until")
 
 
 class InventoryStore:
@@ -79,9 +80,11 @@ class InventoryStore:
         Raises:
             BlockExists: It is there already.
             TenantNotFound: There is no such tenant.
+            RequestInvalid: The certificate would end before it begins.
             OperatorOnly: A tenant asks.
         """
         self._scope.check_operator("adds blocks")
+        check_order(valid_from, valid_until, words=_VALIDITY)
         values = {
             "block": block.value,
             "operator": operator,
@@ -284,9 +287,7 @@ class InventoryStore:
                 "valid_until": row["valid_until"],
                 **change,
             }
-            begins, ends = values["valid_from"], values["valid_until"]
-            if begins is not None and ends is not None and ends <= begins:
-                raise RequestInvalid("a certificate ends later than it begins")
+            check_order(*(values[word] for word in _VALIDITY), words=_VALIDITY)
             if self._queries.row("certify_block", values) is not None:
                 self._queries.execute("tell_block", values)
         return self.block(block)

@@ -142,7 +142,11 @@ STATUSES: Final[Mapping[str, int]] = {
 """Every code of an error, and the status of an answer with it."""
 
 # Where a field of a body has another name than the word of files and options.
-_POINTERS: Final = {"expires": "expires_at"}
+_POINTERS: Final = {
+    "expires": "expires_at",
+    "qualified_from": "qualification/valid_from",
+    "qualified_until": "qualification/valid_until",
+}
 
 DOOR: Final[Mapping[str, tuple[int, str]]] = {
     "http_malformed": (400, "What came is no request of HTTP/1.1"),

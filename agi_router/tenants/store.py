@@ -17,6 +17,7 @@ from agi_router.tenants.call_rates import CallRates
 from agi_router.tenants.model import Quota, UnknownNumbers
 from agi_router.tenants.rules import Consent, RulesChange, TenantRules, read_rules
 from agi_router.tenants.scope import OPERATOR, Scope
+from agi_router.times import check_order
 
 __all__ = ["TenantStore"]
 
@@ -145,8 +146,7 @@ class TenantStore:
             RequestInvalid: It would end before it begins.
         """
         self._scope.check_operator("says until when a tenant is qualified")
-        if valid_from is not None and valid_until is not None and valid_until <= valid_from:
-            raise RequestInvalid("a qualification ends later than it begins")
+        check_order(valid_from, valid_until, words=("qualified_from", "qualified_until"))
         return self._found(
             "qualify_tenant",
             name,

@@ -168,8 +168,12 @@ def test_blocks(couriers: Client, operator: Client, connection: Connection) -> N
     endless = operator.ask("PATCH", "/v1/blocks/70012345681", {"valid_until": None}).json()
     assert (endless["certificate"], endless["valid_until"]) == ("2028-0001", None)
     late = {"valid_from": "2099-01-01T00:00:00Z", "valid_until": "2098-01-01T00:00:00Z"}
+    added = operator.ask(
+        "POST", "/v1/blocks", {"block": "70012345682", **late}, Idempotency_Key="l"
+    )
+    assert added.json()["errors"][1]["pointer"] == "/valid_until"
     fault = operator.ask("PATCH", "/v1/blocks/70012345681", late)
-    assert fault.json()["errors"][0]["pointer"] == "/valid_until"
+    assert [each["pointer"] for each in fault.json()["errors"]] == ["/valid_from", "/valid_until"]
     acts = connection.execute("SELECT act, subject FROM agi_router.audit ORDER BY id").fetchall()
     assert [row["subject"] for row in acts] == [
         "block 70012345680",
@@ -269,6 +273,12 @@ def test_rules(operator: Client, couriers: Client) -> None:
     assert (told["qualification"], told["qualified_from"]) == ("B2-1", None)
     answer = couriers.ask("POST", "/v1/bindings", {**body, "order": "A-4"}, Idempotency_Key="y")
     assert (answer.status_code, answer.json()["code"]) == (403, "tenant_unqualified")
+    late = {"valid_from": "2099-01-01T00:00:00Z", "valid_until": "2098-01-01T00:00:00Z"}
+    answer = operator.ask("PATCH", "/v1/tenants/couriers", {"qualification": late})
+    assert (answer.status_code, answer.json()["errors"][1]["pointer"]) == (
+        422,
+        "/qualification/valid_until",
+    )
     told = operator.ask("PATCH", "/v1/tenants/couriers", {"qualification": None}).json()
     assert (told["qualification"], told["qualified_until"]) == (None, None)
     wrong = operator.ask("PATCH", "/v1/tenants/couriers", {"scenes": ["a b"]})

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agi_router.times import parse_time
+from agi_router.errors import RequestInvalid
+from agi_router.times import check_order, parse_time
 
 AT = datetime(2026, 1, 31, 7, 4, 5, tzinfo=UTC)
 MINUTE = AT.replace(second=0)
@@ -67,3 +68,12 @@ def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - compared whole below
         parse_time(text)
     assert str(caught.value) == "a time looks like 2026-01-31T15:04:05+08:00, or 2026-01-31 15:04"
+
+
+def test_what_ends_before_it_begins() -> None:
+    """Either may be open; the words are those of the caller."""
+    for begins, ends in ((MIDNIGHT, MINUTE), (None, MIDNIGHT), (MINUTE, None), (None, None)):
+        check_order(begins, ends, words=("from", "until"))
+    with pytest.raises(RequestInvalid, match="until is to be later than from") as caught:
+        check_order(MIDNIGHT, MIDNIGHT, words=("from", "until"))
+    assert caught.value.words == ("from", "until")

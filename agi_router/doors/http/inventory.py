@@ -2,7 +2,7 @@
 ``/v1/blocks`` and ``/v1/pool``: the managed blocks, how full they are, and how many are needed.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -28,7 +28,6 @@ from agi_router.schemas.blocks import (
     PoolSizeOut,
 )
 from agi_router.schemas.fields import read_cursor, read_field
-from agi_router.schemas.problems import FieldFault, Problem
 from agi_router.tenants.api_keys import KeyScope
 
 __all__ = ["router"]
@@ -72,7 +71,6 @@ def add_block(body: BlockIn, request: Request, desk: _Writes) -> Response:
     Add a block.
     """
     block = read_field("/block", lambda: Block.parse(body.block))
-    _check_validity(body.valid_from, body.valid_until)
 
     def make() -> tuple[int, Any, dict[str, str]]:
         row = desk.store.inventory.add_block(
@@ -108,7 +106,6 @@ def change_block(block: str, body: BlockChange, desk: _Writes) -> Response:
     """
     found = _block(block)
     inventory = desk.store.inventory
-    _check_validity(body.valid_from, body.valid_until)
     row = inventory.block(found)
     said: Any = body.model_dump(include=_PAPER, exclude_unset=True)
     # All of it, or nothing.
@@ -162,12 +159,6 @@ def get_pool_size(
         "share": share,
     }
     return answer(describe_size(size_pool(**asked), **asked))
-
-
-def _check_validity(valid_from: datetime | None, valid_until: datetime | None) -> None:
-    if valid_from is not None and valid_until is not None and valid_until <= valid_from:
-        fault = FieldFault("/valid_until", "too_early", "it is to be later than valid_from")
-        raise Problem.of_fields([fault])
 
 
 def _block(text: str) -> Block:
