@@ -13,7 +13,7 @@ from agi_router.bindings.conflicts import place_columns
 from agi_router.bindings.group import GroupChanging
 from agi_router.bindings.group_members import GroupSharing
 from agi_router.bindings.model import Binding, BindingId
-from agi_router.bindings.modes import Gxb, Parties, compile_routes, group_of, replace_party
+from agi_router.bindings.modes import Ax, Gxb, Parties, compile_routes, group_of, replace_party
 from agi_router.bindings.names import name_values
 from agi_router.bindings.parties import open_callees, parties_of
 from agi_router.bindings.routes import RouteRow
@@ -70,6 +70,8 @@ class PartyReplacing(GroupChanging, GroupSharing):
         """
         Say whom B of a group reaches; by the callback ``last``, until a member calls again.
 
+        Where strangers call it is whom A reaches, until one of them calls.
+
         Who is not of the group comes to the binding by this: of its own group he is a member then;
         of a party group he is beside it, and leaves when another is said.
 
@@ -82,7 +84,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
             BindingChanged: It has another version by now.
             BindingNotFound: There is no such binding.
             BindingEnded: It is over.
-            ModeError: It has no group, or one that rings all at once.
+            ModeError: It has no group and strangers do not call, or all ring at once.
             SameParty: It is B.
             BindingConflict: Who comes is on the number already, by another binding.
             NumberResting: Who comes was, not long ago.
@@ -91,6 +93,14 @@ class PartyReplacing(GroupChanging, GroupSharing):
 
     def _let_default(self, name: BindingId, number: PhoneNumber, version: int | None) -> None:
         found = self._replaceable(name, version)
+        if found.mode.open:
+
+            def call_back(parties: Parties) -> Parties:
+                assert isinstance(parties, Ax)  # noqa: S101 - strangers call by no other
+                return replace(parties, default=number)
+
+            self._replace_parties(found, _numbers(found)[0], [number], call_back)
+            return
         self._find_group(name)
         present = {party.number for party in found.parties if party.side is Side.A}
         with self._queries.transaction():

@@ -83,6 +83,8 @@ def default(name: str, member: str, tenant: str | None, *, as_json: bool) -> Non
     r"""
     Set the member whom B reaches; by the callback "last", until a member has called.
 
+    Of AX and AXE it is whom A reaches, until somebody has called.
+
     \b
     Example:
       agi-router group default 70012345678-42 --member -

@@ -302,6 +302,13 @@ def test_numbers_that_strangers_may_call(client: AlibabaClient, sign: Opener) ->
     named = {"PoolKey": "couriers", "PhoneNoX": dto["SecretNo"], "SubsId": dto["SubsId"]}
     shown = client.ask("QuerySubscriptionDetail", **named)["SecretBindDetailDTO"]
     assert (shown["PhoneNoA"], shown["PhoneNoB"]) == (A, B)
+    other = {"OperateType": "updateNoB", "PhoneNoB": C}
+    assert client.code("UpdateSubscription", **other, **named) == "OK"
+    shown = client.ask("QuerySubscriptionDetail", **named)["SecretBindDetailDTO"]
+    assert (shown["PhoneNoA"], shown["PhoneNoB"]) == (A, C)
+    assert client.code("UpdateSubscription", **{**other, "PhoneNoB": A}, **named) == (
+        "isv.ILLEGAL_ARGUMENT"
+    )
     dto = client.ask("BindAxnExtension", PhoneNoX=X, Extension="123", **given)["SecretBindDTO"]
     assert (dto["SecretNo"], dto["Extension"]) == (X, "123")
     dto = client.ask("BindAxnExtension", **{**given, "PhoneNoA": B})["SecretBindDTO"]

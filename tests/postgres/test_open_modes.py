@@ -19,7 +19,7 @@ from agi_router.calls.arrival import Call, DialledExtension
 from agi_router.calls.decision import Ask, Refusal, Route, decide
 from agi_router.calls.store import AdmissionStore
 from agi_router.db.connection import Connection, connect
-from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable
+from agi_router.errors import BindingConflict, ModeError, NoNumberAvailable, SameParty
 from agi_router.keys.ring import KeyRing, Purpose, Row
 from agi_router.numbers import PhoneNumber, XNumber
 from harness.database import (
@@ -96,6 +96,24 @@ async def test_a_fixed_number(open_store: BindingStore, open_admissions: Admissi
     make(open_store, Ax(a=A, callback=Callback.DEFAULT, default=D))
     await place(open_admissions, B)
     assert await place(open_admissions, A) == (D,)
+
+
+@pytest.mark.parametrize(
+    "parties", [Ax(a=A), Ax(a=A, callback=Callback.DEFAULT, default=D), Axe(a=A, extension="12")]
+)
+async def test_another_fixed_number(
+    open_store: BindingStore, open_admissions: AdmissionStore, parties: Ax
+) -> None:
+    """It rings from then on, by "last" until somebody calls again; A is none."""
+    made = make(open_store, parties)
+    if not isinstance(parties, Axe):
+        assert await place(open_admissions, B) == (A,)
+    assert open_store.set_default(made.id, C).called_back == (C,)
+    assert await place(open_admissions, A) == (C,)
+    with pytest.raises(SameParty):
+        open_store.set_default(made.id, A)
+    found = open_store.find(made.id)
+    assert open_store.set_default(made.id, C).version == found.version > made.version
 
 
 async def test_the_window(

@@ -892,8 +892,10 @@ def _update_a(desk: Desk, given: Parameters, found: Binding) -> None:
 
 def _update_b(desk: Desk, given: Parameters, found: Binding) -> None:
     x = _name_of_x(given)
-    if _is_axg(found.mode, x):
-        desk.store.set_default(found.id, given.party("PhoneNoB"))
+    if _is_axg(found.mode, x) or found.mode.open:
+        # B is whom A reaches.
+        number = given.party("TelB" if x == _X_OF_700 else "PhoneNoB")
+        desk.store.set_default(found.id, number)
     else:
         _replace(desk, given, found, Side.B, "TelB" if x == _X_OF_700 else "PhoneNoB")
 
