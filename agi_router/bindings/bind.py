@@ -594,6 +594,7 @@ class BindingMaking(NumberDrawing, GroupSharing):
         given = x or y
         columns = {
             **terms_columns(terms),
+            "expires_at": terms.expires_at.isoformat(),
             "tenant_id": opening.tenant_id,
             # So that its values can be sealed for it.
             "id": opening.binding_ids[0],

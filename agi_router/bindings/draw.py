@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Any
 
 from agi_router.bindings.choose import OpenBlocks, draw_numbers, draw_stride
@@ -34,7 +33,6 @@ __all__ = ["Drawn", "NumberDrawing", "Place", "Wish", "can_draw", "new_binding",
 _PEOPLE = 1000
 _NAMES = tuple(term.name for term in TERMS)
 _said = attrgetter(*_NAMES)
-_NO_TAGS: Mapping[str, Sequence[int]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,12 +208,13 @@ class NumberDrawing(RouteConflicts):
         """
         block = drawn[0].block
         known = self._tags(wishes)
+        current = {digits: tags[0] for digits, tags in known.items()}
         compiled, tags, routes = {}, [], []
         for number, (wish, x) in enumerate(zip(wishes, drawn, strict=True), 1):
             rows = compile_routes(wish.parties, x, x)
             compiled[wish.binding_id] = wish, rows
             tags.append(array_of_integers(tag for each in _callers(wish) for tag in known[each]))
-            routes += [(number, route) for route in self._seal(wish, rows, known)]
+            routes += [(number, route) for route in self._seal(wish, rows, current)]
         # One order for all: two binds of the same parties could wait for each other in a circle.
         routes.sort(key=lambda each: (each[1].x_number, each[1].caller_tag))
         values = {
@@ -279,18 +278,20 @@ class NumberDrawing(RouteConflicts):
         """
         The columns that *wish* fills of its binding.
         """
-        written = {
-            **terms_columns(wish.terms),
-            **mode_columns(wish.parties, number),
-            "id": wish.binding_id,
-            "order_tag": self._order_tag(wish.parties, wish.terms),
-            "expires_at": None if wish.life is not None else wish.terms.expires_at.isoformat(),
-        }
         # What is left out is null, and an end is by the life then.
-        return {name: value for name, value in written.items() if value is not None}
+        written = terms_columns(wish.terms)
+        for name, value in mode_columns(wish.parties, number).items():
+            if value is not None:
+                written[name] = value
+        written["id"] = wish.binding_id
+        if wish.terms.order_id is not None:
+            written["order_tag"] = self._order_tag(wish.parties, wish.terms)
+        if wish.life is None:
+            written["expires_at"] = wish.terms.expires_at.isoformat()
+        return written
 
     def _seal(
-        self, wish: Wish, rows: Sequence[RouteRow], tags: Mapping[str, Sequence[int]] = _NO_TAGS
+        self, wish: Wish, rows: Sequence[RouteRow], tags: Mapping[str, int] | None = None
     ) -> list[SealedRoute]:
         back = find_back(wish.parties.sealed_for, rows, self.keys, binding_id=wish.binding_id)
         return seal_routes(rows, self.keys, binding_id=wish.binding_id, back=back, tags=tags)
@@ -307,15 +308,16 @@ def _callers(wish: Wish) -> list[str]:
 
 def terms_columns(terms: Terms) -> dict[str, Any]:
     """
-    What is agreed, as columns of a binding; those are left out that would be null.
+    What is agreed but its end, as columns of a binding; those are left out that would be null.
     """
     said = {
-        term.name: term.store(value)
+        term.name: term.kind.store(value)
         for term, value in zip(TERMS, _said(terms), strict=True)
         if value is not None
     }
-    order = {} if terms.order_id is None else {"order_id": terms.order_id}
-    return {"expires_at": terms.expires_at.isoformat(), **said, **order}
+    if terms.order_id is not None:
+        said["order_id"] = terms.order_id
+    return said
 
 
 def new_binding(

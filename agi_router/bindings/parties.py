@@ -83,19 +83,21 @@ def parties_of_rows(
     """
     back = next((row for row in rows if row.side is Side.B), None)
     # By digits: they keep their hash.
-    found: dict[tuple[Side, str], Party] = {}
+    own: dict[str, Party] = {}
+    others: dict[str, Party] = {}
     for row in rows:
-        if row.side is Side.A:
-            if row.caller is not None:
-                party = Party(side=Side.A, number=row.caller, dials=row.x_number)
-                found[Side.A, row.caller.digits] = party
-            if not mode.open:
-                dials = row.shown if back is None else back.x_number
-                for each in row.callees:
-                    found[Side.B, each.digits] = Party(side=Side.B, number=each, dials=dials)
+        if row.side is Side.B:
+            continue
+        if row.caller is not None:
+            own[row.caller.digits] = Party(side=Side.A, number=row.caller, dials=row.x_number)
+        if not mode.open:
+            dials = row.shown if back is None else back.x_number
+            for each in row.callees:
+                others[each.digits] = Party(side=Side.B, number=each, dials=dials)
     calls_back = Side.A if mode.open else Side.B
     rung = next((row.callees for row in rows if row.side is calls_back), ())
-    return tuple([found[each] for each in sorted(found)]), rung
+    people = [of[digits] for of in (own, others) for digits in sorted(of)]
+    return tuple(people), rung
 
 
 def parties_of(binding: Binding, called_back: Sequence[PhoneNumber]) -> Parties:

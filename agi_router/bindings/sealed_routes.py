@@ -3,7 +3,6 @@ Route rows as the store keeps them: callers tagged, callees sealed.
 """
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from agi_router.bindings.routes import RouteRow
@@ -24,8 +23,6 @@ __all__ = [
     "tag_caller",
     "tags_of_caller",
 ]
-
-_NO_TAGS: Mapping[str, Sequence[int]] = MappingProxyType({})
 
 
 def tag_caller(row: RouteRow, keys: KeyRing) -> int:
@@ -122,7 +119,7 @@ def seal_routes(
     *,
     binding_id: int,
     back: Row | None,
-    tags: Mapping[str, Sequence[int]] = _NO_TAGS,
+    tags: Mapping[str, int] | None = None,
 ) -> list[SealedRoute]:
     """
     Route rows, numbers tagged and sealed.
@@ -132,15 +129,17 @@ def seal_routes(
         keys: To tag and seal with.
         binding_id: Their binding.
         back: See :func:`find_back`.
-        tags: Those of numbers that are known already, by their digits; the current key's first.
+        tags: Those that are known already, under the current key and by the digits of whose it is.
     """
-    # By digits: they keep their hash, a number is hashed anew each time.
-    known: dict[str, int] = {}
-    for row in rows:
-        for each in (row.caller, *row.callees):
-            if each is not None and each.digits not in known:
-                found = tags.get(each.digits)
-                known[each.digits] = keys.tag(each) if found is None else found[0]
+    known = {} if tags is None else tags
+    missing = {
+        each.digits: each
+        for row in rows
+        for each in (row.caller, *row.callees)
+        if each is not None and each.digits not in known
+    }
+    if missing:
+        known = {**known, **{digits: keys.tag(each) for digits, each in missing.items()}}
     return [_seal_route(row, keys, binding_id, back, known) for row in rows]
 
 
@@ -151,13 +150,14 @@ def _seal_route(
     back: Row | None,
     tags: Mapping[str, int],
 ) -> SealedRoute:
+    # By digits: they keep their hash, a number is hashed anew each time.
     tag = tag_caller(row, keys) if row.caller is None else tags[row.caller.digits]
     own = _row(row, tag, binding_id)
     return SealedRoute(
-        x_number=own.x_number,
-        caller_tag=own.caller_tag,
-        shown=own.shown,
-        side=row.side,
+        own.x_number,
+        tag,
+        own.shown,
+        row.side,
         callee=keys.seal(row.callees, own, Purpose.CALLEE) if row.callees else None,
         callee_tags=tuple([tags[callee.digits] for callee in row.callees]) or None,
         caller=keys.seal([row.caller], back, purpose_of_caller(back))

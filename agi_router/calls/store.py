@@ -30,8 +30,9 @@ from agi_router.calls.end import Answer, End, call_day
 from agi_router.calls.ports import Admission
 from agi_router.calls.rows import caller_tags, read_admission, read_service
 from agi_router.db.connection import KEYS_OUTDATED
-from agi_router.db.fast_connection import LOCK_WAIT, FastConnection, Value
+from agi_router.db.fast_connection import LOCK_WAIT, FastConnection
 from agi_router.db.pool import ConnectionPool, SharedWork
+from agi_router.db.prepared import Value
 from agi_router.db.queries import query
 from agi_router.db.session import check_backend
 from agi_router.errors import (

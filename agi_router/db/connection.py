@@ -23,6 +23,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
 from agi_router.db.diagnosis import READ_ONLY, why_failed, why_not_connected
+from agi_router.db.prepared import PreparingConnection
 from agi_router.db.queries import query
 from agi_router.db.session import check_backend, check_session, check_triggers, session
 from agi_router.errors import (
@@ -83,6 +84,9 @@ _TRIES: Final = 10
 
 # What a cell commits by itself: where the transaction here is undone, it stays.
 _STAYING: Final = frozenset({"bind", "bind_asked", "bind_drawn"})
+
+# What is asked for with each bind: see agi_router/db/prepared.py.
+_BINDS: Final = frozenset({"bind_asked", "bind_asked_together", "bind_drawn"})
 
 # A name as servers of any language quote it.
 _QUOTED = re.compile(r"[\"«»„“](\w+)[\"«»“”]")
@@ -190,11 +194,11 @@ def _opened(dsn: str, *, writable: bool, **wanted: Any) -> Connection:
     A connection to the host that takes writes, or else to one that lets itself be read.
     """
     try:
-        return psycopg.connect(dsn, target_session_attrs="read-write", **wanted)
+        return PreparingConnection.connect(dsn, target_session_attrs="read-write", **wanted)
     except psycopg.OperationalError as error:
         if writable or why_not_connected(str(error)) != READ_ONLY:
             raise
-    return psycopg.connect(dsn, target_session_attrs="any", **wanted)
+    return PreparingConnection.connect(dsn, target_session_attrs="any", **wanted)
 
 
 @contextmanager
@@ -291,17 +295,25 @@ class Queries:
         Raises:
             psycopg.errors.UniqueViolation: A key is taken; the caller knows what that means.
         """
-        self._note(name)
         with translated(but=psycopg.errors.UniqueViolation):
-            return self._connection.execute(query(name), self._constants | values).fetchone()
+            return next(self._fetch(name, values), None)
 
     def rows(self, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
         """
         Run a query and return its rows.
         """
-        self._note(name)
         with translated():
-            return self._connection.execute(query(name), self._constants | values).fetchall()
+            return list(self._fetch(name, values))
+
+    def _fetch(self, name: str, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """
+        Run a query; what is asked for by each bind on the short way, where that can be had.
+        """
+        self._note(name)
+        connection, given = self._connection, self._constants | values
+        if name in _BINDS and isinstance(connection, PreparingConnection) and connection.idle:
+            return iter(connection.fetch(name, given))
+        return iter(connection.execute(query(name), given))
 
     def row_of_each(
         self, name: str, values: Iterable[dict[str, Any]]

@@ -1,51 +1,24 @@
 """
 One connection of the router, with a short way for the statement that every call waits for.
 
-The way of psycopg's cursors suits any statement, and costs several times the CPU that libpq takes:
-it converts the query, wakes a task for each step, and makes a cursor. Here a statement is prepared
-once, sent, and its answer read, by the functions of libpq that psycopg publishes as
-:mod:`psycopg.pq`; values are loaded by psycopg's own loaders.
+A cursor of psycopg wakes a task for each step, too: see :mod:`agi_router.db.prepared`.
 """
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import psycopg
-from psycopg import abc, pq
-from psycopg.adapt import Transformer
+from psycopg import pq
 
+from agi_router.db.prepared import Prepared, Value
 from agi_router.db.queries import query
 
-__all__ = ["LOCK_WAIT", "FastConnection", "Value"]
+__all__ = ["LOCK_WAIT", "FastConnection"]
 
 LOCK_WAIT: Final = 20
 """Milliseconds for which a line waits for a lock: a commit of somebody else's takes some."""
-
-Value: TypeAlias = int | str | bytes | date | timedelta | Sequence[int] | Sequence[str] | None
-"""What a statement may be given on the short way."""
-
-_MICROSECOND: Final = timedelta(microseconds=1)
-_PARAMETER: Final = re.compile(rb"%\((\w+)\)s")
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """
-    A statement that the server knows by its name.
-    """
-
-    name: bytes
-    parameters: tuple[str, ...]
-    """Which value is $1, and so on."""
-    loaded: abc.Transformer
-    """What loads its answers; it has found out how at the first."""
-    columns: list[str]
-    """Their columns; empty until then."""
 
 
 class FastConnection(psycopg.AsyncConnection[dict[str, Any]]):
@@ -55,7 +28,7 @@ class FastConnection(psycopg.AsyncConnection[dict[str, Any]]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._statements: dict[str, _Prepared] = {}
+        self._statements: dict[str, Prepared] = {}
 
     @asynccontextmanager
     async def waiting(self, milliseconds: int) -> AsyncIterator[None]:
@@ -82,7 +55,7 @@ class FastConnection(psycopg.AsyncConnection[dict[str, Any]]):
             prepared = self._statements.get(name) or await self._prepare(name)
             self._send(prepared, values)
             results = await self._results(pq.ExecStatus.TUPLES_OK)
-        return _rows(prepared, results[0])
+        return prepared.read(results[0])
 
     async def fetch_each(
         self, asked: Sequence[tuple[str, Mapping[str, Value]]]
@@ -109,25 +82,16 @@ class FastConnection(psycopg.AsyncConnection[dict[str, Any]]):
             finally:
                 if self.pgconn.status == pq.ConnStatus.OK:
                     self.pgconn.exit_pipeline_mode()
-        return list(map(_rows, prepared, results))
+        return [each.read(result) for each, result in zip(prepared, results, strict=True)]
 
-    def _send(self, prepared: _Prepared, values: Mapping[str, Value]) -> None:
+    def _send(self, prepared: Prepared, values: Mapping[str, Value]) -> None:
         self.pgconn.send_query_prepared(
-            prepared.name,
-            [_text(values[each]) for each in prepared.parameters],
-            result_format=pq.Format.BINARY,
+            prepared.name, prepared.write(values), result_format=pq.Format.BINARY
         )
 
-    async def _prepare(self, name: str) -> _Prepared:
-        text = query(name)
-        parameters = tuple(dict.fromkeys(_PARAMETER.findall(text)))
-        numbers = {each: b"$%d" % number for number, each in enumerate(parameters, 1)}
-        prepared = _Prepared(
-            name.encode(), tuple(each.decode() for each in parameters), Transformer(self), []
-        )
-        self.pgconn.send_prepare(
-            prepared.name, _PARAMETER.sub(lambda found: numbers[found[1]], text)
-        )
+    async def _prepare(self, name: str) -> Prepared:
+        prepared = Prepared.of(name, self)
+        self.pgconn.send_prepare(prepared.name, prepared.text)
         await self._results(pq.ExecStatus.COMMAND_OK)
         self._statements[name] = prepared
         return prepared
@@ -187,39 +151,3 @@ class FastConnection(psycopg.AsyncConnection[dict[str, Any]]):
             ended.set_exception(error)
         else:
             loop.add_reader(descriptor, self._read, descriptor, results, ended)
-
-
-def _rows(prepared: _Prepared, result: pq.abc.PGresult) -> list[dict[str, Any]]:
-    loaded, columns = prepared.loaded, prepared.columns
-    # The server holds a prepared statement to the columns it had at first.
-    loaded.set_pgresult(result, set_loaders=not columns)
-    if not columns:
-        names = (result.fname(number) for number in range(result.nfields))
-        columns += [(name or b"").decode() for name in names]
-    return loaded.load_rows(0, result.ntuples, lambda row: dict(zip(columns, row, strict=True)))
-
-
-def _text(value: Value) -> bytes | None:
-    """
-    *value* as PostgreSQL reads it.
-    """
-    match value:
-        case None:
-            return None
-        case str():
-            return value.encode()
-        case int() | date():
-            return str(value).encode()
-        case bytes():
-            return b"\\x" + value.hex().encode()
-        case timedelta():
-            return b"%d microseconds" % (value // _MICROSECOND)
-        case _:
-            return b"{%s}" % ",".join(map(_element, value)).encode()
-
-
-def _element(value: int | str) -> str:
-    if isinstance(value, int):
-        return str(value)
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

@@ -41,8 +41,9 @@ from psycopg.rows import dict_row
 
 from agi_router.db.connection import translated
 from agi_router.db.diagnosis import NO_STANDBY
-from agi_router.db.fast_connection import LOCK_WAIT, FastConnection, Value
+from agi_router.db.fast_connection import LOCK_WAIT, FastConnection
 from agi_router.db.job_queue import Job, JobQueue
+from agi_router.db.prepared import Value
 from agi_router.db.queries import query
 from agi_router.db.session import check_session, session
 from agi_router.errors import StoreError, StoreUnavailable

@@ -11,8 +11,9 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agi_router.db.fast_connection import FastConnection, Value
+from agi_router.db.fast_connection import FastConnection
 from agi_router.db.pool import ConnectionPool, SharedWork
+from agi_router.db.prepared import Value
 from agi_router.errors import StoreBusy, StoreUnavailable
 
 __all__ = ["Turns"]

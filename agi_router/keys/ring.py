@@ -388,10 +388,9 @@ class KeyRing:
             row: Its tags are of the current tag key; that of anyone is 0.
             purpose: What the numbers stand for in it.
         """
-        header = self.header
-        nonce = secrets.token_bytes(_NONCE)
-        plain = _fill(_SEPARATOR.join(number.digits for number in numbers)).encode("ascii")
-        cipher = self._ciphers[header[0], self.seal_key_id]
+        header, nonce = self._current, secrets.token_bytes(_NONCE)
+        cipher = self._ciphers[header[0], header[1]]
+        plain = _fill(_SEPARATOR.join([number.digits for number in numbers])).encode("ascii")
         return header + nonce + cipher.encrypt(nonce, plain, header + _bound(row, purpose))
 
     def open(self, sealed: bytes, row: Row, purpose: Purpose) -> tuple[PhoneNumber, ...]:

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,6 +37,8 @@ from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Mode
 from agi_router.calls.arrival import Call
 from agi_router.db.connection import Queries, connect
+from agi_router.events.model import EventType
+from agi_router.events.store import EventStore
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
 from agi_router.tenants.api_key_store import ApiKeyStore
@@ -53,18 +55,20 @@ from .fresh import fresh_database
 from .http_clients import Answers, ask_all, post
 from .pgbench import pgbench
 from .routers import serving
-from .rows import copied, copy_in, insert_script
+from .rows import CopyForm, Inserts, copied, copy_in, insert_script
 from .standin import Crowd, StandIn
 
 ABOUT = """\
 Binds per second: of the store, through /v1, also for a tenant with the rules that a new one has
 (orders, consent that is stated), and through the door for clients of Alibaba Cloud; and of pgbench
-that inserts the same rows. Batches of 200 against COPY: of the store by one client and by eight,
-and through /v1. Interleaved, with CPU.
+that inserts the same rows: a binding, its two routes and the event that tells of it. Batches of
+200 against COPY: of the store by one client and by eight, and through /v1. Interleaved, with CPU.
 See tests/bench/README.md.
 """
 
 _PROGRAM = Path(sys.executable).with_name("agi-router")
+# Whose the bindings of the store are.
+_FIRST_TENANT = "default"
 # Held to nothing; and to what a new tenant is held to.
 _TENANT, _RULED = "couriers", "meals"
 _BLOCKS = 20
@@ -155,11 +159,13 @@ class Bench:
     Args:
         server: The server.
         work: Directory for files.
+        told: Whether the tenants are told of their bindings: each bind writes an event.
     """
 
-    def __init__(self, server: Server, work: Path) -> None:
+    def __init__(self, server: Server, work: Path, *, told: bool) -> None:
         self._server = server
         self._work = work
+        self._told = told
         self._keys = KeyRing.generate()
         self._serials = count()
         write_key_ring(work / "key", self._keys)
@@ -172,6 +178,10 @@ class Bench:
                 tenants = BindingStore(connection, self._keys).inventory.tenants
                 tenants.add(_TENANT)
                 tenants.add(_RULED, needs_order=True, consent=Consent.ASSERTED)
+                if self._told:
+                    events = EventStore(Queries(connection), self._keys)
+                    for tenant in (_FIRST_TENANT, _TENANT, _RULED):
+                        events.set_types(tenant, [EventType.BINDING_CREATED])
             yield dsn
 
     @contextmanager
@@ -234,7 +244,14 @@ class Bench:
         raise BenchError(f"the HTTP door does not start: {(self._work / 'door.log').read_text()}")
 
     def raw(self, seconds: int) -> dict[str, float]:
-        """PostgreSQL alone."""
+        """PostgreSQL alone: an INSERT for each table, in one transaction."""
+        return self._inserted("raw", "each", seconds)
+
+    def raw_together(self, seconds: int) -> dict[str, float]:
+        """The same by one statement, which nobody would write."""
+        return self._inserted("raw_together", "together", seconds)
+
+    def _inserted(self, name: str, inserts: Inserts, seconds: int) -> dict[str, float]:
         with self.database() as dsn:
             scripts = []
             with connect(dsn) as connection:
@@ -246,7 +263,7 @@ class Bench:
                     for _ in range(_BLOCKS)
                 }:
                     file = self._work / f"insert-{block}.sql"
-                    file.write_text(insert_script(connection, block))
+                    file.write_text(insert_script(connection, block, inserts))
                     scripts.append(file)
             before = self._server_cpu()
             rate = pgbench(
@@ -257,8 +274,8 @@ class Bench:
                 seconds=seconds,
             )
             return {
-                "raw_per_second": rate,
-                "raw_server_ms": 1000 * (self._server_cpu() - before) / (rate * seconds),
+                f"{name}_per_second": rate,
+                f"{name}_server_ms": 1000 * (self._server_cpu() - before) / (rate * seconds),
             }
 
     def store(self, seconds: int) -> dict[str, float]:
@@ -392,16 +409,18 @@ class Bench:
                 batches = _BATCHES * seconds // clients
                 made = self._by_store(batch_binder, dsn, clients, batches)
                 with connect(dsn) as connection:
-                    pieces = copied(connection, _BATCH)
-            with self.database() as dsn:
-                shares = [(dsn, pieces[each::clients]) for each in range(clients)]
-                copy = work_together(copier, shares, self._server_cpu)
-            ratio = made.count / made.seconds / (copy.count / copy.seconds)
-            found |= {
-                **made.describe(f"store_batch_by_{clients}"),
-                **copy.describe(f"copy_by_{clients}"),
-                f"store_batch_by_{clients}_vs_copy": ratio,
-            }
+                    copies: dict[str, tuple[CopyForm, Any]] = {
+                        "copy": ("text", copied(connection, _BATCH, "text")),
+                        "binary_copy": ("binary", copied(connection, _BATCH, "binary")),
+                    }
+            found |= made.describe(f"store_batch_by_{clients}")
+            for name, (form, pieces) in copies.items():
+                with self.database() as dsn:
+                    shares = [(dsn, pieces[each::clients], form) for each in range(clients)]
+                    copy = work_together(copier, shares, self._server_cpu)
+                found |= copy.describe(f"{name}_by_{clients}")
+                ratio = made.count / made.seconds / (copy.count / copy.seconds)
+                found[f"store_batch_by_{clients}_vs_{name}"] = ratio
         return found
 
     def _batches(self, door: Door, seconds: int) -> Answers:
@@ -472,13 +491,15 @@ def bind_batch(store: BindingStore, requests: Sequence[BindRequest]) -> None:
 
 
 @contextmanager
-def copier(dsn: str, pieces: Sequence[tuple[bytes, bytes]]) -> Iterator[Callable[[], int]]:
+def copier(
+    dsn: str, pieces: Sequence[Mapping[str, bytes]], form: CopyForm
+) -> Iterator[Callable[[], int]]:
     """One client, who copies batches: see :mod:`bench.crew`."""
     with connect(dsn) as connection:
-        copy_in(connection, pieces[:_FIRST_BATCHES])
+        copy_in(connection, pieces[:_FIRST_BATCHES], form)
 
         def copy() -> int:
-            copy_in(connection, pieces[_FIRST_BATCHES:])
+            copy_in(connection, pieces[_FIRST_BATCHES:], form)
             return _BATCH * len(pieces[_FIRST_BATCHES:])
 
         yield copy
@@ -488,6 +509,9 @@ def arguments() -> argparse.Namespace:
     """Parse the command line; exits with 2 if it is none of ours."""
     parser = argparse.ArgumentParser(prog="tests/bench/run api", description=ABOUT)
     parser.add_argument("--quick", action="store_true", help="to see that it works")
+    parser.add_argument(
+        "--untold", action="store_true", help="for tenants that no events are written for"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there too")
     args = parser.parse_args()
     args.rounds, args.seconds = (1, 2) if args.quick else (5, 8)
@@ -501,15 +525,18 @@ def main() -> int:
     rounds: list[dict[str, float]] = []
     try:
         with Server("18", durable=True) as server:
-            bench = Bench(server, work)
+            bench = Bench(server, work, told=not args.untold)
             for number in range(1, args.rounds + 1):
                 one: dict[str, float] = {}
-                sides = (bench.raw, bench.store, bench.rest, bench.ruled, bench.alibaba)
-                for side in (*sides, bench.batches, bench.store_batches):
+                raw = (bench.raw, bench.raw_together)
+                ways = (bench.store, bench.rest, bench.ruled, bench.alibaba)
+                for side in (*raw, *ways, bench.batches, bench.store_batches):
                     one |= side(args.seconds)
                 one["batch_vs_copy"] = one["batch_per_second"] / one["copy_by_1_per_second"]
                 for name in ("store", "rest", "alibaba"):
-                    one[f"{name}_vs_raw"] = one[f"{name}_per_second"] / one["raw_per_second"]
+                    for raw_name in ("raw", "raw_together"):
+                        ratio = one[f"{name}_per_second"] / one[f"{raw_name}_per_second"]
+                        one[f"{name}_vs_{raw_name}"] = ratio
                 for ruled, free in (("ruled", "rest"), ("ruled_batch", "batch")):
                     ratio = one[f"{ruled}_per_second"] / one[f"{free}_per_second"]
                     one[f"{ruled}_vs_{free}"] = ratio

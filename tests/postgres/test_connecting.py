@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from psycopg.pq import TransactionStatus
 
 from agi_router.db import connection as connections
 from agi_router.db.connection import Connection, Queries, connect
+from agi_router.db.prepared import PreparingConnection
 from agi_router.errors import StoreUnavailable
 from harness.database import ROLE, SOON, Server, on_each_version, on_the_oldest, until
 
@@ -520,3 +522,55 @@ def test_done_anew_where_another_was_in_the_way(dsn: str) -> None:
         overtaken.clear()
         with pytest.raises(StoreUnavailable, match="40001"), queries.transaction():
             queries.again(work)
+
+
+@pytest.fixture
+def short(dsn: str) -> Iterator[PreparingConnection]:
+    """A connection that has statements run on the short way."""
+    with connect(dsn) as connection:
+        assert isinstance(connection, PreparingConnection)
+        yield connection
+
+
+def test_the_server_has_forgotten_a_statement(short: PreparingConnection) -> None:
+    """It does where a transaction is undone; then it is told anew."""
+    asked = {"tenant": "default", "scope": None}
+    assert short.fetch("find_told", asked)[0]["told"] == []
+    with contextlib.suppress(ZeroDivisionError), short.transaction():
+        # Prepared by psycopg as well: so it has the server forget.
+        short.execute("SELECT 1", prepare=True)
+        raise ZeroDivisionError
+    assert short.fetch("find_told", asked)[0]["told"] == []
+    assert short.idle
+
+
+def test_what_fails_on_the_short_way(short: PreparingConnection, dsn: str) -> None:
+    """It is told as a cursor would tell it, and the next statement is as if nothing had been."""
+    with pytest.raises(psycopg.errors.InvalidTextRepresentation):
+        short.fetch("end_session", {"backend": "no number"})
+    assert short.fetch("find_told", {"tenant": "default", "scope": None})
+    with connect(dsn) as other:
+        other.execute("SELECT pg_terminate_backend(%s)", (short.info.backend_pid,))
+    with pytest.raises(psycopg.OperationalError):
+        short.fetch("find_told", {"tenant": "default", "scope": None})
+
+
+def test_whoever_is_interrupted_has_it_cancelled(short: PreparingConnection, dsn: str) -> None:
+    """By Ctrl-C, as somebody else's lock is waited for: the session goes on."""
+    assert short.fetch("find_told", {"tenant": "default", "scope": None})
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        with connect(dsn) as watch:
+            waits = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+            until(lambda: watch.execute(waits, (short.info.backend_pid,)).fetchone() is not None)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    with connect(dsn) as other, other.transaction():
+        other.execute("SELECT 1 FROM agi_router.tenant FOR UPDATE")
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            short.fetch("find_told", {"tenant": "default", "scope": None})
+        thread.join()
+    assert short.fetch("find_told", {"tenant": "default", "scope": None})

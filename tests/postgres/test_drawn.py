@@ -17,9 +17,11 @@ from agi_router.bindings.requests import BindRequest, make_request
 from agi_router.bindings.store import BindingStore
 from agi_router.bindings.terms import Terms
 from agi_router.bindings.words import Callback, Mode, Side
-from agi_router.db.connection import Connection
+from agi_router.db.connection import Connection, Queries
 from agi_router.db.queries import query
 from agi_router.errors import ExpiryInvalid, NoNumberAvailable, TenantNotFound
+from agi_router.events.model import EventType
+from agi_router.events.store import EventStore
 from agi_router.inventory.model import BlockState
 from agi_router.keys.ring import KeyRing
 from agi_router.numbers import Block, PhoneNumber, XNumber
@@ -175,6 +177,31 @@ def test_many_together(store: BindingStore) -> None:
         assert each.tenant == asked[place][0].tenant
         assert {party.number for party in each.parties} >= {A}
     assert len(left) < 10
+
+
+def test_each_is_told(store: BindingStore, connection: Connection, keys: KeyRing) -> None:
+    """Of many, too: one event of each binding, the first of it, owed to whoever asked for such."""
+    events = EventStore(Queries(connection), keys)
+    webhook, _ = events.add("default", "https://shop.example/", [EventType.BINDING_CREATED])
+    events.set_types("default", [EventType.BINDING_CREATED, EventType.BINDING_ENDED])
+    asked = [wanted(new_party()) for _ in range(3)]
+    made = [*store.make_together(asked, default_ttl=DAY).values(), anywhere(store)]
+    told = connection.execute(
+        "SELECT e.binding_id, e.sequence, e.tenant_id, e.data, d.webhook_id, d.sequence AS place"
+        "  FROM agi_router.event e LEFT JOIN agi_router.delivery d ON d.event_id = e.id"
+        " ORDER BY e.binding_id"
+    ).fetchall()
+    assert [row["binding_id"] for row in told] == sorted(each.id.id for each in made)
+    assert {(row["sequence"], row["place"], row["webhook_id"]) for row in told} == {
+        (1, 1, webhook.id)
+    }
+    assert [row["data"]["order_id"] for row in told] == ["A-1"] * (len(made) - 1) + [None]
+    assert {row["data"]["state"] for row in told} == {"active"}
+    store.unbind(made[0].id)
+    last = connection.execute(
+        "SELECT sequence, type FROM agi_router.event ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    assert last == {"sequence": 2, "type": "binding.ended"}
 
 
 @pytest.mark.usefixtures("store")

@@ -193,6 +193,7 @@ def test_where_the_libraries_are() -> None:
         "db.fast_connection",
         "db.migrate",
         "db.pool",
+        "db.prepared",
         "db.replication",
         "db.session",
         "exports.store",

@@ -48,7 +48,6 @@ BEGIN
     made.calls_used := 0;
     made.messages_used := 0;
     made.calls_settled := 0;
-    made.sequence := 0;
     made.begins_at := now();
     made.expires_at := made.begins_at + _life;
     made.state := 'active';
@@ -133,11 +132,17 @@ BEGIN
         END IF;
         RETURN;
     END IF;
-    INSERT INTO agi_router.binding
-    SELECT (n.written).*
-      FROM (SELECT jsonb_populate_record(made, _terms -> p.place - 1) AS written
-              FROM (SELECT generate_subscripts(_id, 1) AS place) p
-             WHERE _end[p.place] IS NOT NULL OFFSET 0) n;
+    made.sequence := kept.told::integer; -- of the event that tells of it
+    IF cardinality(_id) = 1 THEN
+        made := jsonb_populate_record(made, _terms -> 0);
+        INSERT INTO agi_router.binding VALUES (made.*);
+    ELSE
+        -- A set is read by a table's store, which one row does not pay for, and taken apart once.
+        INSERT INTO agi_router.binding
+        SELECT r.*
+          FROM jsonb_populate_recordset(made, _terms) r
+         WHERE array_position(_end, NULL) IS NULL OR _end[array_position(_id, r.id)] IS NOT NULL;
+    END IF;
     -- They come in one order for all, by number and caller, or two binds of the same parties could deadlock.
     INSERT INTO agi_router.route (block, binding_id, x_number, caller_tag, shown, side, callee, callee_tags,
                                   caller, begins_at, ends_at)
@@ -148,9 +153,18 @@ BEGIN
                    unnest(_callee_tags) AS callee_tags, unnest(_caller) AS caller) n
      WHERE _end[n.place] IS NOT NULL;
     IF kept.told THEN
-        PERFORM agi_router.tell_binding(_block, _id[p.place], 'binding.created')
-           FROM (SELECT generate_subscripts(_id, 1) AS place) p
-          WHERE _end[p.place] IS NOT NULL;
+        -- As agi_router.tell_binding and agi_router.tell do of one, here of all at once.
+        WITH told AS (
+            INSERT INTO agi_router.event (id, day, block, binding_id, tenant_id, sequence, at, type, data)
+            SELECT nextval('agi_router.event_id'), (_looked AT TIME ZONE 'UTC')::date, b.block, b.id, b.tenant_id, b.sequence,
+                   _looked, 'binding.created', agi_router.describe_binding(b)
+              FROM agi_router.binding b
+             WHERE b.block = _block AND b.id = ANY (_id)
+            RETURNING event.*)
+        INSERT INTO agi_router.delivery (webhook_id, event_id, day, block, binding_id, sequence)
+        SELECT w.id, t.id, t.day, t.block, t.binding_id, t.sequence
+          FROM told t, agi_router.webhook w
+         WHERE w.tenant_id = t.tenant_id AND t.type = ANY (w.types) AND w.state <> 'removed';
     END IF;
     IF _rules IS NOT NULL THEN
         _made := ARRAY(SELECT _end[p.place] IS NOT NULL

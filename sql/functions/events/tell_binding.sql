@@ -14,11 +14,7 @@ BEGIN
     IF FOUND THEN
         PERFORM agi_router.tell(
             _block, _binding_id, told.tenant_id, _type, told.sequence,
-            jsonb_build_object(
-                'mode', told.mode, 'pool', told.pool, 'state', told.state, 'order_id', told.order_id,
-                'out_id', told.out_id, 'user_data', told.user_data,
-                'begins_at', told.begins_at, 'expires_at', told.expires_at, 'ended_at', told.ended_at,
-                'max_calls', told.max_calls, 'calls_used', told.calls_used));
+            agi_router.describe_binding(told));
     END IF;
 END
 $$;
