@@ -50,150 +50,6 @@ CREATE TYPE agi_router.facts AS (
 
 COMMENT ON TYPE agi_router.facts IS 'What is known of one caller on one number at one moment; binding_id and what follows are null for a stranger; sequence: of the event to be written of an admission, null where none is; tell_answer: whether its tenant is told of the callee''s answer; tenant_check: whether its tenant has a check of its own; locks: those in force that were found by the numbers, the tenant and the tags, see agi_router.describe_locks; limits: hours and rates that hold for it, see agi_router.describe_limits, null where there are none; tenant_qualified: whether its tenant''s qualification is valid; notice: whether both hear the anti-fraud notice before they are joined; record: whether calls are to be recorded';
 
-CREATE SEQUENCE agi_router.binding_id
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1;
-
-COMMENT ON SEQUENCE agi_router.binding_id IS 'Numbers of bindings; gaps mean nothing';
-
-CREATE TABLE agi_router.binding (
-    block bigint NOT NULL,
-    id bigint DEFAULT nextval('agi_router.binding_id'::regclass) NOT NULL,
-    tenant_id integer NOT NULL,
-    calls_used integer DEFAULT 0 NOT NULL,
-    max_calls integer,
-    begins_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    ended_at timestamp with time zone,
-    state text DEFAULT 'active'::text NOT NULL,
-    mode text NOT NULL,
-    counting text DEFAULT 'answered'::text NOT NULL,
-    direction text DEFAULT 'both'::text NOT NULL,
-    ring_timeout integer,
-    max_duration integer,
-    language text,
-    order_id text,
-    callback text,
-    calls_settled integer DEFAULT 0 NOT NULL,
-    pair_tag bigint,
-    replaced integer,
-    callback_window integer,
-    display_a text,
-    display_b text,
-    prompts text,
-    extension text,
-    open_number bigint,
-    y_ttl integer,
-    parent_id bigint,
-    order_tag bigint,
-    out_id text,
-    user_data text,
-    industrial_id text,
-    pool text,
-    party_group text,
-    version integer DEFAULT 1 NOT NULL,
-    sequence integer DEFAULT 0 NOT NULL,
-    messages text DEFAULT 'off'::text NOT NULL,
-    max_messages integer,
-    messages_used integer DEFAULT 0 NOT NULL,
-    scene text,
-    hours text,
-    consent text,
-    record text
-)
-WITH (fillfactor='85');
-
-COMMENT ON TABLE agi_router.binding IS 'Bindings: parties reach each other through 700 numbers, until a time or a count';
-
-COMMENT ON COLUMN agi_router.binding.block IS 'Block that all its numbers lie in';
-
-COMMENT ON COLUMN agi_router.binding.id IS 'Number of the binding; its name is block-id';
-
-COMMENT ON COLUMN agi_router.binding.tenant_id IS 'Whose order it serves';
-
-COMMENT ON COLUMN agi_router.binding.calls_used IS 'Uses taken, reservations of running calls included';
-
-COMMENT ON COLUMN agi_router.binding.max_calls IS 'Uses in all; null: no limit';
-
-COMMENT ON COLUMN agi_router.binding.begins_at IS 'When it was bound';
-
-COMMENT ON COLUMN agi_router.binding.expires_at IS 'When it ends by time';
-
-COMMENT ON COLUMN agi_router.binding.ended_at IS 'When it was ended; null while it was not (it may have expired all the same)';
-
-COMMENT ON COLUMN agi_router.binding.state IS 'active, or what ended it';
-
-COMMENT ON COLUMN agi_router.binding.mode IS 'Kind of the binding';
-
-COMMENT ON COLUMN agi_router.binding.counting IS 'What keeps a use: answered calls, or every attempt';
-
-COMMENT ON COLUMN agi_router.binding.direction IS 'Which side may call';
-
-COMMENT ON COLUMN agi_router.binding.ring_timeout IS 'Seconds a callee rings; null: the router''s setting';
-
-COMMENT ON COLUMN agi_router.binding.max_duration IS 'Seconds a call may last; null: the router''s setting';
-
-COMMENT ON COLUMN agi_router.binding.language IS 'Language of prompts; null: the router''s setting';
-
-COMMENT ON COLUMN agi_router.binding.order_id IS 'The real order behind it';
-
-COMMENT ON COLUMN agi_router.binding.callback IS 'Who rings when a group, or whoever called A, is called back; null: the one other party';
-
-COMMENT ON COLUMN agi_router.binding.calls_settled IS 'Uses that will not come back; kept only where max_calls is set';
-
-COMMENT ON COLUMN agi_router.binding.pair_tag IS 'Keyed hash of all its parties; null unless they asked for the same number again';
-
-COMMENT ON COLUMN agi_router.binding.replaced IS 'How often one of its parties was replaced by another; null: never';
-
-COMMENT ON COLUMN agi_router.binding.callback_window IS 'Seconds for which the last caller is called back; null: as long as the binding lives';
-
-COMMENT ON COLUMN agi_router.binding.display_a IS 'What side A sees when it is called: its 700 number (null too), or nobody''s';
-
-COMMENT ON COLUMN agi_router.binding.display_b IS 'What side B sees when it is called: its 700 number (null too), or nobody''s';
-
-COMMENT ON COLUMN agi_router.binding.prompts IS 'Set of prompts that its callers hear; null: those shipped';
-
-COMMENT ON COLUMN agi_router.binding.extension IS 'AXE: the digits by which A is reached on X';
-
-COMMENT ON COLUMN agi_router.binding.open_number IS 'AX, AXE: the X that strangers may call';
-
-COMMENT ON COLUMN agi_router.binding.y_ttl IS 'AXYB whose Y is made on the first call: seconds that such a Y lives';
-
-COMMENT ON COLUMN agi_router.binding.parent_id IS 'The binding whose call has made this one, for its Y; uses are counted there';
-
-COMMENT ON COLUMN agi_router.binding.order_tag IS 'Keyed hash of tenant, order, mode and the parties it was made for; null without an order';
-
-COMMENT ON COLUMN agi_router.binding.out_id IS 'Id that the customer has for it; comes back with it';
-
-COMMENT ON COLUMN agi_router.binding.user_data IS 'Text of the customer''s own; comes back with it';
-
-COMMENT ON COLUMN agi_router.binding.industrial_id IS 'Id of the order at an industrial platform; comes back with it';
-
-COMMENT ON COLUMN agi_router.binding.pool IS 'Name of the pool that it was made in; null: none';
-
-COMMENT ON COLUMN agi_router.binding.party_group IS 'Name of its tenant''s party group that is side A; null: none';
-
-COMMENT ON COLUMN agi_router.binding.version IS 'How often somebody has said what is agreed, members and end included; counts and ends by clock leave it';
-
-COMMENT ON COLUMN agi_router.binding.sequence IS 'How many events of it were written';
-
-COMMENT ON COLUMN agi_router.binding.messages IS 'Which side may text';
-
-COMMENT ON COLUMN agi_router.binding.max_messages IS 'Texts in all; null: no limit';
-
-COMMENT ON COLUMN agi_router.binding.messages_used IS 'Texts taken, less those that came back because they were not sent';
-
-COMMENT ON COLUMN agi_router.binding.scene IS 'Code of the use that it is made for; null: none is named';
-
-COMMENT ON COLUMN agi_router.binding.hours IS 'Hours of the week in which calls and texts go through, as agi_router.is_open reads them, in the time zone of its tenant; null: those of its tenant';
-
-COMMENT ON COLUMN agi_router.binding.consent IS 'How its parties have agreed, as its tenant has stated it with the bind; null: it did not';
-
-COMMENT ON COLUMN agi_router.binding.record IS 'Whether its calls are recorded: on, off; null: as its tenant says';
-
 CREATE TABLE agi_router.answer (
     name bytea NOT NULL,
     payload bytea NOT NULL,
@@ -579,6 +435,150 @@ COMMENT ON COLUMN agi_router.bind_use.key IS 'Tag of the person under the key th
 COMMENT ON COLUMN agi_router.bind_use.at IS 'When it was made';
 
 COMMENT ON COLUMN agi_router.bind_use.until IS 'When it counts no longer';
+
+CREATE SEQUENCE agi_router.binding_id
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+COMMENT ON SEQUENCE agi_router.binding_id IS 'Numbers of bindings; gaps mean nothing';
+
+CREATE TABLE agi_router.binding (
+    block bigint NOT NULL,
+    id bigint DEFAULT nextval('agi_router.binding_id'::regclass) NOT NULL,
+    tenant_id integer NOT NULL,
+    calls_used integer DEFAULT 0 NOT NULL,
+    max_calls integer,
+    begins_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    state text DEFAULT 'active'::text NOT NULL,
+    mode text NOT NULL,
+    counting text DEFAULT 'answered'::text NOT NULL,
+    direction text DEFAULT 'both'::text NOT NULL,
+    ring_timeout integer,
+    max_duration integer,
+    language text,
+    order_id text,
+    callback text,
+    calls_settled integer DEFAULT 0 NOT NULL,
+    pair_tag bigint,
+    replaced integer,
+    callback_window integer,
+    display_a text,
+    display_b text,
+    prompts text,
+    extension text,
+    open_number bigint,
+    y_ttl integer,
+    parent_id bigint,
+    order_tag bigint,
+    out_id text,
+    user_data text,
+    industrial_id text,
+    pool text,
+    party_group text,
+    version integer DEFAULT 1 NOT NULL,
+    sequence integer DEFAULT 0 NOT NULL,
+    messages text DEFAULT 'off'::text NOT NULL,
+    max_messages integer,
+    messages_used integer DEFAULT 0 NOT NULL,
+    scene text,
+    hours text,
+    consent text,
+    record text
+)
+WITH (fillfactor='85');
+
+COMMENT ON TABLE agi_router.binding IS 'Bindings: parties reach each other through 700 numbers, until a time or a count';
+
+COMMENT ON COLUMN agi_router.binding.block IS 'Block that all its numbers lie in';
+
+COMMENT ON COLUMN agi_router.binding.id IS 'Number of the binding; its name is block-id';
+
+COMMENT ON COLUMN agi_router.binding.tenant_id IS 'Whose order it serves';
+
+COMMENT ON COLUMN agi_router.binding.calls_used IS 'Uses taken, reservations of running calls included';
+
+COMMENT ON COLUMN agi_router.binding.max_calls IS 'Uses in all; null: no limit';
+
+COMMENT ON COLUMN agi_router.binding.begins_at IS 'When it was bound';
+
+COMMENT ON COLUMN agi_router.binding.expires_at IS 'When it ends by time';
+
+COMMENT ON COLUMN agi_router.binding.ended_at IS 'When it was ended; null while it was not (it may have expired all the same)';
+
+COMMENT ON COLUMN agi_router.binding.state IS 'active, or what ended it';
+
+COMMENT ON COLUMN agi_router.binding.mode IS 'Kind of the binding';
+
+COMMENT ON COLUMN agi_router.binding.counting IS 'What keeps a use: answered calls, or every attempt';
+
+COMMENT ON COLUMN agi_router.binding.direction IS 'Which side may call';
+
+COMMENT ON COLUMN agi_router.binding.ring_timeout IS 'Seconds a callee rings; null: the router''s setting';
+
+COMMENT ON COLUMN agi_router.binding.max_duration IS 'Seconds a call may last; null: the router''s setting';
+
+COMMENT ON COLUMN agi_router.binding.language IS 'Language of prompts; null: the router''s setting';
+
+COMMENT ON COLUMN agi_router.binding.order_id IS 'The real order behind it';
+
+COMMENT ON COLUMN agi_router.binding.callback IS 'Who rings when a group, or whoever called A, is called back; null: the one other party';
+
+COMMENT ON COLUMN agi_router.binding.calls_settled IS 'Uses that will not come back; kept only where max_calls is set';
+
+COMMENT ON COLUMN agi_router.binding.pair_tag IS 'Keyed hash of all its parties; null unless they asked for the same number again';
+
+COMMENT ON COLUMN agi_router.binding.replaced IS 'How often one of its parties was replaced by another; null: never';
+
+COMMENT ON COLUMN agi_router.binding.callback_window IS 'Seconds for which the last caller is called back; null: as long as the binding lives';
+
+COMMENT ON COLUMN agi_router.binding.display_a IS 'What side A sees when it is called: its 700 number (null too), or nobody''s';
+
+COMMENT ON COLUMN agi_router.binding.display_b IS 'What side B sees when it is called: its 700 number (null too), or nobody''s';
+
+COMMENT ON COLUMN agi_router.binding.prompts IS 'Set of prompts that its callers hear; null: those shipped';
+
+COMMENT ON COLUMN agi_router.binding.extension IS 'AXE: the digits by which A is reached on X';
+
+COMMENT ON COLUMN agi_router.binding.open_number IS 'AX, AXE: the X that strangers may call';
+
+COMMENT ON COLUMN agi_router.binding.y_ttl IS 'AXYB whose Y is made on the first call: seconds that such a Y lives';
+
+COMMENT ON COLUMN agi_router.binding.parent_id IS 'The binding whose call has made this one, for its Y; uses are counted there';
+
+COMMENT ON COLUMN agi_router.binding.order_tag IS 'Keyed hash of tenant, order, mode and the parties it was made for; null without an order';
+
+COMMENT ON COLUMN agi_router.binding.out_id IS 'Id that the customer has for it; comes back with it';
+
+COMMENT ON COLUMN agi_router.binding.user_data IS 'Text of the customer''s own; comes back with it';
+
+COMMENT ON COLUMN agi_router.binding.industrial_id IS 'Id of the order at an industrial platform; comes back with it';
+
+COMMENT ON COLUMN agi_router.binding.pool IS 'Name of the pool that it was made in; null: none';
+
+COMMENT ON COLUMN agi_router.binding.party_group IS 'Name of its tenant''s party group that is side A; null: none';
+
+COMMENT ON COLUMN agi_router.binding.version IS 'How often somebody has said what is agreed, members and end included; counts and ends by clock leave it';
+
+COMMENT ON COLUMN agi_router.binding.sequence IS 'How many events of it were written';
+
+COMMENT ON COLUMN agi_router.binding.messages IS 'Which side may text';
+
+COMMENT ON COLUMN agi_router.binding.max_messages IS 'Texts in all; null: no limit';
+
+COMMENT ON COLUMN agi_router.binding.messages_used IS 'Texts taken, less those that came back because they were not sent';
+
+COMMENT ON COLUMN agi_router.binding.scene IS 'Code of the use that it is made for; null: none is named';
+
+COMMENT ON COLUMN agi_router.binding.hours IS 'Hours of the week in which calls and texts go through, as agi_router.is_open reads them, in the time zone of its tenant; null: those of its tenant';
+
+COMMENT ON COLUMN agi_router.binding.consent IS 'How its parties have agreed, as its tenant has stated it with the bind; null: it did not';
+
+COMMENT ON COLUMN agi_router.binding.record IS 'Whether its calls are recorded: on, off; null: as its tenant says';
 
 CREATE TABLE agi_router.binding_hold (
     block bigint NOT NULL,

@@ -157,7 +157,10 @@ BEGIN
         WITH told AS (
             INSERT INTO agi_router.event (id, day, block, binding_id, tenant_id, sequence, at, type, data)
             SELECT nextval('agi_router.event_id'), (_looked AT TIME ZONE 'UTC')::date, b.block, b.id, b.tenant_id, b.sequence,
-                   _looked, 'binding.created', agi_router.describe_binding(b)
+                   _looked, 'binding.created',
+                   agi_router.describe_binding(
+                       b.mode, b.pool, b.state, b.order_id, b.out_id, b.user_data, b.begins_at,
+                       b.expires_at, b.ended_at, b.max_calls, b.calls_used)
               FROM agi_router.binding b
              WHERE b.block = _block AND b.id = ANY (_id)
             RETURNING event.*)

@@ -14,7 +14,9 @@ BEGIN
     IF FOUND THEN
         PERFORM agi_router.tell(
             _block, _binding_id, told.tenant_id, _type, told.sequence,
-            agi_router.describe_binding(told));
+            agi_router.describe_binding(
+                told.mode, told.pool, told.state, told.order_id, told.out_id, told.user_data, told.begins_at,
+                told.expires_at, told.ended_at, told.max_calls, told.calls_used));
     END IF;
 END
 $$;
