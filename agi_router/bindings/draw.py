@@ -24,7 +24,7 @@ from agi_router.bindings.terms import TERMS, Terms
 from agi_router.bindings.words import BindingState
 from agi_router.db.arrays import array_of_integers, array_of_texts
 from agi_router.keys.registry import key_ids
-from agi_router.numbers import XNumber
+from agi_router.numbers import PhoneNumber, XNumber
 
 __all__ = ["Drawn", "NumberDrawing", "Place", "Wish", "can_draw", "new_binding", "terms_columns"]
 
@@ -207,13 +207,13 @@ class NumberDrawing(RouteConflicts):
         Each of *wishes*, of which there is one at least, on the number drawn for it.
         """
         block = drawn[0].block
-        known = self._tags(wishes)
+        callers = [_callers(wish) for wish in wishes]
+        known = self._tags(callers)
         current = {digits: tags[0] for digits, tags in known.items()}
-        compiled, tags, routes = {}, [], []
+        compiled, routes = {}, []
         for number, (wish, x) in enumerate(zip(wishes, drawn, strict=True), 1):
             rows = compile_routes(wish.parties, x, x)
             compiled[wish.binding_id] = wish, rows
-            tags.append(array_of_integers(tag for each in _callers(wish) for tag in known[each]))
             routes += [(number, route) for route in self._seal(wish, rows, current)]
         # One order for all: two binds of the same parties could wait for each other in a circle.
         routes.sort(key=lambda each: (each[1].x_number, each[1].caller_tag))
@@ -232,23 +232,24 @@ class NumberDrawing(RouteConflicts):
             "stride": stride,
             "id": array_of_integers(compiled),
             "drawn": array_of_integers(number.value for number in drawn),
-            "tags": array_of_texts(tags),
+            "tags": array_of_texts(
+                array_of_integers([tag for digits in of for tag in known[digits]])
+                for of in callers
+            ),
             "place": array_of_integers(number for number, _ in routes),
             **route_columns([route for _, route in routes]),
         }
         return Drawn(values, compiled)
 
-    def _tags(self, wishes: Sequence[Wish]) -> dict[str, Sequence[int]]:
+    def _tags(self, callers: Sequence[Mapping[str, PhoneNumber]]) -> dict[str, Sequence[int]]:
         """
-        The tags of all who call by *wishes*, by their digits, under every key, the current first.
+        The tags of all *callers*, each under every key, the current first; by their digits.
         """
-        if len(wishes) == 1:
-            parties = wishes[0].parties
-            people = (*parties.side_a, *parties.side_b)
-            return {each.digits: self.keys.tags(each) for each in people}
-        callers = list({digits for wish in wishes for digits in _callers(wish)})
-        tags = self.keys.bulk_tags([digits.encode("ascii") for digits in callers])
-        return {digits: tags[place :: len(callers)] for place, digits in enumerate(callers)}
+        if len(callers) == 1:
+            return {digits: self.keys.tags(each) for digits, each in callers[0].items()}
+        people = list({digits for of in callers for digits in of})
+        tags = self.keys.bulk_tags([digits.encode("ascii") for digits in people])
+        return {digits: tags[place :: len(people)] for place, digits in enumerate(people)}
 
     def _rules(self, wishes: Sequence[Wish], place: Place) -> str | None:
         """
@@ -302,8 +303,11 @@ class NumberDrawing(RouteConflicts):
         return order_tags(parties, tenant=terms.tenant, order_id=terms.order_id, keys=self.keys)[0]
 
 
-def _callers(wish: Wish) -> list[str]:
-    return [each.digits for each in (*wish.parties.side_a, *wish.parties.side_b)]
+def _callers(wish: Wish) -> dict[str, PhoneNumber]:
+    """
+    Who calls by a binding, by their digits.
+    """
+    return {each.digits: each for each in (*wish.parties.side_a, *wish.parties.side_b)}
 
 
 def terms_columns(terms: Terms) -> dict[str, Any]:

@@ -81,7 +81,13 @@ def parties_of_rows(
 
     They are what :func:`read_parties` and :func:`who_rings` read once the rows are written.
     """
-    back = next((row for row in rows if row.side is Side.B), None)
+    back = None
+    rung: tuple[PhoneNumber, ...] | None = None
+    for row in rows:
+        if back is None and row.side is Side.B:
+            back = row
+        if rung is None and row.side is (Side.A if mode.open else Side.B):
+            rung = row.callees
     # By digits: they keep their hash.
     own: dict[str, Party] = {}
     others: dict[str, Party] = {}
@@ -94,10 +100,8 @@ def parties_of_rows(
             dials = row.shown if back is None else back.x_number
             for each in row.callees:
                 others[each.digits] = Party(side=Side.B, number=each, dials=dials)
-    calls_back = Side.A if mode.open else Side.B
-    rung = next((row.callees for row in rows if row.side is calls_back), ())
     people = [of[digits] for of in (own, others) for digits in sorted(of)]
-    return tuple(people), rung
+    return tuple(people), rung or ()
 
 
 def parties_of(binding: Binding, called_back: Sequence[PhoneNumber]) -> Parties:

@@ -153,17 +153,13 @@ def _seal_route(
     # By digits: they keep their hash, a number is hashed anew each time.
     tag = tag_caller(row, keys) if row.caller is None else tags[row.caller.digits]
     own = _row(row, tag, binding_id)
-    return SealedRoute(
-        own.x_number,
-        tag,
-        own.shown,
-        row.side,
-        callee=keys.seal(row.callees, own, Purpose.CALLEE) if row.callees else None,
-        callee_tags=tuple([tags[callee.digits] for callee in row.callees]) or None,
-        caller=keys.seal([row.caller], back, purpose_of_caller(back))
-        if back is not None and row.side is Side.A and row.caller
-        else None,
-    )
+    callee = callee_tags = caller = None
+    if row.callees:
+        callee = keys.seal(row.callees, own, Purpose.CALLEE)
+        callee_tags = tuple([tags[each.digits] for each in row.callees])
+    if back is not None and row.side is Side.A and row.caller:
+        caller = keys.seal([row.caller], back, purpose_of_caller(back))
+    return SealedRoute(own.x_number, tag, own.shown, row.side, callee, callee_tags, caller)
 
 
 def route_columns(routes: Sequence[SealedRoute]) -> dict[str, str]:
