@@ -90,8 +90,10 @@ def check_rotated(connection: Connection, keys: KeyRing) -> KeyRing:
         KeyUsedUp: They were not rotated, and the seal key has sealed as much as it may.
         StoreHeld: Whoever rotates stands still in the middle of it.
     """
-    with contextlib.suppress(KeysOutdated):
-        assert_current_keys(Queries(connection), keys)
+    queries = Queries(connection)
+    # Whoever binds in a transaction goes on in it.
+    with contextlib.suppress(KeysOutdated), queries.attempt():
+        assert_current_keys(queries, keys)
     return check_keys(connection, keys)
 
 

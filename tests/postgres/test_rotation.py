@@ -751,6 +751,23 @@ def test_writer_of_before(
             bind(opened(connection, keys), x=BLOCK.number(4))
 
 
+@on_one_server
+@pytest.mark.parametrize("x", [X, None], ids=["given", "drawn"])
+def test_writer_of_before_in_a_transaction(
+    x: XNumber | None, dsn: str, store: BindingStore, key_file: Path
+) -> None:
+    """As with a name under which an answer is kept: the transaction goes on with the new keys."""
+    assert store
+    with rotating(dsn, key_file) as rotation, connect(dsn) as own:
+        ids = rotation.add(KINDS)
+        late = opened(own, check_keys(own, load_key_ring(key_file)))
+        rotation.switch(ids)
+        with Queries(own).transaction():
+            made = bind(late, x=x)
+        assert late.keys.tag_key_id == ids["tag"]
+        assert opened(own, rotation.keys).find(made.id).parties == made.parties
+
+
 def test_parties_are_bound_once_while_keys_are_switched(
     dsn: str, connection: Connection, store: BindingStore, key_file: Path, keys: KeyRing
 ) -> None:
