@@ -295,25 +295,32 @@ class Queries:
         Raises:
             psycopg.errors.UniqueViolation: A key is taken; the caller knows what that means.
         """
+        self._note(name)
+        given = self._constants | values
         with translated(but=psycopg.errors.UniqueViolation):
-            return next(self._fetch(name, values), None)
+            if (short := self._short_way(name)) is not None:
+                return next(iter(short.fetch(name, given)), None)
+            return self._connection.execute(query(name), given).fetchone()
 
     def rows(self, name: str, values: dict[str, Any]) -> list[dict[str, Any]]:
         """
         Run a query and return its rows.
         """
-        with translated():
-            return list(self._fetch(name, values))
-
-    def _fetch(self, name: str, values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """
-        Run a query; what is asked for by each bind on the short way, where that can be had.
-        """
         self._note(name)
-        connection, given = self._connection, self._constants | values
+        given = self._constants | values
+        with translated():
+            if (short := self._short_way(name)) is not None:
+                return short.fetch(name, given)
+            return self._connection.execute(query(name), given).fetchall()
+
+    def _short_way(self, name: str) -> PreparingConnection | None:
+        """
+        The connection, if a query is to be run on the short way and can be.
+        """
+        connection = self._connection
         if name in _BINDS and isinstance(connection, PreparingConnection) and connection.idle:
-            return iter(connection.fetch(name, given))
-        return iter(connection.execute(query(name), given))
+            return connection
+        return None
 
     def row_of_each(
         self, name: str, values: Iterable[dict[str, Any]]

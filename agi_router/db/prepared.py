@@ -15,6 +15,7 @@ from typing import Any, Final, Self, TypeAlias
 
 import psycopg
 from psycopg import abc, pq
+from psycopg.abc import PQGen
 from psycopg.adapt import Transformer
 from psycopg.generators import execute
 
@@ -112,7 +113,7 @@ class PreparingConnection(psycopg.Connection[dict[str, Any]]):
             try:
                 return self._fetch(name, values)
             except psycopg.errors.InvalidSqlStatementName:
-                # Where a transaction is undone, psycopg has the server forget all it was told.
+                # Should a psycopg have the server forget it by another way than _deallocate.
                 del self._statements[name]
                 return self._fetch(name, values)
 
@@ -125,6 +126,12 @@ class PreparingConnection(psycopg.Connection[dict[str, Any]]):
             self._statements[name] = prepared
         self.pgconn.send_query_prepared(prepared.name, prepared.write(values))
         return prepared.read(self._result(pq.ExecStatus.TUPLES_OK))
+
+    def _deallocate(self, name: bytes | None) -> PQGen[None]:
+        # Without a name it is all: so psycopg does where a transaction is undone.
+        if name is None:
+            self._statements.clear()
+        return super()._deallocate(name)
 
     def _result(self, status: pq.ExecStatus) -> pq.abc.PGresult:
         """
@@ -148,6 +155,8 @@ def _text(value: Value) -> bytes | None:
         case None:
             return None
         case str():
+            if "\0" in value:
+                raise psycopg.DataError("a text with a NUL, where libpq would end it")
             return value.encode()
         case int() | date():
             return str(value).encode()

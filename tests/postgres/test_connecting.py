@@ -532,14 +532,25 @@ def short(dsn: str) -> Iterator[PreparingConnection]:
         yield connection
 
 
-def test_the_server_has_forgotten_a_statement(short: PreparingConnection) -> None:
-    """It does where a transaction is undone; then it is told anew."""
+def test_the_server_has_forgotten_a_statement(
+    short: PreparingConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does where a transaction is undone; then it is told anew, and nothing fails."""
     asked = {"tenant": "default", "scope": None}
     assert short.fetch("find_told", asked)[0]["told"] == []
     with contextlib.suppress(ZeroDivisionError), short.transaction():
         # Prepared by psycopg as well: so it has the server forget.
         short.execute("SELECT 1", prepare=True)
         raise ZeroDivisionError
+    known = "SELECT 1 FROM pg_prepared_statements WHERE name = 'find_told'"
+    assert short.execute(known).fetchone() is None
+    with monkeypatch.context() as patch:
+        # What fails is in the server's log, and calls who looks after it.
+        patch.setattr(psycopg.errors, "InvalidSqlStatementName", ZeroDivisionError)
+        assert short.fetch("find_told", asked)[0]["told"] == []
+    assert short.execute(known).fetchone() is not None
+    # By whoever else: it is told anew as well.
+    short.execute("DEALLOCATE ALL")
     assert short.fetch("find_told", asked)[0]["told"] == []
     assert short.idle
 
@@ -548,6 +559,8 @@ def test_what_fails_on_the_short_way(short: PreparingConnection, dsn: str) -> No
     """It is told as a cursor would tell it, and the next statement is as if nothing had been."""
     with pytest.raises(psycopg.errors.InvalidTextRepresentation):
         short.fetch("end_session", {"backend": "no number"})
+    with pytest.raises(psycopg.DataError):
+        short.fetch("find_told", {"tenant": "default\0", "scope": None})
     assert short.fetch("find_told", {"tenant": "default", "scope": None})
     with connect(dsn) as other:
         other.execute("SELECT pg_terminate_backend(%s)", (short.info.backend_pid,))
