@@ -40,7 +40,7 @@ def example() -> None:
 def test_what_stands_still_fails(stand_still: Callable[[], None]) -> None:
     """The failure says what other threads were at; pytest shows the stack of this one."""
     over = threading.Event()
-    beside = threading.Thread(target=over.wait, name="beside")
+    beside = threading.Thread(target=over.wait, name="beside", daemon=True)
     beside.start()
     with (
         pytest.raises(
