@@ -78,6 +78,7 @@ class Deletion:
         self._retention = retention
         self._batch = batch
         self._audit = Audit(self._queries)
+        self._behind = False
         self.busy = False
         """Whether another one was deleting, so that nothing was done."""
 
@@ -97,12 +98,9 @@ class Deletion:
             self.busy = not alone
             if self.busy:
                 return
-            behind = self._queries.cells_behind()
-            if behind:
-                # What holds keep is told by what they have.
-                self._queries.execute("assert_whole", {})
+            self._behind = bool(self._queries.cells_behind())
             for kind, rule in KINDS.items():
-                if not rule.by_us or (rule.by_cells and behind):
+                if not rule.by_us or (rule.by_cells and self._behind):
                     continue
                 if rule.by_days:
                     yield from self._drop_days(kind)
@@ -180,6 +178,9 @@ class Deletion:
         """
         while open_["ended_at"] is None:
             with self._queries.transaction():
+                if self._behind:
+                    # What holds keep is told by what all cells have; no block moves meanwhile.
+                    self._queries.execute("assert_whole", {})
                 names, at, ended = self._delete_batch(kind, open_)
                 open_ = self._note(open_, names, at, ended=ended)
             yield Deleted(kind, rows=len(names), days=int(ended and open_["deleted"] > 0))

@@ -23,7 +23,7 @@ class Kept:
         oldest: The oldest day (UTC) that is kept; :obj:`None`: nothing is over.
         rows: About how many rows there are.
         next_on: When the oldest day is deleted; in the past, it is due.
-        due: Whether something is to be deleted now.
+        due: Whether something is to be deleted now, and here: what is in cells is theirs.
     """
 
     kind: Kind
@@ -38,6 +38,7 @@ def kept(queries: Queries, retention: Retention) -> list[Kept]:
     """
     What is kept of each kind, in their order.
     """
+    behind = bool(queries.cells_behind())
     row = queries.row("today", {})
     today: date = row["day"] if row else date.max
     rows = {row["kind"]: row for row in queries.rows("describe_kept", {})}
@@ -45,6 +46,7 @@ def kept(queries: Queries, retention: Retention) -> list[Kept]:
     for kind, rule in KINDS.items():
         oldest = rows[kind]["oldest"]
         next_on = None if oldest is None else retention.gone_on(kind, oldest)
+        ours = rule.by_us and not (rule.by_cells and behind)
         found.append(
             Kept(
                 kind=kind,
@@ -52,7 +54,7 @@ def kept(queries: Queries, retention: Retention) -> list[Kept]:
                 oldest=oldest,
                 rows=rows[kind]["rows"],
                 next_on=next_on,
-                due=rule.by_us and next_on is not None and next_on <= today,
+                due=ours and next_on is not None and next_on <= today,
             )
         )
     return found
