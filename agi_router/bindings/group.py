@@ -139,7 +139,7 @@ class GroupChanging(BindingListing, RouteConflicts):
                         lambda: self._add_routes(values),
                     )
                     if group.rings_all:
-                        self._call_back(name, group, (*group.callees, *members))
+                        self._call_back(name, group.back, (*group.callees, *members))
         except psycopg.errors.UniqueViolation as error:
             raise self._conflict(name.block, rows, violated(error)) from None
 
@@ -179,7 +179,7 @@ class GroupChanging(BindingListing, RouteConflicts):
             self._queries.row("remove_route", {**name_values(name), **place})
             if member in (*group.callees, *group.last):
                 left = tuple(each for each in group.callees if each != member)
-                self._call_back(name, group, left, forget=member in group.last)
+                self._call_back(name, group.back, left, forget=member in group.last)
             self._wait_no_more(name, [member])
 
     def _set_default(self, name: BindingId, member: PhoneNumber, version: int | None) -> None:
@@ -195,7 +195,7 @@ class GroupChanging(BindingListing, RouteConflicts):
             _member(name, group, member)
             # Says so where all ring at once.
             replace(_parties(group), default=member)
-            self._call_back(name, group, (member,), forget=True)
+            self._call_back(name, group.back, (member,), forget=True)
 
     def _check_rests(
         self, name: BindingId, rows: Sequence[RouteRow], joining: Sequence[PhoneNumber]
@@ -245,8 +245,11 @@ class GroupChanging(BindingListing, RouteConflicts):
         """
         with self._locked(name, places, version=version) as row:
             yield self._group(row, self._current_routes(name))
-            # Last: with it a trigger tells of the change, and of the parties as they are then.
-            self._queries.execute("raise_version", name_values(name))
+            self._raise_version(name)
+
+    def _raise_version(self, name: BindingId) -> None:
+        # Last: with it a trigger tells of the change, and of the parties as they are then.
+        self._queries.execute("raise_version", name_values(name))
 
     @contextmanager
     def _locked(
@@ -332,17 +335,17 @@ class GroupChanging(BindingListing, RouteConflicts):
     def _call_back(
         self,
         name: BindingId,
-        group: _Group,
+        back: Row,
         callees: Sequence[PhoneNumber],
         *,
         forget: bool = False,
     ) -> None:
         """
-        Let B reach *callees* from now on; perhaps *forget* who called last.
+        Let who calls back by the row *back* reach *callees*; perhaps *forget* who called last.
         """
-        callee = self.keys.seal(callees, group.back, Purpose.CALLEE) if callees else None
+        callee = self.keys.seal(callees, back, Purpose.CALLEE) if callees else None
         tags = [self.keys.tag(each) for each in callees] or None
-        place = {"x_number": group.back.x_number, "caller_tag": group.back.caller_tag}
+        place = {"x_number": back.x_number, "caller_tag": back.caller_tag}
         values = {**place, "callee": callee, "callee_tags": tags, "forget": forget}
         self._queries.row("set_callee", {**name_values(name), **values})
 

@@ -18,7 +18,7 @@ from agi_router.bindings.names import name_values
 from agi_router.bindings.parties import open_callees, parties_of
 from agi_router.bindings.routes import RouteRow
 from agi_router.bindings.rows import order_tags
-from agi_router.bindings.sealed_routes import find_back, route_columns, seal_routes
+from agi_router.bindings.sealed_routes import find_back, route_columns, row_of, seal_routes
 from agi_router.bindings.words import Side
 from agi_router.db.connection import violated
 from agi_router.errors import BindingChanged, ModeError
@@ -99,7 +99,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
                 assert isinstance(parties, Ax)  # noqa: S101 - strangers call by no other
                 return replace(parties, default=number)
 
-            self._replace_parties(found, _numbers(found)[0], [number], call_back)
+            self._replace_parties(found, _numbers(found)[0], [number], call_back, forget=True)
             return
         self._find_group(name)
         present = {party.number for party in found.parties if party.side is Side.A}
@@ -203,6 +203,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
         change: Callable[[Parties], Parties],
         *,
         counted: bool = False,
+        forget: bool = False,
     ) -> None:
         """
         Write the routes of a binding anew.
@@ -213,6 +214,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
             newcomers: Who comes.
             change: What becomes of its parties.
             counted: Whether it counts as one binding more by its order, and of the two.
+            forget: Whether who called last is forgotten even where nobody is another.
         """
         name = found.id
         places = [(dialled.value, tag) for each in newcomers for tag in self.keys.tags(each)]
@@ -229,7 +231,9 @@ class PartyReplacing(GroupChanging, GroupSharing):
                     self.rules.hold_one(rules, None, found.order_id)
                     self._queries.row("lock_block", {"block": name.block.value})
                 with self._locked(name, places, version=found.version):
-                    whole = self._write(found, change, newcomers, joining, counted=counted)
+                    whole = self._write(
+                        found, change, newcomers, joining, counted=counted, forget=forget
+                    )
                     self.rules.check_people(
                         rules,
                         newcomers,
@@ -274,6 +278,7 @@ class PartyReplacing(GroupChanging, GroupSharing):
         joining: list[RouteRow],
         *,
         counted: bool,
+        forget: bool,
     ) -> Parties | None:
         """
         Write the routes of a binding that is held; *joining* gets the rows of who comes.
@@ -282,17 +287,15 @@ class PartyReplacing(GroupChanging, GroupSharing):
             Who is bound now; :obj:`None`: who was before.
         """
         rings = Side.A if found.mode.open else Side.B
-        called_back = next(
-            (
-                open_callees(route, self.keys)
-                for route in self._current_routes(found.id)
-                if route["side"] == rings
-            ),
-            (),
-        )
+        routes = self._current_routes(found.id)
+        calling_back = next((route for route in routes if route["side"] == rings), None)
+        called_back = () if calling_back is None else open_callees(calling_back, self.keys)
         before = parties_of(found, called_back)
         whole = change(before)
         if whole == before:
+            if forget and calling_back is not None and calling_back["last_callee"] is not None:
+                self._call_back(found.id, row_of(calling_back), called_back, forget=True)
+                self._raise_version(found.id)
             return None
         rows = compile_routes(whole, *_numbers(found))
         joining += (row for row in rows if row.caller in newcomers)
