@@ -210,7 +210,8 @@ class BindingChange(_TermsChange):
     )
     default: Number | None = Field(
         default=None,
-        description="By itself: the member whom B reaches; by last, until one has called.",
+        description="By itself: the member whom B reaches, of ax and axe whom A reaches; "
+        "by last, until somebody has called.",
     )
     a: Number | None = Field(default=None, description="By itself: who takes the place of A.")
     b: Number | None = Field(default=None, description="By itself: who takes the place of B.")

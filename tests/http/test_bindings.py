@@ -256,9 +256,18 @@ def test_a_party_is_replaced(couriers: Client, connection: Connection) -> None:
         assert A not in answer.text
     assert other["id"] in answer.text
     assert couriers.ask("PATCH", path, {"b": A}, If_Match="*").json()["b"] == MASKED[A]
+    body = {"mode": "ax", "a": A, "default": C}
+    anyone = couriers.post("/v1/bindings", body, status=201)["id"]
+    called = couriers.ask("PATCH", f"/v1/bindings/{anyone}", {"default": D}, If_Match="*")
+    assert called.json()["called_back"] == [MASKED[D]]
     rows = connection.execute("SELECT act, subject FROM agi_router.audit ORDER BY id").fetchall()
     assert [(row["act"], row["subject"]) for row in rows] == [
-        ("PATCH /v1/bindings/{name}", f"another {side} of binding {made['id']}") for side in "ab"
+        ("PATCH /v1/bindings/{name}", f"another {what}")
+        for what in (
+            f"a of binding {made['id']}",
+            f"b of binding {made['id']}",
+            f"default of binding {anyone}",
+        )
     ]
 
 

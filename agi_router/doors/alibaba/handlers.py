@@ -877,79 +877,74 @@ def _update(desk: Desk, given: Parameters, name_of_x: str) -> None:
     change = CHANGES.get(what)
     if change is None:
         raise ParameterInvalid("OperateType", f"one of {', '.join(CHANGES)}")
-    change(desk, given, _find(desk, given, name_of_x))
+    change(desk, given, _find(desk, given, name_of_x), name_of_x)
 
 
-def _update_a(desk: Desk, given: Parameters, found: Binding) -> None:
-    x = _name_of_x(given)
-    if _is_axg(found.mode, x):
+def _update_a(desk: Desk, given: Parameters, found: Binding, name_of_x: str) -> None:
+    if _is_axg(found.mode, name_of_x):
         _replace(desk, given, found, Side.B, "PhoneNoA")
     elif group_of(found.mode) is not None:
-        desk.store.set_default(found.id, given.party("DefaultA"))
+        _replace(desk, given, found, None, "DefaultA")
     else:
-        _replace(desk, given, found, Side.A, "TelA" if x == _X_OF_700 else "PhoneNoA")
+        _replace(desk, given, found, Side.A, "TelA" if name_of_x == _X_OF_700 else "PhoneNoA")
 
 
-def _update_b(desk: Desk, given: Parameters, found: Binding) -> None:
-    x = _name_of_x(given)
-    if _is_axg(found.mode, x) or found.mode.open:
+def _update_b(desk: Desk, given: Parameters, found: Binding, name_of_x: str) -> None:
+    name = "TelB" if name_of_x == _X_OF_700 else "PhoneNoB"
+    if _is_axg(found.mode, name_of_x) or found.mode.open:
         # B is whom A reaches.
-        number = given.party("TelB" if x == _X_OF_700 else "PhoneNoB")
-        desk.store.set_default(found.id, number)
+        _replace(desk, given, found, None, name)
     else:
-        _replace(desk, given, found, Side.B, "TelB" if x == _X_OF_700 else "PhoneNoB")
+        _replace(desk, given, found, Side.B, name)
 
 
-def _replace(desk: Desk, given: Parameters, found: Binding, side: Side, name: str) -> None:
+def _replace(desk: Desk, given: Parameters, found: Binding, side: Side | None, name: str) -> None:
     """
-    Put whom the parameter *name* says into the place of a party.
+    Put whom the parameter *name* says into the place of a party, or of who is called back.
     """
     number = given.party(name)
     with desk.queries.transaction():
-        both = found, desk.store.replace(found.id, side, number)
-        subject = f"another {side} of binding {found.id}"
-        desk.audit(given.need("OperateType"), subject, person=number, bindings=both)
+        if side is None:
+            changed = desk.store.set_default(found.id, number)
+        else:
+            changed = desk.store.replace(found.id, side, number)
+        subject = f"another {side or 'default'} of binding {found.id}"
+        act = given.need("OperateType")
+        desk.audit(act, subject, person=number, bindings=(found, changed))
 
 
-def _name_of_x(given: Parameters) -> str:
-    """
-    What an update calls the number that the binding is on.
-    """
-    return _X_OF_700 if _X_OF_700 in given else "PhoneNoX"
-
-
-def _update_expiry(desk: Desk, given: Parameters, found: Binding) -> None:
+def _update_expiry(desk: Desk, given: Parameters, found: Binding, _: str) -> None:
     desk.store.change(found.id, expires_at=_expiry(desk, given))
 
 
-def _update_restrict(desk: Desk, given: Parameters, found: Binding) -> None:
+def _update_restrict(desk: Desk, given: Parameters, found: Binding, name_of_x: str) -> None:
     given.need("CallRestrict")
-    direction = _direction(given, _is_axg(found.mode, _name_of_x(given)))
+    direction = _direction(given, _is_axg(found.mode, name_of_x))
     desk.store.change(found.id, direction=direction)
 
 
-def _update_out_id(desk: Desk, given: Parameters, found: Binding) -> None:
+def _update_out_id(desk: Desk, given: Parameters, found: Binding, _: str) -> None:
     given.need("OutId")
     desk.store.change(found.id, out_id=_term(given, "OutId", "out_id"))
 
 
-def _update_recording(desk: Desk, given: Parameters, found: Binding) -> None:
+def _update_recording(desk: Desk, given: Parameters, found: Binding, _: str) -> None:
     desk.store.change(found.id, record=_wanted(given) or Recording.OFF)
 
 
-def _update_display(_: Desk, given: Parameters, found: Binding) -> None:
+def _update_display(_: Desk, given: Parameters, found: Binding, _name_of_x: str) -> None:
     _check_alive(found)
     _check_display(given)
 
 
-def _update_group(desk: Desk, given: Parameters, found: Binding) -> None:
+def _update_group(desk: Desk, given: Parameters, found: Binding, _: str) -> None:
     group = _group(desk, given, found.tenant)
     with desk.queries.transaction():
         both = found, desk.store.set_group(found.id, group.name)
         desk.audit("updateAxgGroup", f"another group of binding {found.id}", bindings=both)
 
 
-CHANGES: Final[Mapping[str, Callable[[Desk, Parameters, Binding], None]]] = {
+CHANGES: Final[Mapping[str, Callable[[Desk, Parameters, Binding, str], None]]] = {
     "updateNoA": _update_a,
     "updateNoB": _update_b,
     "updateExpire": _update_expiry,

@@ -294,7 +294,7 @@ def release_binding(name: str, desk: _Releases) -> Response:
 )
 def change_binding(name: str, body: BindingChange, request: Request, desk: _Writes) -> Response:
     """
-    Change a binding, if it is still as it was read; or replace A or B, which is audited.
+    Change a binding, if it is still as it was read; or who is in it, which is audited.
     """
     version = read_version(request, BindingChanged)
     people = sorted(_PEOPLE & body.model_fields_set)
@@ -312,12 +312,12 @@ def change_binding(name: str, body: BindingChange, request: Request, desk: _Writ
     if word == "group":
         return _move(name, number, version, desk)
     party = read_number(f"/{word}", number, fixed_lines=desk.options.fixed_lines)
-    if word == "default":
-        found = desk.binding(name)
-        return binding_answer(desk.store.set_default(found.id, party, version=version))
 
     def replace(found: Binding, kept: int) -> tuple[Binding, str]:
-        changed = desk.store.replace(found.id, Side(word), party, version=kept)
+        if word == "default":
+            changed = desk.store.set_default(found.id, party, version=kept)
+        else:
+            changed = desk.store.replace(found.id, Side(word), party, version=kept)
         return changed, f"another {word} of binding {found.id}"
 
     return _alter(name, version, desk, replace, person=party)
