@@ -14,10 +14,6 @@ from agi_router.cli.stores import open_store
 
 __all__ = ["group"]
 
-_ONE = click.option(
-    "--member", required=True, type=NUMBER, metavar="NUM", help="Mobile number of the member."
-)
-
 
 @click.group("group")
 def group() -> None:
@@ -54,7 +50,9 @@ def add(name: str, members: Sequence[str], tenant: str | None, *, as_json: bool)
 
 @group.command("remove")
 @NAME
-@_ONE
+@click.option(
+    "--member", required=True, type=NUMBER, metavar="NUM", help="Mobile number of the member."
+)
 @scope_option
 @json_option
 def remove(name: str, member: str, tenant: str | None, *, as_json: bool) -> None:
@@ -76,12 +74,18 @@ def remove(name: str, member: str, tenant: str | None, *, as_json: bool) -> None
 
 @group.command("default")
 @NAME
-@_ONE
+@click.option(
+    "--member",
+    required=True,
+    type=NUMBER,
+    metavar="NUM",
+    help="Mobile number of who is reached: a member or another; of AX and AXE, the fixed number.",
+)
 @scope_option
 @json_option
 def default(name: str, member: str, tenant: str | None, *, as_json: bool) -> None:
     r"""
-    Set the member whom B reaches; by the callback "last", until a member has called.
+    Set whom B reaches; by the callback "last", until a member has called.
 
     Of AX and AXE it is whom A reaches, until somebody has called.
 

@@ -169,7 +169,10 @@ DOOR: Final[Mapping[str, tuple[int, str]]] = {
     "body_late": (408, "The body did not come in time: send it again"),
     "body_too_large": (413, "A body has 1 MiB at most"),
     "range_unsatisfiable": (416, "Nothing lies in the range: Content-Range says how long it is"),
-    "media_type_unsupported": (415, "A body is application/json, and not compressed"),
+    "media_type_unsupported": (
+        415,
+        "A body is application/json, by PATCH application/merge-patch+json too; not compressed",
+    ),
     "query_invalid": (
         422,
         "The query says what this path does not know, or something twice: see the document",
