@@ -105,7 +105,8 @@ class TermsChanging(BindingListing):
             "version": version,
             "longest": LONGEST_LIFE,
         }
-        row = self._queries.row("change", values)
+        with self._queries.attempt():
+            row = self._queries.row("change", values)
         assert row is not None  # noqa: S101 - the function returns one row always
         return row["outcome"]  # type: ignore[no-any-return]
 

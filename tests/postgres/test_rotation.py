@@ -752,20 +752,31 @@ def test_writer_of_before(
 
 
 @on_one_server
-@pytest.mark.parametrize("x", [X, None], ids=["given", "drawn"])
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda late, _: bind(late, C, D, x=BLOCK.number(2)),
+        lambda late, _: bind(late, C, D, x=None),
+        lambda late, made: late.change(made.id, max_duration=HOUR),
+    ],
+    ids=["bind on a number", "bind", "change"],
+)
 def test_writer_of_before_in_a_transaction(
-    x: XNumber | None, dsn: str, store: BindingStore, key_file: Path
+    work: Callable[[BindingStore, Binding], Binding],
+    dsn: str,
+    store: BindingStore,
+    key_file: Path,
 ) -> None:
-    """As with a name under which an answer is kept: the transaction goes on with the new keys."""
-    assert store
+    """A command, or a bind whose answer is kept, goes on with the new keys in its transaction."""
+    made = bind(store)
     with rotating(dsn, key_file) as rotation, connect(dsn) as own:
         ids = rotation.add(KINDS)
         late = opened(own, check_keys(own, load_key_ring(key_file)))
         rotation.switch(ids)
         with Queries(own).transaction():
-            made = bind(late, x=x)
+            done = work(late, made)
         assert late.keys.tag_key_id == ids["tag"]
-        assert opened(own, rotation.keys).find(made.id).parties == made.parties
+        assert opened(own, rotation.keys).find(done.id) == done
 
 
 def test_parties_are_bound_once_while_keys_are_switched(
