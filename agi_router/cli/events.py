@@ -9,13 +9,16 @@ import click
 
 from agi_router.cli.arguments import SINCE, TENANT, TIME
 from agi_router.cli.context import read_settings
+from agi_router.cli.damage import fail_if_damaged
 from agi_router.cli.output import echo, echo_json, echo_table, json_option
 from agi_router.cli.stores import open_events
 from agi_router.cli.webhooks import EVENT_NAME, TYPES
-from agi_router.events.model import Cursor, EventType
+from agi_router.events.model import Cursor, EventType, event_name
 from agi_router.events.shapes import cloud_event
 
 __all__ = ["group"]
+
+_DAMAGED = "event(s) have damaged rows, of which nothing can be told: restore them from a backup"
 
 
 class _Cursor(click.ParamType[Any]):
@@ -104,7 +107,8 @@ def list_(
     r"""
     List events of a tenant, oldest first, and the place behind them.
 
-    Whoever goes on from that place misses none and sees none twice.
+    Whoever goes on from that place misses none and sees none twice. Those whose rows are damaged
+    are named, and end it with 70.
 
     \b
     Example:
@@ -114,19 +118,21 @@ def list_(
         page = store.events(
             tenant, after=after, since=since, until=until, types=types, limit=limit
         )
+    damaged = list(map(event_name, page.damaged))
     if as_json:
         told = [cloud_event(event, parties) for event, parties in page.events]
-        echo_json({"events": told, "next": str(page.next)})
-        return
-    echo_table(
-        ("at", "type", "binding", "call"),
-        [
-            (event.at, event.type, event.binding, event.data.get("call_id"))
-            for event, _ in page.events
-        ],
-        empty="no events",
-    )
-    echo(f"next: {page.next}")
+        echo_json({"events": told, "damaged": damaged, "next": str(page.next)})
+    else:
+        echo_table(
+            ("at", "type", "binding", "call"),
+            [
+                (event.at, event.type, event.binding, event.data.get("call_id"))
+                for event, _ in page.events
+            ],
+            empty="no events",
+        )
+        echo(f"next: {page.next}")
+    fail_if_damaged(damaged, _DAMAGED)
 
 
 @group.command("show")

@@ -25,7 +25,7 @@ from agi_router.events.deliveries import Backlog, Delivery, DeliveryStore, Due, 
 from agi_router.events.model import ALI_TYPES, Format, WebhookState, event_name
 from agi_router.events.schedule import IN_FLIGHT, PROBED_AFTER, next_delay, pause_of_webhook
 from agi_router.events.sender import Answer, Request, Try
-from agi_router.events.shapes import ali_reports, cloud_event
+from agi_router.events.shapes import ali_reports, cloud_event, is_damaged
 from agi_router.events.signature import signed_headers
 from agi_router.keys.ring import KeyRing
 
@@ -211,8 +211,12 @@ class Deliverer:
         self, store: DeliveryStore, deliveries: Iterable[Delivery]
     ) -> Iterator[Delivery]:
         for delivery in deliveries:
-            if delivery.parties is None or not _can_be_told(delivery):
-                self._put_off(store, delivery)
+            if is_damaged(delivery.event, delivery.webhook.format):
+                # No try mends a row, and the next events of its binding wait for it.
+                self._put_off(store, delivery, None)
+            elif delivery.parties is None:
+                delay = next_delay(delivery.tries, delivery.owed, _RANDOM.random)
+                self._put_off(store, delivery, delay)
             else:
                 yield delivery
 
@@ -297,8 +301,7 @@ class Deliverer:
         if state is not None and state is not WebhookState.ACTIVE:
             log.error("webhook.off", extra=told | {"state": state.value})
 
-    def _put_off(self, store: DeliveryStore, delivery: Delivery) -> None:
-        delay = next_delay(delivery.tries, delivery.owed, _RANDOM.random)
+    def _put_off(self, store: DeliveryStore, delivery: Delivery, delay: timedelta | None) -> None:
         store.put_off(delivery, delay=delay)
         self._count(Result.UNREADABLE, delay)
         told = {"webhook": delivery.webhook.id, "delivery": event_name(delivery.event.id)}
@@ -325,15 +328,3 @@ def _shape(delivery: Delivery) -> tuple[Any, str]:
     if delivery.webhook.format is Format.ALI and event.type in ALI_TYPES:
         return ali_reports(event, parties), "application/json"
     return cloud_event(event, parties), "application/cloudevents+json"
-
-
-def _can_be_told(delivery: Delivery) -> bool:
-    """
-    Whether an event has what is told of it: a row that is damaged must stop no other.
-    """
-    try:
-        _shape(delivery)
-    # Whatever is wrong with it.
-    except Exception:  # noqa: BLE001
-        return False
-    return True

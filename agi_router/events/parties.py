@@ -12,7 +12,7 @@ from agi_router.db.connection import Queries
 from agi_router.errors import SealError
 from agi_router.events.fetching import ANSWER
 from agi_router.events.model import Event, Numbers
-from agi_router.events.shapes import Parties
+from agi_router.events.shapes import Parties, asked_at
 from agi_router.keys.ring import KeyRing
 
 __all__ = ["open_parties"]
@@ -62,8 +62,11 @@ def _asked(queries: Queries, values: dict[str, Any], *, behind: bool) -> list[di
 
 
 def _then(event: Event) -> datetime:
-    received_at = event.data.get("received_at")
-    return event.at if received_at is None else datetime.fromisoformat(received_at)
+    try:
+        return asked_at(event)
+    except (TypeError, ValueError, AttributeError):
+        # Nobody is told of it.
+        return event.at
 
 
 def _read(routes: Sequence[dict[str, Any]], keys: KeyRing, numbers: Numbers) -> Parties | None:

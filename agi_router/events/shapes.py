@@ -15,11 +15,11 @@ from typing import Any
 from agi_router.bindings.modes import group_of
 from agi_router.bindings.reasons import Reason
 from agi_router.bindings.words import BindingState, Mode, Side
-from agi_router.events.model import Event, EventType, event_name
+from agi_router.events.model import ALI_TYPES, Event, EventType, Format, event_name
 from agi_router.persons.appeal_states import AppealState
 from agi_router.persons.appeals import NOTICES, REBOUND
 
-__all__ = ["Parties", "ali_reports", "cloud_event"]
+__all__ = ["Parties", "ali_reports", "asked_at", "cloud_event", "is_damaged"]
 
 Parties = Mapping[Side, Sequence[str]]
 """The numbers of each side, as they may be shown."""
@@ -105,6 +105,38 @@ def cloud_event(event: Event, parties: Parties) -> dict[str, Any]:
             "parties": {side.value: list(parties.get(side, ())) for side in Side},
         },
     }
+
+
+def asked_at(event: Event) -> datetime:
+    """
+    When whoever is told of was a party: of a call, when it came.
+
+    One may be replaced while they talk.
+
+    Raises:
+        TypeError, ValueError, AttributeError: The event's row is damaged.
+    """
+    received_at = event.data.get("received_at")
+    return event.at if received_at is None else _time(received_at)
+
+
+def is_damaged(event: Event, form: Format = Format.CLOUDEVENTS) -> bool:
+    """
+    Whether an event's row lacks what is told of it: it must stop no other.
+
+    Args:
+        event: The event.
+        form: How it is to be told.
+    """
+    try:
+        asked_at(event)
+        cloud_event(event, {})
+        if form is Format.ALI and event.type in ALI_TYPES:
+            ali_reports(event, {})
+    # Whatever is wrong with it.
+    except Exception:  # noqa: BLE001
+        return True
+    return False
 
 
 def _notice(event: Event) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from agi_router.bindings.model import BindingId
 from agi_router.db.connection import Queries
 from agi_router.errors import (
     EventNotFound,
+    SealError,
     TenantNotFound,
     WebhookChanged,
     WebhookLimit,
@@ -31,7 +32,7 @@ from agi_router.events.model import (
     event_name,
 )
 from agi_router.events.parties import open_parties
-from agi_router.events.shapes import Parties
+from agi_router.events.shapes import Parties, is_damaged
 from agi_router.events.signature import new_secret
 from agi_router.keys.registry import assert_current_keys
 from agi_router.keys.renewal import renew_locked, renewed_secrets
@@ -67,8 +68,10 @@ class Page:
 
     events: list[tuple[Event, Parties]]
     """Each with its parties, masked; nobody where they cannot be read."""
+    damaged: tuple[int, ...]
+    """The ids of those whose rows are damaged, so that nothing can be told of them."""
     next: Cursor
-    """Behind the last of them; where there is none, as it was given."""
+    """Behind the last of all; where there is none, as it was given."""
 
 
 class EventStore:
@@ -418,8 +421,13 @@ class EventStore:
             rows = queries.rows("list_events", values)
             if rows:
                 place = Cursor(int(rows[-1]["xid"]), rows[-1]["id"])
+            found = [read_event(row) for row in rows]
+            damaged = {event.id for event in found if is_damaged(event)}
+            whole = [event for event in found if event.id not in damaged]
             return Page(
-                events=self._with_parties(queries, rows, behind=fetched.behind), next=place
+                events=self._with_parties(queries, whole, behind=fetched.behind),
+                damaged=tuple(event.id for event in found if event.id in damaged),
+                next=place,
             )
 
     def event(self, event_id: int) -> tuple[Event, Parties]:
@@ -428,11 +436,17 @@ class EventStore:
 
         Raises:
             EventNotFound: There is none.
+            SealError: Its row is damaged.
         """
         rows = self._queries.rows("find_event", {"id": event_id})
         if not rows:
             raise EventNotFound(f"there is no event {event_name(event_id)}")
-        return self._with_parties(self._queries, rows, behind=True)[0]
+        event = read_event(rows[0])
+        if is_damaged(event):
+            raise SealError(
+                f"the row of event {event_name(event_id)} is damaged: restore it from a backup"
+            )
+        return self._with_parties(self._queries, [event], behind=True)[0]
 
     def renew(self) -> int:
         """
@@ -452,9 +466,8 @@ class EventStore:
         return renew_locked(self._queries, self._keys, "list_webhook_secrets", seal)
 
     def _with_parties(
-        self, queries: Queries, rows: Sequence[dict[str, Any]], *, behind: bool
+        self, queries: Queries, events: Sequence[Event], *, behind: bool
     ) -> list[tuple[Event, Parties]]:
-        events = [read_event(row) for row in rows]
         parties = open_parties(queries, self._keys, events, numbers=Numbers.MASKED, behind=behind)
         return [(event, of or {}) for event, of in zip(events, parties, strict=True)]
 

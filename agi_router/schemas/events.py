@@ -1126,9 +1126,13 @@ class EventsOut(Out):
     """
 
     events: list[EventOut]
-    next_cursor: str = Field(description="Behind the last of them, or where it was asked from.")
+    damaged: list[str] = Field(
+        description="The ids of further ones whose rows are damaged: nothing can be told of them"
+        " until the operator has restored them."
+    )
+    next_cursor: str = Field(description="Behind the last of all, or where it was asked from.")
 
-    model_config = example({"events": [], "next_cursor": "7512.301"})
+    model_config = example({"events": [], "damaged": [], "next_cursor": "7512.301"})
 
 
 _HEADERS: Final = {

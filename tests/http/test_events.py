@@ -119,6 +119,23 @@ def test_what_is_no_place(told: Client) -> None:
         assert (answer.json()["code"], A in answer.text) == ("event_not_found", False)
 
 
+def test_a_damaged_row_hides_nothing_beside_it(told: Client, connection: Connection) -> None:
+    """It is named in its page, which goes on; of itself nothing can be told."""
+    for b in ("13800000606", "13800000607", "13800000608"):
+        told.bind("13800000605", b)
+    before = told.get("/v1/events")
+    assert before["damaged"] == []
+    fine, *broken = before["events"]
+    for event, data in zip(broken, ("[]", '{"received_at": "lost"}'), strict=True):
+        connection.execute(
+            "UPDATE agi_router.event SET data = %s::jsonb WHERE id = %s",
+            (data, int(event["id"].removeprefix("evt_"))),
+        )
+    ids = [each["id"] for each in broken]
+    assert told.get("/v1/events") == {**before, "events": [fine], "damaged": ids}
+    assert told.ask("GET", f"/v1/events/{ids[0]}").json()["code"] == "seal_invalid"
+
+
 def test_of_another_tenant(told: Client, drivers: Client, operator: Client) -> None:
     """Neither a list nor an id shows them; the operator names whose it wants."""
     told.bind(A, B)

@@ -855,16 +855,23 @@ def test_a_forged_row_stops_no_other(
         " WHERE o.binding_id = %s LIMIT 1) WHERE r.binding_id = %s",
         (fine.id.id, forged.id.id),
     )
-    ended = bind(store, new_party(), new_party(), x=BLOCK.number(3))
-    store.unbind(ended.id)
-    connection.execute(
-        """UPDATE agi_router.event SET data = '{"state": "lost"}' WHERE type = 'binding.ended'"""
-    )
+    damaged = [bind(store, new_party(), new_party(), x=BLOCK.number(n)) for n in (3, 4)]
+    for bound, data in zip(damaged, ('{"state": "lost"}', '{"received_at": 5}'), strict=True):
+        store.unbind(bound.id)
+        # Of the first its end, of the second what comes before it: that does not wait for it.
+        connection.execute(
+            "UPDATE agi_router.event SET data = %s::jsonb WHERE binding_id = %s AND type = %s",
+            (data, bound.id.id, types[bound is damaged[0]]),
+        )
     with delivering(dsn, keys):
-        until(lambda: owed(events, webhook) == 2 and len(receiver.received) == 2)
-        until(lambda: caplog.messages.count("delivery.unreadable") >= 2)
-    assert {each.told["subject"] for each in receiver.received} == {str(fine.id), str(ended.id)}
-    assert {each.told["type"] for each in receiver.received} == {"agi_router.binding.created"}
+        until(lambda: len(receiver.received) == 3)
+        until(lambda: caplog.messages.count("delivery.unreadable") >= 3)
+    assert state_of(events, webhook)[1:] == (1, 2)
+    assert {(each.told["subject"], each.told["type"]) for each in receiver.received} == {
+        (str(fine.id), "agi_router.binding.created"),
+        (str(damaged[0].id), "agi_router.binding.created"),
+        (str(damaged[1].id), "agi_router.binding.ended"),
+    }
     assert events.find(webhook.id).failures == 0
 
 
@@ -1003,6 +1010,10 @@ def test_the_command_line(
     assert json.loads(shown.out) == event
     assert cli("events", "show", "evt_1234567").code == 66
     assert cli("events", "list", "--until", event["time"], "--json").json["events"] == []
+    connection.execute("UPDATE agi_router.event SET data = '[]' WHERE type = 'binding.created'")
+    damaged = cli("events", "list", "--types", "binding.created", "--json")
+    assert (damaged.code, json.loads(damaged.out)["damaged"]) == (70, [event["id"]])
+    assert cli("events", "show", event["id"]).code == 70
     assert cli("webhook", "remove", number, "--json").json == {"removed": number}
     assert cli("webhook", "show", number).code == 66
     assert cli("events", "write", "--none").out == "none\n"

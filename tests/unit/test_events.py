@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -43,7 +44,7 @@ from agi_router.events.schedule import (
     parse_retry_after,
     pause_of_webhook,
 )
-from agi_router.events.shapes import ali_reports, cloud_event
+from agi_router.events.shapes import ali_reports, cloud_event, is_damaged
 from agi_router.events.signature import new_secret, signed_headers
 from agi_router.numbers import Block
 from agi_router.schemas.events import BindingEndToldOut
@@ -218,6 +219,24 @@ TEXT = {
 def a_text(type_: EventType = EventType.MESSAGE_SENT, **changed: Any) -> Event:
     """Return an event of a text."""
     return replace(an_event(type_), data={**TEXT, **changed})
+
+
+@pytest.mark.parametrize(
+    ("type_", "data", "not_in"),
+    [
+        (EventType.CALL_ENDED, CALL, ()),
+        (EventType.CALL_ENDED, [], Format),
+        (EventType.CALL_ENDED, {**CALL, "received_at": "lost"}, Format),
+        (EventType.CALL_ENDED, {**CALL, "received_at": 5}, Format),
+        (EventType.CALL_ENDED, {**CALL, "ended_at": None}, [Format.ALI]),
+        (EventType.BINDING_ENDED, {"state": "lost"}, Format),
+        (EventType.BINDING_ENDED, {"state": "expired"}, ()),
+    ],
+)
+def test_what_cannot_be_told(type_: EventType, data: Any, not_in: Collection[Format]) -> None:
+    """It depends on the form: one has more of an event than the other."""
+    event = replace(an_event(type_), data=data)
+    assert [form for form in Format if is_damaged(event, form)] == list(not_in)
 
 
 def test_a_text_as_the_older_service_reports_it() -> None:

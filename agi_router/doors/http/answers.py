@@ -76,7 +76,11 @@ def binding_answer(binding: Binding, *, status: int = 200) -> Response:
 
 
 def page(
-    request: Request, name: str, items: Sequence[Mapping[str, Any]], behind: Cursor | Place | None
+    request: Request,
+    name: str,
+    items: Sequence[Mapping[str, Any]],
+    behind: Cursor | Place | None,
+    **beside: Any,
 ) -> Response:
     """
     A page of a list, and where the next one begins.
@@ -86,11 +90,13 @@ def page(
         name: Of the items.
         items: They.
         behind: The last of them; :obj:`None` where there are no more.
+        beside: What else is told.
     """
+    told = {name: items, **beside}
     if behind is None:
-        return answer({name: items, "next_cursor": None})
+        return answer({**told, "next_cursor": None})
     headers = {"Link": link(request, behind)}
-    return answer({name: items, "next_cursor": str(behind)}, headers=headers)
+    return answer({**told, "next_cursor": str(behind)}, headers=headers)
 
 
 def page_of(

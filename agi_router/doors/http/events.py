@@ -11,7 +11,7 @@ from agi_router.doors.http.answers import answer, page
 from agi_router.doors.http.auth import Desk, Needs
 from agi_router.doors.http.webhooks import events_of, tenant_of
 from agi_router.errors import CursorInvalid, EventNotFound
-from agi_router.events.model import Cursor, Event, EventType, parse_event_name
+from agi_router.events.model import Cursor, Event, EventType, event_name, parse_event_name
 from agi_router.events.shapes import Parties, cloud_event
 from agi_router.logs import redact
 from agi_router.schemas import queries
@@ -69,7 +69,10 @@ def list_events(  # noqa: PLR0917 - filters
         types=type_,
         limit=limit,
     )
-    return page(request, "events", [_told(each) for each in found.events], found.next)
+    damaged = list(map(event_name, found.damaged))
+    return page(
+        request, "events", [_told(each) for each in found.events], found.next, damaged=damaged
+    )
 
 
 @router.get("/events/types", responses=answers(EventTypesOut, 404), response_model=None)
