@@ -75,10 +75,11 @@ def check_order(begins: datetime | None, ends: datetime | None, *, words: tuple[
     Args:
         begins: When; :obj:`None`: since ever.
         ends: When; :obj:`None`: never.
-        words: What the two are called in files and JSON.
+        words: What the two are called in files and JSON; the text, which every door shows, has
+            neither.
 
     Raises:
         RequestInvalid: It does not.
     """
     if begins is not None and ends is not None and ends <= begins:
-        raise RequestInvalid(f"{words[1]} is to be later than {words[0]}", words=words)
+        raise RequestInvalid("the end is to be later than the beginning", words=words)

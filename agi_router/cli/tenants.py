@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from agi_router.cli import tenant_checks, tenant_texts
-from agi_router.cli.arguments import TENANT, TIME, Checked
+from agi_router.cli.arguments import TENANT, TIME, Checked, usage
 from agi_router.cli.context import read_settings
 from agi_router.cli.output import echo_json, echo_pairs, echo_table, json_option
 from agi_router.cli.stores import open_inventory
@@ -275,9 +275,8 @@ def qualify(
       agi-router tenant qualify couriers --number B2-20260001 --issuer MIIT --until 2028-01-01
     """
     until = "ever" if valid_until is None else valid_until.isoformat()
-    with open_inventory(
-        read_settings(), act=f"tenant {name}: qualification until {until}"
-    ) as inventory:
+    act = f"tenant {name}: qualification until {until}"
+    with open_inventory(read_settings(), act=act) as inventory, usage():
         row = inventory.tenants.qualify(
             name, number=number, issuer=issuer, valid_from=valid_from, valid_until=valid_until
         )

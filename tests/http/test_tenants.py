@@ -279,6 +279,7 @@ def test_rules(operator: Client, couriers: Client) -> None:
         422,
         "/qualification/valid_until",
     )
+    assert "qualified" not in answer.json()["detail"]
     told = operator.ask("PATCH", "/v1/tenants/couriers", {"qualification": None}).json()
     assert (told["qualification"], told["qualified_until"]) == (None, None)
     wrong = operator.ask("PATCH", "/v1/tenants/couriers", {"scenes": ["a b"]})

@@ -313,6 +313,8 @@ def test_the_command(store: BindingStore, dsn: str, keys: KeyRing, tmp_path: Pat
     assert told["qualified_until"].startswith("2019-12-31T16:00")
     with pytest.raises(AgiRouterError):
         bind(store)
+    late = run(["tenant", "qualify", TENANT, "--from", "2099-01-01", "--until", "2098-01-01"], env)
+    assert (late.code, "qualified" in late.err) == (2, False)
     assert run(["tenant", "qualify", TENANT], env).code == 0
     bind(store)
 
