@@ -212,5 +212,7 @@ def test_places_of_requests(service: Service) -> None:
             status, told = answered(late)
         assert (status, told["code"]) == (503, "crowded")
         assert told["Code"] == "ServiceUnavailable"
+        # Who reads names in any case takes the last.
+        assert [each for each in told if each.lower() == "code"][-1] == "code"
         service.let.set()
         assert [answered(connection)[0] for connection in asking] == [200] * PLACES

@@ -149,11 +149,12 @@ def tell_either(problem: Problem, request_id: str) -> Response:
     """
     The answer where nobody knows which door was meant: of both.
 
-    Clients of Alibaba Cloud take JSON without a ``Code`` for success.
+    Clients of Alibaba Cloud take JSON without a ``Code`` for success, and look for it as it is
+    spelled. Some of ``/v1`` read names in any case, and take the last one, which is ours.
     """
     fault = fault_of_door(problem.code, problem.headers)
     return Response(
-        write({**problem.body(request_id), **fault.body(request_id)}),
+        write({**fault.body(request_id), **problem.body(request_id)}),
         status_code=problem.status,
         media_type="application/problem+json",
         headers=dict(problem.headers),

@@ -959,7 +959,7 @@ def _check_query(request: HttpRequest, known: Sequence[Any]) -> None:
     if (
         not said.keys() <= {each.alias for each in known}
         or any(said[name] > 1 for name in once)
-        or any(_NUL in value for value in request.query_params.values())
+        or any(_NUL in value for _, value in request.query_params.multi_items())
     ):
         raise Problem.of_door("query_invalid")
 
