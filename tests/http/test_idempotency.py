@@ -8,8 +8,10 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,16 @@ import pytest
 from starlette.testclient import TestClient
 
 from agi_router.bindings.store import BindingStore
-from agi_router.db.connection import Connection, connect
+from agi_router.db.connection import Connection, Queries, connect
 from agi_router.doors.http import idempotency
 from agi_router.doors.http.app import create_app
 from agi_router.doors.http.options import Options
 from agi_router.doors.http.pool import StorePool
 from agi_router.keys.file import write_key_ring
 from agi_router.keys.ring import KeyRing
+from agi_router.tenants.api_key_store import ApiKeyStore
+from agi_router.tenants.api_keys import KeyForm, KeyScope
+from harness.alibaba import beijing, sign_rpc
 from harness.api import Client
 from harness.database import NO_REST, SOON, one, until
 
@@ -60,7 +65,7 @@ async def killed(scope, receive, send):
             if answers == int(sys.argv[2]):
                 os.kill(os.getpid(), signal.SIGKILL)
         await send(message)
-    await app(scope, receive, killing if scope["path"] == "/v1/bindings" else send)
+    await app(scope, receive, killing if scope["path"] in ("/v1/bindings", "/") else send)
 
 uvicorn.run(killed, fd=int(sys.argv[1]), log_level="critical", lifespan="off")
 """
@@ -202,37 +207,15 @@ def test_a_bind_is_still_being_done(
 
 
 def test_killed_after_the_commit_before_the_answer(
-    dsn: str,
-    ring: KeyRing,
-    connection: Connection,
-    make_key: Callable[..., str],
-    tmp_path: Path,
+    door: Doors, connection: Connection, make_key: Callable[..., str]
 ) -> None:
     """Alone, or among several that were bound together: asked again they have one answer each."""
     bearer = make_key("couriers")
-    write_key_ring(tmp_path / "key", ring)
-    env = {
-        "PATH": os.environ["PATH"],
-        "AGI_ROUTER_DSN": dsn,
-        "AGI_ROUTER_KEY_FILE": str(tmp_path / "key"),
-    }
     keys = [f"key-{serial}" for serial in range(6)]
     told: list[list[httpx2.Response | None]] = []
     for asked, last in ((keys[:1], 1), (keys[1:], 2), (keys, 0)):
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            port = listener.getsockname()[1]
-            process = subprocess.Popen(
-                [sys.executable, "-c", KILLED, str(listener.fileno()), str(last)],
-                env=env,
-                pass_fds=[listener.fileno()],
-            )
-        try:
-            with ThreadPoolExecutor(len(asked)) as crowd:
-                told.append(list(crowd.map(lambda key: _post(port, bearer, key), asked)))  # noqa: B023
-        finally:
-            process.kill()
-            code = process.wait(SOON)
-        assert code == -signal.SIGKILL
+        with door(last) as port, ThreadPoolExecutor(len(asked)) as crowd:
+            told.append(list(crowd.map(lambda key: _post(port, bearer, key), asked)))
     assert told[0] == [None]
     assert [each is None for each in told[1]].count(False) == 1
     answers = [each for each in told[2] if each is not None and each.status_code == 201]
@@ -246,14 +229,78 @@ def test_killed_after_the_commit_before_the_answer(
     )
 
 
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("name", ["OutOrderId", "OrderId"])
+def test_killed_by_the_door_for_clients_of_alibaba_cloud(
+    name: str, door: Doors, connection: Connection, ring: KeyRing
+) -> None:
+    """The same; asked again by the name of the request, or for the same order and parties."""
+    key, secret = ApiKeyStore(Queries(connection)).add(
+        tenant="couriers",
+        form=KeyForm.SIGNED,
+        label="test",
+        scopes=frozenset({KeyScope.BINDINGS_WRITE}),
+        networks=(),
+        life=timedelta(hours=1),
+        keys=ring,
+    )
+    wish = {"PoolKey": "couriers", "TelA": A, "TelB": B, "OrderId": "A-1001", name: "A-1001"}
+    wish["Expiration"] = beijing(timedelta(hours=1))
+    told = []
+    for last in (1, 0):
+        values = sign_rpc("BindAxb700", wish, key_id=key.id, secret=secret)
+        with door(last) as port:
+            told.append(_sent(f"http://127.0.0.1:{port}/", data=values))
+    assert told[0] is None
+    assert told[1] is not None
+    answer = told[1].json()
+    assert answer["Code"] == "OK"
+    assert answer["Data"]["SubsId"] == one(connection, "SELECT id FROM agi_router.binding")
+
+
+Doors = Callable[[int], AbstractContextManager[int]]
+
+
+@pytest.fixture
+def door(dsn: str, ring: KeyRing, tmp_path: Path) -> Doors:
+    """A door on some port, killed as it is about to give its n-th answer; 0: afterwards."""
+    write_key_ring(tmp_path / "key", ring)
+    env = {
+        "PATH": os.environ["PATH"],
+        "AGI_ROUTER_DSN": dsn,
+        "AGI_ROUTER_KEY_FILE": str(tmp_path / "key"),
+    }
+
+    @contextmanager
+    def run(last: int) -> Iterator[int]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            process = subprocess.Popen(
+                [sys.executable, "-c", KILLED, str(listener.fileno()), str(last)],
+                env=env,
+                pass_fds=[listener.fileno()],
+            )
+        try:
+            yield port
+        finally:
+            process.kill()
+            code = process.wait(SOON)
+        assert code == -signal.SIGKILL
+
+    return run
+
+
 def _post(port: int, bearer: str, key: str) -> httpx2.Response | None:
     """Bind; no answer where the other side is gone."""
+    return _sent(
+        f"http://127.0.0.1:{port}/v1/bindings",
+        json=BODY,
+        headers={"Authorization": f"Bearer {bearer}", "Idempotency-Key": key},
+    )
+
+
+def _sent(url: str, **said: Any) -> httpx2.Response | None:
     try:
-        return httpx2.post(
-            f"http://127.0.0.1:{port}/v1/bindings",
-            json=BODY,
-            headers={"Authorization": f"Bearer {bearer}", "Idempotency-Key": key},
-            timeout=4 * SOON,
-        )
+        return httpx2.post(url, timeout=4 * SOON, **said)
     except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.ConnectError):
         return None
