@@ -17,15 +17,15 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from enum import StrEnum
 from queue import Empty, SimpleQueue
-from typing import Any, Final
+from typing import Final
 
 from agi_router.db.connection import Connection
 from agi_router.errors import StoreError
 from agi_router.events.deliveries import Backlog, Delivery, DeliveryStore, Due, Parcel
-from agi_router.events.model import ALI_TYPES, Format, WebhookState, event_name
+from agi_router.events.model import WebhookState, event_name
 from agi_router.events.schedule import IN_FLIGHT, PROBED_AFTER, next_delay, pause_of_webhook
 from agi_router.events.sender import Answer, Request, Try
-from agi_router.events.shapes import ali_reports, cloud_event, is_damaged
+from agi_router.events.shapes import is_damaged, shape_of
 from agi_router.events.signature import signed_headers
 from agi_router.keys.ring import KeyRing
 
@@ -236,7 +236,9 @@ class Deliverer:
 
     def _request(self, parcel: Parcel) -> Request:
         webhook = parcel.webhook
-        shapes = [_shape(each) for each in parcel.deliveries]
+        shapes = [
+            shape_of(each.event, each.parties or {}, webhook.format) for each in parcel.deliveries
+        ]
         shape, kind = shapes[0]
         if parcel.batch is not None:
             shape = [each for each, _ in shapes]
@@ -318,13 +320,3 @@ class Deliverer:
         for parcel, _ in noted:
             del self._under_way[id(parcel)]
             self._of_webhook[parcel.webhook.id] -= 1
-
-
-def _shape(delivery: Delivery) -> tuple[Any, str]:
-    """
-    What a webhook gets of an event, and of what type it is.
-    """
-    event, parties = delivery.event, delivery.parties or {}
-    if delivery.webhook.format is Format.ALI and event.type in ALI_TYPES:
-        return ali_reports(event, parties), "application/json"
-    return cloud_event(event, parties), "application/cloudevents+json"

@@ -19,7 +19,7 @@ from agi_router.events.model import ALI_TYPES, Event, EventType, Format, event_n
 from agi_router.persons.appeal_states import AppealState
 from agi_router.persons.appeals import NOTICES, REBOUND
 
-__all__ = ["Parties", "ali_reports", "asked_at", "cloud_event", "is_damaged"]
+__all__ = ["Parties", "ali_reports", "asked_at", "cloud_event", "is_damaged", "shape_of"]
 
 Parties = Mapping[Side, Sequence[str]]
 """The numbers of each side, as they may be shown."""
@@ -107,6 +107,17 @@ def cloud_event(event: Event, parties: Parties) -> dict[str, Any]:
     }
 
 
+def shape_of(event: Event, parties: Parties, form: Format) -> tuple[Any, str]:
+    """
+    What a webhook of a form gets of an event, and of what media type that is.
+
+    What the older service knows no report for is a CloudEvent there, too.
+    """
+    if form is Format.ALI and event.type in ALI_TYPES:
+        return ali_reports(event, parties), "application/json"
+    return cloud_event(event, parties), "application/cloudevents+json"
+
+
 def asked_at(event: Event) -> datetime:
     """
     When whoever is told of was a party: of a call, when it came.
@@ -131,8 +142,8 @@ def is_damaged(event: Event, form: Format = Format.CLOUDEVENTS) -> bool:
     try:
         asked_at(event)
         cloud_event(event, {})
-        if form is Format.ALI and event.type in ALI_TYPES:
-            ali_reports(event, {})
+        if form is Format.ALI:
+            shape_of(event, {}, form)
     # Whatever is wrong with it.
     except Exception:  # noqa: BLE001
         return True
